@@ -1,0 +1,51 @@
+# make env     the environment in .venv (Python 3.11 or newer; only the package registry is needed)
+# make demo    the whole pipeline on the sample photos, offline, on a CPU; opens nothing, prints where the report is
+# make test    lint and tests, as CI runs them
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help env demo test lint format lock bench
+help:
+	@grep -E '^# make' Makefile | sed 's/^# //'
+
+env: $(BIN)/.complete .dvc/plots.html
+
+$(BIN)/.complete: requirements.txt requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+# charts of `dvc plots` that work without network
+.dvc/plots.html: | $(BIN)/.complete
+	$(BIN)/python -m src.stages.plots_template
+
+demo: env
+	dvc pull --quiet data/raw
+	dvc repro
+	@echo "the report: metrics/report.html"
+
+lint: env
+	ruff format --check .
+	ruff check .
+	mypy
+	pydoclint --quiet src
+	lint-imports
+	python -m src.stages.config check
+
+test: lint
+	python -m pytest
+
+format: env
+	ruff format .
+	ruff check --fix .
+
+lock:
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+
+bench: env
+	python -m benchmarks

@@ -1,0 +1,263 @@
+"""Composes the configuration: configs/ < the file named by exp.config_path < the command line. Only this knows Hydra.
+
+A stage gets no more than dvc.yaml declares for it, so that an undeclared dependency is a crash, not a stale result.
+"""
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.core.digest import CONFIGS, register
+from src.core.errors import ConfigError, PipelineError
+
+PARAMS_FILE = Path("params.yaml")
+DVC_FILE = CONFIGS.parent / "dvc.yaml"
+# Read by stages without being declared: they change where results go or what is watched, never what results are.
+OBSERVERS = ("exp", "tracker", "prompt", "inferencer")
+TRAIN_OBSERVERS = ("validation_args", "sampler")
+
+register()
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """Composes configs/ with Hydra overrides; interpolations stay.
+
+    Args:
+        overrides: For example ``["model=sdxl", "lr=1e-4"]``.
+
+    Returns:
+        The configuration in struct mode.
+
+    Raises:
+        ConfigError: An override names an unknown key or choice, or cannot be parsed.
+    """
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base=None):
+            return hydra_compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise ConfigError(str(error).strip()) from error
+
+
+def load_config(overrides: Sequence[str]) -> DictConfig:
+    """Loads what the command line asks for, resolved, checked for unknown keys and wrong types.
+
+    Args:
+        overrides: Hydra overrides, among them perhaps ``exp.config_path=FILE``.
+
+    Returns:
+        The resolved configuration in struct mode.
+
+    Raises:
+        ConfigError: A key is unknown, a value has the wrong type, or the file is missing.
+    """
+    composed = compose(overrides)
+    if composed.exp.config_path is not None:
+        composed = _lay_over_file(Path(composed.exp.config_path), overrides)
+    try:
+        OmegaConf.resolve(composed)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error)) from error
+    check_types(composed)
+    OmegaConf.set_struct(composed, True)
+    return composed
+
+
+def load_stage_params(stage: str, overrides: Sequence[str]) -> DictConfig:
+    """Loads the parameters that dvc.yaml declares for a stage, and those that cannot change its results.
+
+    Args:
+        stage: A stage of dvc.yaml.
+        overrides: Hydra overrides.
+
+    Returns:
+        The resolved configuration in struct mode; reading an undeclared key raises.
+    """
+    config = load_config(overrides)
+    masked = OmegaConf.create({})
+    observers = OBSERVERS + (TRAIN_OBSERVERS if stage == "train" else ())
+    for key in (*declared_params(stage), *observers):
+        OmegaConf.update(masked, key, OmegaConf.select(config, key), force_add=True)
+    OmegaConf.set_struct(masked, True)
+    return masked
+
+
+def declared_params(stage: str) -> list[str]:
+    """Lists the keys of params.yaml that dvc.yaml declares for a stage."""
+    declared = yaml.safe_load(DVC_FILE.read_text())["stages"][stage].get("params", [])
+    return [key for key in declared if isinstance(key, str)]
+
+
+def to_dict(config: DictConfig) -> dict[str, Any]:
+    """Returns a mapping of plain values; interpolations stay text."""
+    content = OmegaConf.to_container(config)
+    assert isinstance(content, dict), "a DictConfig holds a mapping"
+    return {str(key): value for key, value in content.items()}
+
+
+def run_stage(stage: str, body: Callable[[DictConfig], None]) -> None:
+    """Runs a stage's body with its parameters; a user's error becomes one message and exit status 1.
+
+    Args:
+        stage: A stage of dvc.yaml.
+        body: Takes the stage's parameters.
+
+    Raises:
+        SystemExit: The user asked for help, or made an error.
+    """
+    overrides = sys.argv[1:]
+    if any(word in ("-h", "--help") for word in overrides):
+        print(f"usage: {stage} [key=value ...]\n\nEvery key, from configs/:\n")
+        print(OmegaConf.to_yaml(compose()))
+        raise SystemExit(0)
+    try:
+        body(load_stage_params(stage, overrides))
+    except PipelineError as error:
+        print(f"{stage}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"{stage}: the disk is full: {error.filename or 'write failed'}; outputs are as before", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
+    if not path.is_file():
+        raise ConfigError(f"exp.config_path: no such file: {path}")
+    file = OmegaConf.load(path)
+    if not isinstance(file, DictConfig):
+        raise ConfigError(f"{path}: expected a mapping of keys to values")
+    is_dump = "configs_digest" in file
+    below = keep_interpolations(compose(), file) if is_dump else _overlay_partial(path, file)
+    return _overlay_command_line(below, overrides)
+
+
+def keep_interpolations(composed: DictConfig, dump: DictConfig) -> DictConfig:
+    """Gives a resolved dump its interpolations back, so that a later ``lr=...`` still reaches ``optimizer.lr``.
+
+    Args:
+        composed: configs/, with interpolations.
+        dump: The same tree resolved, perhaps with other values.
+
+    Returns:
+        The dump, where an interpolation of `composed` stands wherever it yields the dump's value.
+    """
+    result = DictConfig(to_dict(dump))
+    for key in _interpolated_keys(composed):
+        parent, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(result, parent) if parent else result
+        if not isinstance(node, DictConfig) or leaf not in node:
+            continue
+        value = node[leaf]
+        source = OmegaConf.select(composed, parent) if parent else composed
+        node[leaf] = to_dict(source)[leaf]
+        try:
+            agrees = node[leaf] == value
+        except OmegaConfBaseException:  # the other choice of a group has no such target
+            agrees = False
+        if not agrees:
+            node[leaf] = value
+    return result
+
+
+def _interpolated_keys(node: DictConfig, prefix: str = "") -> list[str]:
+    keys = []
+    for name in map(str, node):
+        if OmegaConf.is_interpolation(node, name):
+            keys.append(f"{prefix}{name}")
+        elif OmegaConf.is_dict(node._get_node(name)):
+            keys += _interpolated_keys(node[name], f"{prefix}{name}.")
+    return keys
+
+
+def _groups() -> set[str]:
+    return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir()}
+
+
+def _overlay_partial(path: Path, file: DictConfig) -> DictConfig:
+    groups = _groups()
+    names = [name for name in map(str, file) if name in groups and not OmegaConf.is_dict(file[name])]
+    choices = [
+        f"{name}=[{','.join(file[name])}]" if OmegaConf.is_list(file[name]) else f"{name}={file[name]}"
+        for name in names
+    ]
+    below = compose(choices)
+    values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in names])
+    try:
+        merged = OmegaConf.merge(below, values)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(merged, DictConfig):
+        raise ConfigError(f"{path}: expected a mapping of keys to values")
+    return merged
+
+
+def _overlay_command_line(below: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    choices = [override for override in parsed if override.key_or_group in _groups()]
+    chosen = compose([str(override.input_line) for override in choices])
+    OmegaConf.set_struct(below, False)
+    for name in {key for override in choices for key in _decided_by(override.key_or_group)}:
+        below[name] = chosen._get_node(name)
+    OmegaConf.set_struct(below, True)
+    for override in parsed:
+        if override not in choices:
+            _apply(below, override)
+    return below
+
+
+def _decided_by(group: str) -> set[str]:
+    """Lists the top-level keys that a group's choices set: its own, and those that they override."""
+    default = compose()
+    options = [compose([f"{group}={path.stem}"]) for path in sorted((CONFIGS / group).glob("*.yaml"))]
+    return {group} | {str(key) for option in options for key in option if option._get_node(key) != default._get_node(key)}
+
+
+def _apply(config: DictConfig, override: Override) -> None:
+    try:
+        OmegaConf.update(config, override.key_or_group, override.value(), force_add=override.is_add())
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Could not override '{override.key_or_group}': {str(error).splitlines()[0]}") from error
+
+
+def check_types(config: DictConfig) -> None:
+    """Checks every value against the type of its default in configs/.
+
+    Args:
+        config: A resolved configuration.
+
+    Raises:
+        ConfigError: A value has another type than its default; all such keys are listed.
+    """
+    default = compose()
+    OmegaConf.resolve(default)
+    wrong = _type_errors(to_dict(default), to_dict(config), "")
+    if wrong:
+        raise ConfigError("wrong type: " + "; ".join(wrong))
+
+
+def _type_errors(default: Any, value: Any, key: str) -> list[str]:
+    if isinstance(default, dict) and isinstance(value, dict):
+        if default.get("_target_") != value.get("_target_"):
+            return []
+        return [
+            message
+            for name in default.keys() & value.keys()
+            for message in _type_errors(default[name], value[name], f"{key}.{name}" if key else name)
+        ]
+    if default is None or value is None or type(value) is type(default):
+        return []
+    if isinstance(default, float) and type(value) is int:
+        return []
+    return [f"{key}={value!r} is {type(value).__name__}, expected {type(default).__name__}"]

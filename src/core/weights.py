@@ -1,0 +1,129 @@
+"""Finds model weights on this machine: a local folder, or a pinned revision in the Hugging Face cache.
+
+No stage downloads: `python -m src.stages.fetch` does, and everything else works with the network unplugged.
+"""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from src.core.errors import MissingModelError, ModelMismatchError
+from src.core.files import sha256_file
+
+TEXT_PATTERNS = ("*.json", "*.txt", "*.model")
+# the parts of a Stable Diffusion folder that have weights; the safety checker is neither fetched nor loaded
+COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
+
+
+def model_patterns(variant: str | None) -> tuple[str, ...]:
+    """Returns what a model needs of a hub repository: texts, and one set of safetensors per part.
+
+    The repositories also hold single-file checkpoints, ONNX, Flax, pickles and other variants, up to ten times as much.
+
+    Args:
+        variant: For example ``fp16``; None for the plain files.
+
+    Returns:
+        Patterns for diffusers pipelines and for transformers models.
+    """
+    dot = f".{variant}" if variant else ""
+    stems = ["model", *(f"{part}/{stem}" for part in COMPONENTS for stem in ("model", "diffusion_pytorch_model"))]
+    names = (f"{dot}.safetensors", f"{dot}-?????-of-?????.safetensors", f"-?????-of-?????{dot}.safetensors")
+    return (*TEXT_PATTERNS, *dict.fromkeys(stem + name for stem in stems for name in names))
+
+
+def find_model(model_id: str, revision: str | None, allow_patterns: Sequence[str] = TEXT_PATTERNS) -> Path:
+    """Returns the folder that holds a model.
+
+    huggingface_hub returns the folder of a broken-off download as if it were whole when it does not know the
+    repository's list of files, so the weights are looked at here.
+
+    Args:
+        model_id: A folder on this machine, or a hub id such as ``owner/name``.
+        revision: The pinned commit on the hub; None for a folder.
+        allow_patterns: The files that count: with texts alone, any complete set of safetensors is enough.
+
+    Returns:
+        An existing folder; each model in it (the root and `COMPONENTS`, where they have a config.json) has weights.
+
+    Raises:
+        MissingModelError: It is not on this machine, or not as a whole; the message names the command that helps.
+    """
+    folder = Path(model_id)
+    if not folder.is_dir():
+        folder = _find_in_cache(model_id, revision, allow_patterns)
+    wanted = [pattern for pattern in allow_patterns if pattern not in TEXT_PATTERNS] or ["*.safetensors"]
+    for config in [folder / part / "config.json" for part in ("", *COMPONENTS)]:
+        if config.is_file():
+            _check_weights(folder, config.parent, wanted)
+    return folder
+
+
+def _find_in_cache(model_id: str, revision: str | None, allow_patterns: Sequence[str]) -> Path:
+    if revision is None:
+        raise MissingModelError(
+            f"model {model_id!r}: no such folder. For the tiny models run `python -m src.stages.tiny`; "
+            "a hub id needs a pinned revision"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    patterns = list(allow_patterns)
+    try:
+        return Path(snapshot_download(model_id, revision=revision, allow_patterns=patterns, local_files_only=True))
+    except HFValidationError as error:
+        raise MissingModelError(f"model {model_id!r}: neither a folder nor a hub id (owner/name)") from error
+    except LocalEntryNotFoundError as error:
+        raise MissingModelError(
+            f"model {model_id!r} at revision {revision} is not on this machine. "
+            "With a network run `python -m src.stages.fetch` with the same overrides (for example model=sdxl), "
+            "or point the id at a folder"
+        ) from error
+
+
+def _check_weights(folder: Path, part: Path, wanted: Sequence[str]) -> None:
+    files = sorted(path for path in part.iterdir() if path.is_file())  # a link to a missing blob is none
+    matching = [path for path in files if any(fnmatch(path.relative_to(folder).as_posix(), p) for p in wanted)]
+    if any(_has_all_shards(path, matching) for path in matching):
+        return
+    expected = [pattern for pattern in wanted if Path(pattern).parent == part.relative_to(folder)] or wanted
+    weights = [path.name for path in files if path.suffix in (".safetensors", ".bin", ".pth")]
+    raise MissingModelError(
+        f"{part}: expected complete weights ({' or '.join(expected)}), found {', '.join(weights) or 'none'}. "
+        "Run `python -m src.stages.fetch` with the same overrides, or choose model.variant to fit the files"
+    )
+
+
+def _has_all_shards(path: Path, present: Sequence[Path]) -> bool:
+    match = SHARD.search(path.name)
+    if not match:
+        return True
+    names = {other.name for other in present}
+    numbers = range(1, int(match[2]) + 1)
+    return all(path.name.replace(match[0], f"-{number:05d}-of-{match[2]}") in names for number in numbers)
+
+
+def find_weight_file(model_id: str, revision: str | None, file: str, sha256: str | None) -> Path:
+    """Returns one weight file after checking its content.
+
+    Args:
+        model_id: A folder on this machine or a hub id.
+        revision: The pinned commit on the hub; None for a folder.
+        file: The file's name inside the model.
+        sha256: The expected content hash; None skips the check (a folder the project itself made).
+
+    Returns:
+        An existing file.
+
+    Raises:
+        MissingModelError: The model or the file is not on this machine.
+        ModelMismatchError: The content has another hash.
+    """
+    path = find_model(model_id, revision, (file,)) / file
+    if not path.is_file():
+        raise MissingModelError(f"{path}: no such weight file")
+    if sha256 is not None and (found := sha256_file(path)) != sha256:
+        raise ModelMismatchError(f"{path}: sha256 is {found}, expected {sha256}")
+    return path

@@ -1,0 +1,68 @@
+"""The square part of a photo that is kept, and what finds it."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square inside an upright photo.
+
+    Attributes:
+        left: Pixels from the photo's left side.
+        top: Pixels from the photo's top.
+        right: Left plus side.
+        bottom: Top plus side.
+        warning: Why the crop may be a poor one, else empty.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    warning: str
+
+    @property
+    def side(self) -> int:
+        """The length of a side, pixels."""
+        return self.right - self.left
+
+
+class Cropper(Protocol):
+    """Finds the subject in a photo."""
+
+    name: ClassVar[str]
+
+    def find(self, image: Image.Image) -> Box:
+        """Returns the square to keep of an upright RGB photo; a BadPhotoError where there is no subject."""
+
+
+def square_box(centre: tuple[float, float], side: float, size: tuple[int, int], warning: str) -> Box:
+    """Fits a square into a photo, moving it inwards where it sticks out.
+
+    Args:
+        centre: The wanted centre (x, y), pixels.
+        side: The wanted side, pixels; at most the photo's shorter side is given.
+        size: Width and height of the photo, pixels.
+        warning: Passed on.
+
+    Returns:
+        A square of at least one pixel, inside the photo.
+    """
+    pixels = min(max(round(side), 1), *size)
+    left, top = (
+        min(max(round(middle - pixels / 2), 0), length - pixels) for middle, length in zip(centre, size, strict=True)
+    )
+    return Box(left, top, left + pixels, top + pixels, warning)
+
+
+class CentreCropper:
+    """Keeps the largest square in the middle."""
+
+    name = "centre"
+
+    def find(self, image: Image.Image) -> Box:
+        """Returns the largest centred square of the photo."""
+        return square_box((image.width / 2, image.height / 2), min(image.size), image.size, "")

@@ -1,0 +1,58 @@
+"""Crops around what stands out in a photo; needs no weights."""
+
+from PIL import Image
+
+from src.data.cropping.box import Box, square_box
+from src.data.cropping.windows import most_salient_window
+
+# Scores of the best window on 45 phone photos: from 0.18 up the window holds the subject (38 of 40), up to 0.15 it
+# holds a part of it (a white dog's nose on grey pebbles, 4 of 5).
+DOUBTFUL, SURE = 0.15, 0.175
+
+
+class SaliencyCropper:
+    """Keeps a square around the most salient window; the less it stands out, the more of the photo.
+
+    Attributes:
+        name: What crops.csv calls it.
+
+    Args:
+        margin: The square's side over the window's longer side, >= 1.
+        min_side: The smallest square, as a share of the photo's shorter side.
+    """
+
+    name = "saliency"
+
+    def __init__(self, margin: float, min_side: float) -> None:
+        self.margin = margin
+        self.min_side = min_side
+
+    def find(self, image: Image.Image) -> Box:
+        """Returns a square around the subject, or the largest centred square where nothing stands out.
+
+        Args:
+            image: Upright RGB photo.
+
+        Returns:
+            The square, with a warning where it was widened for doubt.
+        """
+        short = min(image.size)
+        middle = (image.width / 2, image.height / 2)
+        window = most_salient_window(image)
+        if window is None:
+            return square_box(middle, short, image.size, "too narrow to look for the subject: kept the middle")
+        side = self.margin * max(window.right - window.left, window.bottom - window.top)
+        side = min(max(side, self.min_side * short), short)
+        centre = ((window.left + window.right) / 2, (window.top + window.bottom) / 2)
+        close = square_box(centre, side, image.size, "")
+        doubt = min(max((SURE - window.score) / (SURE - DOUBTFUL), 0.0), 1.0)
+        if doubt == 0:
+            return close
+        mixed = [
+            (1 - doubt) * found + doubt * wide
+            for found, wide in zip(
+                ((close.left + close.right) / 2, (close.top + close.bottom) / 2), middle, strict=True
+            )
+        ]
+        warning = "the subject hardly stands out: kept more of the photo"
+        return square_box((mixed[0], mixed[1]), (1 - doubt) * close.side + doubt * short, image.size, warning)

@@ -1,0 +1,87 @@
+"""Joins crops, captions and split into what training and evaluation read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.core.errors import CaptionError, EmptyDatasetError
+from src.core.files import list_files
+from src.data.tables import read_table
+
+
+@dataclass(frozen=True)
+class Item:
+    """One photo, ready to be encoded.
+
+    Attributes:
+        image_id: The photo's name in every table.
+        path: The square crop.
+        caption: With the rare token in it.
+        size_px: Side of the crop's box in the photo, before resizing.
+    """
+
+    image_id: str
+    path: Path
+    caption: str
+    size_px: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The two sides of the split.
+
+    Attributes:
+        train: Photos to learn from.
+        val: Photos that judge.
+    """
+
+    train: list[Item]
+    val: list[Item]
+
+
+def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Dataset:
+    """Reads the photos of both sides.
+
+    Args:
+        crops: The folder of crops with crops.csv.
+        captions: captions.csv.
+        split: split.csv.
+        token: The rare token that every caption must hold.
+
+    Returns:
+        Both sides, each in the split's order.
+
+    Raises:
+        EmptyDatasetError: A table or a crop is missing, or a side is empty.
+        CaptionError: A caption does not hold the token.
+    """
+    texts = read_table(captions).set_index("image_id")["caption"]
+    boxes = read_table(crops / "crops.csv").set_index("image_id")
+    sides: dict[str, list[Item]] = {"train": [], "val": []}
+    for row in read_table(split).itertuples(index=False):
+        image_id, side = str(row.image_id), str(row.split)
+        path = crops / f"{image_id}.png"
+        if image_id not in texts.index or image_id not in boxes.index or not path.is_file():
+            raise EmptyDatasetError(f"{split}: {image_id} has no crop or no caption; run `dvc repro`")
+        caption = str(texts[image_id])
+        if token not in caption:
+            raise CaptionError(f"{captions}: the caption of {image_id} lacks the rare token {token!r}: {caption!r}")
+        box = boxes.loc[image_id]
+        sides[side].append(Item(image_id, path, caption, float(box["right"]) - float(box["left"])))
+    for side, items in sides.items():
+        if not items:
+            raise EmptyDatasetError(f"{split}: no photo on the {side} side; add photos to data/raw")
+    return Dataset(sides["train"], sides["val"])
+
+
+def load_class_images(folder: Path, prompt: str, size_px: int) -> list[Item]:
+    """Lists the class images of prior preservation.
+
+    Args:
+        folder: Where the stage class_images wrote them.
+        prompt: Their caption.
+        size_px: Their side.
+
+    Returns:
+        At least one item.
+    """
+    return [Item(path.stem, path, prompt, float(size_px)) for path in list_files(folder, ".png")]

@@ -1,0 +1,82 @@
+"""Measures a photo: how sharp it is, and a perceptual hash by which near-duplicates are found."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+LONG_SIDE = 512
+HASH_SIDE, HASH_SOURCE = 8, 32
+
+
+def grey_version(image: Image.Image) -> NDArray[np.float64]:
+    """Scales a photo to a fixed size, so that measures of different cameras compare.
+
+    Args:
+        image: Mode RGB.
+
+    Returns:
+        (h, w), grey in [0, 255], the longer side 512.
+    """
+    scale = LONG_SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return np.asarray(small.convert("L"), dtype=np.float64)
+
+
+def sharpness(grey: NDArray[np.float64]) -> float:
+    """Computes the variance of the Laplacian (Pech-Pacheco et al., 2000, "Diatom autofocusing").
+
+    Args:
+        grey: (h, w) in [0, 255].
+
+    Returns:
+        0 for a flat picture, below about 50 for a blurred one, rounded to 3 decimals.
+    """
+    padded = np.pad(grey, 1, mode="edge")
+    laplacian = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * grey
+    return round(float(laplacian.var()), 3)
+
+
+def perceptual_hash(grey: NDArray[np.float64]) -> int:
+    """Computes the DCT hash (Zauner, 2010, "Implementation and benchmarking of perceptual image hash functions").
+
+    Args:
+        grey: (h, w) in [0, 255].
+
+    Returns:
+        64 bits: which of the 8 x 8 lowest frequencies exceed their median.
+    """
+    source = Image.fromarray(grey.astype(np.float32)).resize((HASH_SOURCE, HASH_SOURCE), Image.Resampling.LANCZOS)
+    angle = np.pi * (2 * np.arange(HASH_SOURCE) + 1) / (2 * HASH_SOURCE)
+    basis = np.cos(np.arange(HASH_SIDE)[:, None] * angle[None, :])
+    # Rounding takes away what differs between processors; a flat picture gets zero.
+    low = np.round(basis @ np.asarray(source, dtype=np.float64) @ basis.T, 3)
+    bits = (low > np.median(low)).ravel()
+    return int("".join("1" if bit else "0" for bit in bits), 2)
+
+
+def near_duplicate_groups(hashes: dict[str, int], max_bits: int) -> dict[str, str]:
+    """Groups photos whose hashes differ in few bits, directly or through others.
+
+    Args:
+        hashes: 64-bit hashes by image_id.
+        max_bits: How many bits may differ, 0 to 64.
+
+    Returns:
+        For each image_id the smallest image_id of its group.
+    """
+    names = sorted(hashes)
+    codes = np.array([hashes[name] for name in names], dtype=np.uint64)
+    parent = list(range(len(names)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for index in range(len(names)):
+        for other in np.flatnonzero(np.bitwise_count(codes[:index] ^ codes[index]) <= max_bits):
+            low, high = sorted((root(int(other)), root(index)))
+            parent[high] = low
+    return {name: names[root(index)] for index, name in enumerate(names)}

@@ -1,0 +1,163 @@
+"""Tells a photo's format by its content, and its size without decoding it."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from src.core.errors import BadPhotoError
+from src.data.photos.heif_boxes import Layout, read_layout
+from src.data.photos.listing import FORMATS
+
+# What Pillow and libheif raise on a broken file. Pillow raises OSError without errno; one with errno is the disk's.
+DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    KeyError,
+    IndexError,
+    TypeError,
+    struct.error,
+)
+# The classes themselves: what a file is was decided by its content, and no plugin has to be registered.
+OPENERS: dict[str, Callable[[Path], ImageFile]] = {
+    "AVIF": AvifImageFile,
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+    "WEBP": WebPImageFile,
+}
+STRANGERS = (
+    (b"GIF8", "a GIF"),
+    (b"BM", "a BMP"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a zip archive: unpack it"),
+    (b"FUJIFILMCCD-RAW", "a camera's raw file"),
+    (b"\0\x05\x16\x07", "an AppleDouble file"),
+    (b"8BPS", "a Photoshop file"),
+)
+PICTURE_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf", b"avif"))
+SEQUENCE_BRANDS = frozenset((b"hevc", b"hevx", b"hevm", b"hevs", b"msf1", b"avis"))
+RAW_BRANDS = frozenset((b"crx ",))
+DNG_VERSION, NEW_SUBFILE_TYPE = 50706, 254
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a photo before it is decoded; `size` is as stored, `layout` belongs to HEIF and AVIF."""
+
+    format: str
+    size: tuple[int, int]
+    layout: Layout | None
+
+
+def read_header(path: Path) -> Header:
+    """Reads as little of a file as tells what it is.
+
+    Args:
+        path: A regular file.
+
+    Returns:
+        The format (HEIC, HEIF, AVIF, JPEG, MPO, PNG, TIFF, WEBP) and the stored size in pixels.
+
+    Raises:
+        BadPhotoError: It is empty, no photo in a known format, or its header is broken.
+        OSError: The disk fails.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    family = sniff(start)
+    layout = None
+    if family == "HEIF":
+        layout = read_layout(path)
+        family = layout.format if layout is not None else ("AVIF" if start[8:12] == b"avis" else "HEIF")
+        if layout is not None and layout.size is not None:
+            return Header(family, layout.size, layout)
+    if family not in OPENERS:
+        # A sequence without items: libheif says the size when it opens the file, which does not decode it.
+        return Header(family, (0, 0), layout)
+    try:
+        with OPENERS[family](path) as image:
+            _refuse_raw(image)
+            is_mpo = family == "JPEG" and "mp" in image.info
+            return Header("MPO" if is_mpo else family, image.size, layout)
+    except DECODE_ERRORS as error:
+        raise broken(error) from error
+
+
+def sniff(start: bytes) -> str:
+    """Names the family of a file.
+
+    Args:
+        start: The first bytes of a file, 4096 or all of them.
+
+    Returns:
+        JPEG, PNG, TIFF, WEBP, or HEIF for everything in that container (AVIF too).
+
+    Raises:
+        BadPhotoError: It is empty or something else.
+    """
+    if not start:
+        raise BadPhotoError("an empty file")
+    if start.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[4:8] == b"ftyp":
+        return _sniff_brands(start)
+    if not start.strip(b"\0"):
+        raise BadPhotoError("a file of zeros")
+    what = next((name for magic, name in STRANGERS if start.startswith(magic)), "no known picture")
+    raise BadPhotoError(f"{what}; expected {FORMATS}")
+
+
+def _sniff_brands(start: bytes) -> str:
+    size = int.from_bytes(start[:4], "big")
+    brands = {start[8:12]} | {start[at : at + 4] for at in range(16, min(size, len(start)) - 3, 4)}
+    if brands & RAW_BRANDS:
+        raise BadPhotoError(f"a camera's raw file; expected {FORMATS}")
+    if not brands & (PICTURE_BRANDS | SEQUENCE_BRANDS):
+        raise BadPhotoError(f"a video (brand {start[8:12].decode('latin-1').strip()}); expected {FORMATS}")
+    return "HEIF"
+
+
+def _refuse_raw(image: ImageFile) -> None:
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+        if DNG_VERSION in tags or tags.get(NEW_SUBFILE_TYPE, 0) & 1:
+            # Pillow would take the thumbnail that comes first for the photo.
+            raise BadPhotoError(f"a camera's raw file; expected {FORMATS}")
+
+
+def broken(error: Exception) -> BadPhotoError:
+    """Turns what a decoder raised into a refusal; re-raises what the disk did.
+
+    Args:
+        error: One of DECODE_ERRORS.
+
+    Returns:
+        The refusal.
+
+    Raises:
+        OSError: The error carries an errno, so that it does not speak of the photo.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    words = " ".join(str(error).split())
+    return BadPhotoError(f"cannot be decoded: {words or type(error).__name__}")

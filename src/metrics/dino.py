@@ -1,0 +1,122 @@
+"""DINO as a judge, through timm, from a local file."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from src.core.errors import ConfigError, MissingModelError
+from src.metrics.preprocessing import IMAGENET, Preparation
+from src.metrics.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
+
+
+@dataclass(frozen=True)
+class DinoJudge:
+    """Names a vision transformer of timm whose class token describes an image (Caron et al., 2021, arXiv:2104.14294).
+
+    Resize and crop are explicit: timm's own transform for the same weights resizes to 248 pixels, DINO's to 256.
+
+    Attributes:
+        architecture: A name that timm knows, or ``local-dir:`` and a folder with config.json.
+        resize_px: The shorter side before the crop.
+        crop_px: The model's input side.
+        id: A folder on this machine or a hub id.
+        revision: The pinned commit on the hub; None for a folder.
+        file: The weights' name inside the model.
+        sha256: Of the weights; None if it is not known.
+        url: Where the weights can be downloaded by hand, or None.
+    """
+
+    architecture: str
+    resize_px: int
+    crop_px: int
+    id: str
+    revision: str | None
+    file: str
+    sha256: str | None
+    url: str | None
+
+    @property
+    def weights(self) -> WeightFile:
+        """The weight file."""
+        return WeightFile(self.id, self.revision, self.file, self.sha256, self.url)
+
+    def check(self) -> None:
+        """Checks that the weights are there.
+
+        Raises:
+            MissingModelError: They are not on this machine.
+            ModelMismatchError: They have another hash.
+            ConfigError: The architecture would be downloaded.
+        """
+        check_architecture(self.architecture)
+        self.weights.find()
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the model's identity and preprocessing."""
+        return {
+            "architecture": self.architecture,
+            "feature": "class token after the final layer norm",
+            "dtype": "float32",
+            "preprocessing": self._preparation().description,
+            **self.weights.describe(),
+        }
+
+    def load(self, device: str) -> "DinoTower":
+        """Builds the model and loads its weights.
+
+        Args:
+            device: Where to.
+
+        Returns:
+            The model.
+
+        Raises:
+            MissingModelError: The architecture's folder is not on this machine.
+            ModelMismatchError: The weights do not fit the architecture.
+            ConfigError: timm does not know the architecture as a vision transformer, or it reads other sizes.
+        """
+        self.check()
+        path = self.weights.find()
+        try:
+            model = timm.create_model(self.architecture, pretrained=False, num_classes=0)
+        except FileNotFoundError as error:
+            raise MissingModelError(f"architecture={self.architecture!r}: {error}") from error
+        except RuntimeError as error:
+            raise ConfigError(f"architecture={self.architecture!r}: {error}") from error
+        if not isinstance(model, VisionTransformer) or not model.has_class_token:
+            raise ConfigError(f"architecture={self.architecture!r}: expected a vision transformer with a class token")
+        if model.patch_embed.img_size != (self.crop_px, self.crop_px):
+            raise ConfigError(f"crop_px={self.crop_px}, but {self.architecture} reads {model.patch_embed.img_size}")
+        load_strictly(model, read_state(path), path)
+        frozen = freeze(model, device)
+        assert isinstance(frozen, VisionTransformer)
+        return DinoTower(frozen, self._preparation())
+
+    def _preparation(self) -> Preparation:
+        return Preparation(self.resize_px, self.crop_px, IMAGENET)
+
+
+class DinoTower:
+    """A loaded DINO.
+
+    Args:
+        model: In evaluation mode.
+        prepare: Makes its input.
+    """
+
+    def __init__(self, model: VisionTransformer, prepare: Preparation) -> None:
+        self.model = model
+        self._prepare = prepare
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """Returns the model's input for one sRGB image, shape (3, H, W)."""
+        return self._prepare(image)
+
+    def embed_images(self, batch: Tensor) -> Tensor:
+        """Returns class tokens after the final norm, shape (B, D), for inputs of shape (B, 3, H, W)."""
+        tokens: Tensor = self.model.forward_features(batch)
+        return tokens[:, 0]

@@ -1,0 +1,233 @@
+"""Turns images and texts into features, each once: loads judges, batches, pads, and caches by content."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from src.core.errors import MetricError
+from src.core.files import sha256_file
+
+MAX_WORKERS = 16
+Features = NDArray[np.float64]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+LoadedTower = TypeVar("LoadedTower", covariant=True)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image on disk and the hash of the file."""
+
+    path: Path
+    sha256: str
+
+
+class Judge(Protocol[LoadedTower]):
+    """Names a model and how images are prepared for it; cheap until it is loaded."""
+
+    def check(self) -> None:
+        """Raises if the weights are not on this machine or not what they should be."""
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the model's identity and preprocessing, as the scores' provenance shows them."""
+
+    def load(self, device: str) -> LoadedTower:
+        """Returns the model, in fp32, in evaluation mode, without gradients."""
+
+
+class ImageTower(Protocol):
+    """A loaded model that embeds images."""
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """Returns the model's input for one sRGB image, shape (3, H, W)."""
+
+    def embed_images(self, batch: Tensor) -> Tensor:
+        """Returns features of shape (B, D) for inputs of shape (B, 3, H, W)."""
+
+
+class TextTower(Protocol):
+    """A loaded model that embeds texts."""
+
+    def embed_text(self, text: str) -> Tensor:
+        """Returns features of shape (D,)."""
+
+
+class FeatureStore:
+    """Loads each judge once, and sends each image and text through it once, whoever asks.
+
+    Batches are padded to one size and every CPU kernel runs in one thread, so that a feature does not depend on
+    its neighbours or on the number of cores; the cores share the batches instead.
+
+    Args:
+        batch_size: Images per forward pass.
+        device: Where the judges run, for example ``cpu``.
+    """
+
+    def __init__(self, batch_size: int, device: str) -> None:
+        self.batch_size = batch_size
+        self.device = device
+        self._towers: dict[Judge[Any], Any] = {}
+        self._features: dict[tuple[Judge[Any], str], Features] = {}
+
+    def tower(self, judge: Judge[LoadedTower]) -> LoadedTower:
+        """Returns the judge's model, loaded at the first call."""
+        if judge not in self._towers:
+            self._towers[judge] = judge.load(self.device)
+        return self._towers[judge]
+
+    def embed_images(self, judge: Judge[Any], files: Sequence[ImageFile]) -> Features:
+        """Returns one unit vector per image.
+
+        Args:
+            judge: Loads an `ImageTower`.
+            files: At least one image.
+
+        Returns:
+            Features of shape (N, D).
+
+        Raises:
+            MetricError: No image, an image that is not 8-bit RGB, or a feature that is not finite or is zero.
+        """
+        if not files:
+            raise MetricError("there are no images to embed")
+        wanted = {file.sha256: file for file in files if (judge, file.sha256) not in self._features}
+        fresh = list(wanted.values())
+        tower: ImageTower = self.tower(judge)
+        batches = [fresh[i : i + self.batch_size] for i in range(0, len(fresh), self.batch_size)]
+        for batch, rows in zip(batches, self.map(lambda b: self._embed_batch(tower, b), batches), strict=True):
+            for file, row in zip(batch, rows, strict=True):
+                self._features[judge, file.sha256] = unit_vector(row, str(file.path))
+        return np.stack([self._features[judge, file.sha256] for file in files])
+
+    def embed_texts(self, judge: Judge[Any], texts: Sequence[str]) -> Features:
+        """Returns one unit vector per text.
+
+        Args:
+            judge: Loads a `TextTower`.
+            texts: At least one text.
+
+        Returns:
+            Features of shape (N, D).
+
+        Raises:
+            MetricError: A text is too long for the model, or its feature is not finite or is zero.
+        """
+        tower: TextTower = self.tower(judge)
+        fresh = sorted({text for text in texts if (judge, text) not in self._features})
+        rows = self.map(lambda text: to_numpy(tower.embed_text(text)), fresh)
+        for text, row in zip(fresh, rows, strict=True):
+            self._features[judge, text] = unit_vector(row, repr(text))
+        return np.stack([self._features[judge, text] for text in texts])
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Applies a function without gradients, in exact arithmetic, on all cores.
+
+        Args:
+            function: Must not depend on what else runs.
+            items: Its arguments.
+
+        Returns:
+            The results, in order.
+        """
+
+        def run(item: Item) -> Result:
+            with torch.no_grad():  # holds for the thread it is entered in
+                return function(item)
+
+        workers = min(os.cpu_count() or 1, MAX_WORKERS)
+        with exact_arithmetic(), ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(run, items))
+
+    def _embed_batch(self, tower: ImageTower, files: Sequence[ImageFile]) -> Features:
+        batch = torch.stack([tower.prepare(open_rgb(file.path)) for file in files])
+        padding = batch.new_zeros(self.batch_size - len(files), *batch.shape[1:])
+        return to_numpy(tower.embed_images(torch.cat([batch, padding]).to(self.device))[: len(files)])
+
+
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Makes kernels fp32 without TF32, deterministic, and on the CPU single-threaded.
+
+    Yields:
+        Nothing; the number of threads is restored afterwards.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def image_file(path: Path) -> ImageFile:
+    """Returns an existing image with its hash.
+
+    Args:
+        path: Where it should be.
+
+    Returns:
+        The file.
+
+    Raises:
+        MetricError: There is no such file.
+    """
+    if not path.is_file():
+        raise MetricError(f"{path}: no such image")
+    return ImageFile(path, sha256_file(path))
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """Decodes an image that an earlier stage wrote.
+
+    Args:
+        path: A PNG file.
+
+    Returns:
+        An sRGB uint8 image.
+
+    Raises:
+        MetricError: The file cannot be decoded, or is not 8-bit RGB: a conversion here would hide a bug there.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError) as error:
+        raise MetricError(f"{path}: cannot be decoded: {error}") from error
+    if image.mode != "RGB":
+        raise MetricError(f"{path}: expected an 8-bit RGB image, found mode {image.mode}")
+    return image
+
+
+def unit_vector(feature: Features, source: str) -> Features:
+    """Scales a feature to length 1.
+
+    Args:
+        feature: Shape (D,).
+        source: What it describes, for the message.
+
+    Returns:
+        The unit vector.
+
+    Raises:
+        MetricError: The feature is not finite, or is zero.
+    """
+    norm = float(np.linalg.norm(feature))
+    if not np.isfinite(norm) or norm == 0.0:
+        raise MetricError(f"{source}: the feature's length is {norm}, expected a positive number")
+    return feature / norm
+
+
+def to_numpy(values: Tensor) -> Features:
+    """Returns a tensor's values in double precision on the CPU."""
+    return np.asarray(values.double().cpu().numpy(), dtype=np.float64)

@@ -1,0 +1,200 @@
+"""Reads what is to be scored: the manifest of drawn images, and the photos that stand beside them as reference rows."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from src.core.errors import EmptyDatasetError, MetricError
+from src.core.files import sha256_bytes
+from src.metrics.features import image_file
+from src.metrics.scores import BASE, COPY, REAL, References, Sample
+
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
+STEP_VARIANT = re.compile(r"step-(\d+)")
+HELD_OUT = "held_out"
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """Reads the manifest and checks it against the files.
+
+    Args:
+        folder: Holds manifest.csv and the images that it names.
+
+    Returns:
+        The samples in order of variant, prompt and seed.
+
+    Raises:
+        MetricError: A file is missing, not listed, listed twice or has other content; a variant lacks an image that
+            another has; or there is nothing to compare.
+    """
+    manifest = folder / MANIFEST
+    table = read_table(manifest, MANIFEST_COLUMNS)
+    for columns in (["path"], ["variant", "prompt_id", "seed"]):
+        twice = table[table.duplicated(columns)]
+        if len(twice):
+            raise MetricError(f"{manifest}: listed twice: {', '.join(twice['path'])}")
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    present = {path.relative_to(folder).as_posix() for path in files} - {MANIFEST}
+    if missing := sorted(set(table["path"]) - present):
+        raise MetricError(f"{manifest}: missing files: {', '.join(missing)}")
+    if extra := sorted(present - set(table["path"])):
+        raise MetricError(f"{manifest}: files that it does not list: {', '.join(extra)}")
+    samples = sorted((_sample(folder, row) for _, row in table.iterrows()), key=sample_key)
+    _check_design(samples, manifest)
+    return samples
+
+
+def read_references(split: Path, crops: Path) -> References:
+    """Reads which photos were held out and which were trained on.
+
+    Args:
+        split: split.csv.
+        crops: The folder of crops.
+
+    Returns:
+        Both sides, in order of the image ids.
+
+    Raises:
+        MetricError: A side is empty, or a crop is missing.
+    """
+    table = read_table(split, ("image_id", "split")).sort_values("image_id")
+    sides = {
+        side: tuple(image_file(crops / f"{image_id}.png") for image_id in table["image_id"][table["split"] == side])
+        for side in ("val", "train")
+    }
+    if empty := [side for side, files in sides.items() if not files]:
+        raise MetricError(f"{split}: expected at least one photo in {' and in '.join(empty)}, found none")
+    return References(sides["val"], sides["train"])
+
+
+def real_samples(references: References, captions: Path, token: str) -> list[Sample]:
+    """Presents the held-out photos as samples, with their captions as text: the ceiling.
+
+    Args:
+        references: The photos.
+        captions: captions.csv.
+        token: The rare token, which is removed from the captions.
+
+    Returns:
+        One sample per held-out photo.
+
+    Raises:
+        MetricError: A photo has no caption.
+    """
+    table = read_table(captions, ("image_id", "caption"))
+    texts = dict(zip(table["image_id"], table["caption"], strict=True))
+    if missing := [file.path.stem for file in references.val if file.path.stem not in texts]:
+        raise MetricError(f"{captions}: no caption for {', '.join(missing)}")
+    return [
+        Sample(REAL, HELD_OUT, "none", "none", index, remove_token(texts[file.path.stem], token), file)
+        for index, file in enumerate(references.val)
+    ]
+
+
+def copy_samples(samples: Sequence[Sample], references: References) -> list[Sample]:
+    """Puts training photos in the place of the base model's test images, in turn: what copying would score.
+
+    Args:
+        samples: With the base model's.
+        references: The photos.
+
+    Returns:
+        As many samples as the base model has for test prompts.
+    """
+    places = [sample for sample in samples if sample.variant == BASE and sample.set == "test"]
+    photos = references.train
+    return [
+        Sample(COPY, place.prompt_id, place.set, place.group, place.seed, place.text, photos[index % len(photos)])
+        for index, place in enumerate(places)
+    ]
+
+
+def remove_token(text: str, token: str) -> str:
+    """Removes a word from a text, whatever its case, and the space before it.
+
+    Args:
+        text: For example ``a photo of sksToy toy, indoors``.
+        token: For example ``sksToy``.
+
+    Returns:
+        The rest with single spaces, for example ``a photo of toy, indoors``.
+    """
+    without = re.sub(rf"\s*(?<!\w){re.escape(token)}(?!\w)", "", text, flags=re.IGNORECASE)
+    return " ".join(without.split())
+
+
+def prompt_digest(samples: Sequence[Sample]) -> str:
+    """Returns a SHA-256 over ids, sets, groups and texts of the prompts."""
+    prompts = sorted({(s.prompt_id, s.set, s.group, s.text) for s in samples})
+    return sha256_bytes("\n".join("\0".join(prompt) for prompt in prompts).encode())
+
+
+def checkpoint_steps(samples: Sequence[Sample]) -> dict[str, int]:
+    """Returns the training step of each checkpoint variant, in order of steps."""
+    found = {s.variant: STEP_VARIANT.fullmatch(s.variant) for s in samples}
+    steps = {variant: int(match[1]) for variant, match in found.items() if match}
+    return dict(sorted(steps.items(), key=lambda item: item[1]))
+
+
+def sample_key(sample: Sample) -> tuple[str, str, int]:
+    """Returns what samples are sorted by."""
+    return sample.variant, sample.prompt_id, sample.seed
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Reads a table of an earlier stage, every cell as text.
+
+    Args:
+        path: A CSV file.
+        columns: What it must have.
+
+    Returns:
+        At least one row.
+
+    Raises:
+        EmptyDatasetError: The file is missing or has no rows.
+        MetricError: A column is missing.
+    """
+    if not path.is_file():
+        raise EmptyDatasetError(f"{path}: no such table; run the stage that writes it (`dvc repro`)")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [column for column in columns if column not in table.columns]:
+        raise MetricError(f"{path}: no column {', '.join(missing)}")
+    if table.empty:
+        raise EmptyDatasetError(f"{path}: expected at least one row, found none")
+    return table
+
+
+def _sample(folder: Path, row: "pd.Series[str]") -> Sample:
+    file = image_file(folder / row["path"])
+    if file.sha256 != row["sha256"]:
+        raise MetricError(f"{file.path}: sha256 is {file.sha256}, the manifest says {row['sha256']}")
+    if row["variant"] != BASE and not STEP_VARIANT.fullmatch(row["variant"]):
+        raise MetricError(f"{file.path}: unknown variant {row['variant']!r}; expected base or step-NNNNNN")
+    if row["set"] not in ("dev", "test"):
+        raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected dev or test")
+    if not row["seed"].isdecimal():
+        raise MetricError(f"{file.path}: expected a seed like 0, found {row['seed']!r}")
+    return Sample(
+        row["variant"], row["prompt_id"], row["set"], row["group"], int(row["seed"]), row["prompt_plain"], file
+    )
+
+
+def _check_design(samples: Sequence[Sample], manifest: Path) -> None:
+    designs: dict[str, set[tuple[str, str, str, int]]] = {}
+    for s in samples:
+        designs.setdefault(s.variant, set()).add((s.prompt_id, s.set, s.text, s.seed))
+    if BASE not in designs or len(designs) < 2:
+        raise MetricError(f"{manifest}: expected base and at least one step-NNNNNN, found {', '.join(designs)}")
+    for variant, design in designs.items():
+        if differing := sorted(design ^ designs[BASE]):
+            prompt_id, _, text, seed = differing[0]
+            raise MetricError(
+                f"{manifest}: {variant} and base differ in {len(differing)} images; the first is prompt "
+                f"{prompt_id} ({text!r}), seed {seed}. Only the same prompts and seeds can be compared"
+            )
+    if not any(s.set == "test" for s in samples):
+        raise MetricError(f"{manifest}: expected test prompts, found none")

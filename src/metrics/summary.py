@@ -1,0 +1,178 @@
+"""From scores to means: every mean is taken over a prompt's images first, then over prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from src.core.errors import ConfigError, MetricError
+from src.metrics.scores import BASE, REAL, Score
+
+ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
+SUBJECT, PROMPT = "dino_vits16", "clip_t"
+DIGITS = 6
+COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
+SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]
+# what a metric's references add to its key; for drawn images the held-out photos are the number that counts
+SUFFIXES = {"val": "", "train": "_train", "none": ""}
+REAL_SUFFIXES = {"train": "", "val": "_leave_one_out", "none": ""}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen checkpoint and why it was chosen."""
+
+    variant: str
+    reason: str
+
+
+def choose_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Resolves the names in `inference_metrics`.
+
+    Args:
+        names: What the user wrote; the aliases of the assignment are accepted.
+        known: What there is.
+
+    Returns:
+        Known names, in the user's order.
+
+    Raises:
+        ConfigError: A name is unknown or chosen twice, or there is none.
+    """
+    chosen = [ALIASES.get(name, name) for name in names]
+    if unknown := [name for name in chosen if name not in known]:
+        raise ConfigError(
+            f"inference_metrics: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))} "
+            f"and the aliases {', '.join(f'{alias} ({name})' for alias, name in sorted(ALIASES.items()))}"
+        )
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ConfigError(f"inference_metrics: expected at least one metric, each once, found {list(names)}")
+    return chosen
+
+
+def score_table(scores: Sequence[Score]) -> pd.DataFrame:
+    """Returns one row per image and metric, sorted, values rounded; a missing value is NaN beside its reason."""
+    rows = [
+        (
+            *(score.sample.variant, score.sample.prompt_id, score.sample.set, score.sample.group, score.sample.seed),
+            *(score.metric, score.references, None if score.value is None else rounded(score.value), score.reason),
+        )
+        for score in scores
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float}).sort_values(SORTED_BY, ignore_index=True)
+
+
+def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str, float]:
+    """Returns a variant's mean of each metric on one prompt set.
+
+    Args:
+        table: From `score_table`.
+        variant: For example ``base``.
+        prompt_set: ``dev``, ``test`` or ``none``.
+
+    Returns:
+        Rounded means by metric, with a suffix for references other than the usual; a metric without values is absent.
+    """
+    rows = table[(table["variant"] == variant) & (table["set"] == prompt_set)].dropna(subset="value")
+    prompts = rows.groupby(["metric", "references", "prompt_id"])["value"].mean()
+    means = prompts.groupby(["metric", "references"]).mean().reset_index().to_numpy().tolist()
+    suffixes = REAL_SUFFIXES if variant == REAL else SUFFIXES
+    return {f"{metric}{suffixes[refs]}": rounded(float(mean)) for metric, refs, mean in means}
+
+
+def select_checkpoint(table: pd.DataFrame, steps: dict[str, int], margin: float) -> Selection:
+    """Chooses the checkpoint to report, on the dev prompts only, by a rule fixed in advance.
+
+    The highest `dino_vits16` wins among the checkpoints whose `clip_t` is not below base's by more than `margin`;
+    if there is none, the highest `clip_t`. Ties go to the earlier step.
+
+    Args:
+        table: From `score_table`.
+        steps: The step of each checkpoint variant.
+        margin: Allowed loss of `clip_t` against base.
+
+    Returns:
+        The choice.
+
+    Raises:
+        MetricError: There are several checkpoints, but no dev prompts to choose on.
+    """
+    variants = sorted(steps, key=lambda variant: steps[variant])
+    chosen_metrics = set(table["metric"])
+    if len(variants) == 1:
+        return Selection(variants[0], "the only checkpoint")
+    if SUBJECT not in chosen_metrics:
+        return Selection(variants[-1], f"the last checkpoint: {SUBJECT} is not among the chosen metrics")
+    dev = {variant: mean_scores(table, variant, "dev") for variant in (BASE, *variants)}
+    if not dev[BASE]:
+        raise MetricError("there are several checkpoints, but no dev prompts to choose one on")
+    if PROMPT not in chosen_metrics:
+        best = max(variants, key=lambda variant: dev[variant][SUBJECT])
+        return Selection(best, f"the highest {SUBJECT} on the dev prompts; {PROMPT} is not among the chosen metrics")
+    floor = rounded(dev[BASE][PROMPT] - margin)
+    qualified = [variant for variant in variants if dev[variant][PROMPT] >= floor]
+    if not qualified:
+        best = max(variants, key=lambda variant: dev[variant][PROMPT])
+        return Selection(
+            best, f"NO checkpoint keeps {PROMPT} >= {floor} (base - {margin}) on the dev prompts: the highest {PROMPT}"
+        )
+    best = max(qualified, key=lambda variant: dev[variant][SUBJECT])
+    return Selection(
+        best,
+        f"the highest {SUBJECT} on the dev prompts among the {len(qualified)} of {len(variants)} checkpoints with "
+        f"{PROMPT} >= {floor} (base - {margin})",
+    )
+
+
+def summarise(table: pd.DataFrame, steps: dict[str, int], selection: Selection) -> dict[str, Any]:
+    """Builds metrics.json: only numbers in nested mappings, as `dvc metrics` wants.
+
+    Args:
+        table: From `score_table`.
+        steps: The step of each checkpoint variant.
+        selection: The chosen checkpoint.
+
+    Returns:
+        Means on the test prompts of run, base, copy and every checkpoint, of the held-out photos, and counts.
+    """
+    checkpoints = {variant: mean_scores(table, variant, "test") for variant in steps}
+    scored = table.groupby("metric")["value"].agg(["count", "size"])
+    drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
+    return {
+        "run": checkpoints[selection.variant],
+        "base": mean_scores(table, BASE, "test"),
+        "real": mean_scores(table, REAL, "none"),
+        "copy": mean_scores(table, "copy", "test"),
+        "checkpoints": checkpoints,
+        "selected_step": steps[selection.variant],
+        "counts": {
+            "images_per_variant": len(drawn),
+            "test_prompts": int(drawn[drawn["set"] == "test"]["prompt_id"].nunique()),
+            "dev_prompts": int(drawn[drawn["set"] == "dev"]["prompt_id"].nunique()),
+            "scored": {str(metric): int(row["count"]) for metric, row in scored.iterrows()},
+            "without_value": {str(metric): int(row["size"] - row["count"]) for metric, row in scored.iterrows()},
+        },
+    }
+
+
+def prompt_table(table: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Returns each test prompt's means of a variant and of base (columns `<metric>` and `<metric>_base`).
+
+    Args:
+        table: From `score_table`.
+        variant: The run's checkpoint.
+
+    Returns:
+        One row per test prompt, against held-out photos, sorted by group and prompt.
+    """
+    rows = table[(table["set"] == "test") & (table["references"] != "train")]
+    rows = rows[rows["variant"].isin([variant, BASE])]
+    names = rows["metric"] + rows["variant"].map({variant: "", BASE: "_base"})
+    means = rows.assign(column=names).groupby(["group", "prompt_id", "column"])["value"].mean()
+    return means.map(rounded).unstack("column").sort_index().reset_index()
+
+
+def rounded(value: float) -> float:
+    """Rounds to the digits that are stored; never minus zero."""
+    return round(value, DIGITS) + 0.0

@@ -1,0 +1,70 @@
+"""Images to latent posteriors, encoded once and kept under a name made of their content."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.core.files import sha256_bytes
+from src.models.stable_diffusion import StableDiffusion
+from src.models.tensors import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Latent posteriors of images.
+
+    Attributes:
+        mean: (V, N, C, h, w), float32, scaled as the UNet expects; V is 2 with mirror images, else 1.
+        std: Like `mean`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """Turns an RGB image into a tensor, (1, 3, H, W), float32 in [-1, 1]."""
+    array = np.asarray(image.convert("RGB"), dtype=np.float32)
+    return torch.from_numpy(array).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def encode_images(model: StableDiffusion, paths: list[Path], flip: bool, cache: Path, vae_digest: str) -> Posterior:
+    """Encodes images, or takes them from the cache.
+
+    A cached latent is keyed by the pixels and by the VAE's weights, so an edited photo or another model never
+    meets a stale one.
+
+    Args:
+        model: The base model.
+        paths: N images of one size.
+        flip: Whether to add the mirror images.
+        cache: A folder for the latents.
+        vae_digest: Names the VAE's weights.
+
+    Returns:
+        The posteriors, in the order of `paths`.
+    """
+    views = []
+    for mirrored in (False, True) if flip else (False,):
+        rows = [_encode(model, path, mirrored, cache, vae_digest) for path in paths]
+        views.append([torch.stack(column) for column in zip(*rows, strict=True)])
+    means, stds = zip(*views, strict=True)
+    return Posterior(torch.stack(means), torch.stack(stds))
+
+
+def _encode(model: StableDiffusion, path: Path, mirrored: bool, cache: Path, vae_digest: str) -> tuple[Tensor, Tensor]:
+    with Image.open(path) as image:
+        pixels = to_pixels(image)
+    if mirrored:
+        pixels = pixels.flip(-1)
+    where = f"{model.device.type}\0{vae_digest}\0{tuple(pixels.shape)}\0".encode()
+    file = cache / f"{sha256_bytes(where + pixels.numpy().tobytes())}.safetensors"
+    if not file.is_file():
+        mean, std = model.encode_image(pixels)
+        save_tensors(file, {"mean": mean[0], "std": std[0]}, {})
+    tensors, _ = load_tensors(file)
+    return tensors["mean"], tensors["std"]

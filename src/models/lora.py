@@ -1,0 +1,271 @@
+"""Low-rank adapters through peft: attach, save in the diffusers format, load with every key accounted for."""
+
+import json
+import re
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.training_utils import _collate_lora_metadata
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig, get_peft_model_state_dict
+from torch import Tensor
+
+from src.core.errors import ConfigError, ModelMismatchError
+from src.core.files import write_bytes
+from src.core.seeding import derive_seed
+from src.models.stable_diffusion import StableDiffusion
+from src.models.tensors import canonical_bytes, load_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WEIGHTS = "pytorch_lora_weights.safetensors"
+ADAPTER = "default"
+FACTOR = re.compile(r"(?P<layer>.+)\.lora(?:_linear_layer)?\.(?P<factor>down|up)\.weight")
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate.
+
+    Attributes:
+        name: ``unet`` or ``text_encoder``.
+        parameters: By full name, in a fixed order; all float32.
+        lr: The learning rate; None for the run's own.
+    """
+
+    name: str
+    parameters: dict[str, torch.nn.Parameter]
+    lr: float | None
+
+
+class LoraMethod:
+    """LoRA on the UNet's attention and, if asked for, on the text encoder(s); DoRA with `use_dora`.
+
+    Papers: LoRA (Hu et al., 2021), arXiv:2106.09685: W + (alpha / rank) B A; DoRA (Liu et al., 2024),
+    arXiv:2402.09353. The adapter is float32 whatever the base is kept in: in bfloat16 most entries of A
+    could not move at all, as an Adam step is smaller than half their spacing.
+
+    Args:
+        rank: Of the update, >= 1.
+        alpha: The update is scaled by alpha / rank, > 0.
+        dropout: On the adapter's input, in [0, 1).
+        target_modules: Suffixes of the UNet's layers to adapt.
+        use_dora: Learn magnitudes apart from directions.
+        train_text_encoder: Adapt the text encoder(s), too.
+        text_encoder_lr: Their learning rate.
+        text_encoder_target_modules: Suffixes of their layers.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        target_modules: list[str],
+        use_dora: bool,
+        train_text_encoder: bool,
+        text_encoder_lr: float,
+        text_encoder_target_modules: list[str],
+    ) -> None:
+        if rank < 1 or not alpha > 0 or not 0 <= dropout < 1:
+            raise ConfigError(
+                f"method: rank={rank} (expected >= 1), alpha={alpha} (> 0), dropout={dropout} (in [0, 1))"
+            )
+        if use_dora and train_text_encoder:
+            raise ConfigError(
+                "method: use_dora=true with train_text_encoder=true: diffusers does not load the text encoder's "
+                "magnitudes back, so the result could not be used"
+            )
+        self.train_text_encoder = train_text_encoder
+        self.text_encoder_lr = text_encoder_lr
+        common = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "use_dora": use_dora}
+        self._unet = LoraConfig(**common, init_lora_weights="gaussian", target_modules=list(target_modules))
+        self._text = LoraConfig(
+            **common, init_lora_weights="gaussian", target_modules=list(text_encoder_target_modules)
+        )
+
+    def attach(self, model: StableDiffusion, seed: int) -> list[ParameterGroup]:
+        """Adds fresh adapters; B starts at zero, so the model's output does not change yet.
+
+        Args:
+            model: The frozen base.
+            seed: Of the initial weights.
+
+        Returns:
+            What trains: a group for the UNet and, if asked for, one for the text encoder(s).
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "adapter"))
+            model.pipeline.unet.add_adapter(self._unet)
+            if self.train_text_encoder:
+                for name, encoder in model.text_encoders.items():
+                    encoder.add_adapter(self._text_config(model, name))
+        groups = [ParameterGroup("unet", _trainable({"unet": model.pipeline.unet}), None)]
+        if self.train_text_encoder:
+            groups.append(ParameterGroup("text_encoder", _trainable(model.text_encoders), self.text_encoder_lr))
+        return groups
+
+
+    def _text_config(self, model: StableDiffusion, name: str) -> LoraConfig:
+        """Leaves out the last layer of SDXL's first encoder: the layer before it is what the UNet reads."""
+        if not (model.is_xl and name == "text_encoder"):
+            return self._text
+        last = model.text_encoders[name].config.num_hidden_layers - 1
+        return replace(self._text, exclude_modules=rf".*\.layers\.{last}\..*")
+
+
+def _trainable(modules: dict[str, Any]) -> dict[str, torch.nn.Parameter]:
+    parameters = {
+        f"{component}.{name}": parameter
+        for component, module in modules.items()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+    for parameter in parameters.values():
+        parameter.data = parameter.data.float()
+    return parameters
+
+
+def save_adapter(model: StableDiffusion, folder: Path) -> None:
+    """Writes the adapter as diffusers does, with rank and alpha in the header; the same adapter gives the same bytes.
+
+    Args:
+        model: A base with adapters attached.
+        folder: Where to; made when missing.
+    """
+    layers = {f"{name}_lora_layers": state for name, state in _layers(model).items()}
+    metadata = {key: _portable(value) for key, value in _collate_lora_metadata(_adapted(model)).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    model.pipeline.save_lora_weights(folder, **layers, **metadata)
+    path = folder / WEIGHTS
+    write_bytes(path, canonical_bytes(path.read_bytes()))
+
+
+def _adapted(model: StableDiffusion) -> dict[str, Any]:
+    modules = {"unet": model.pipeline.unet, **model.text_encoders}
+    return {name: module for name, module in modules.items() if getattr(module, "peft_config", None)}
+
+
+def _layers(model: StableDiffusion) -> dict[str, dict[str, Tensor]]:
+    return {
+        name: convert_state_dict_to_diffusers(get_peft_model_state_dict(module, adapter_name=ADAPTER))
+        for name, module in _adapted(model).items()
+    }
+
+
+def _portable(config: dict[str, Any]) -> dict[str, Any]:
+    """Drops the path of the base model on this machine and gives sets an order."""
+    kept = {key: value for key, value in config.items() if key != "base_model_name_or_path"}
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in kept.items()}
+
+
+def load_adapter(model: StableDiffusion, folder: Path) -> None:
+    """Loads an adapter for inference in place of an earlier one; every tensor must arrive unchanged.
+
+    Args:
+        model: The base.
+        folder: A checkpoint folder.
+
+    Raises:
+        ModelMismatchError: The file is missing or damaged, or was made for another base.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
+    tensors, metadata = load_tensors(path)
+    check_fit(model, path, tensors)
+    unload_adapter(model)
+    model.pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=ADAPTER, local_files_only=True)
+    arrived = {
+        f"{component}.{name}": tensor for component, layers in _layers(model).items() for name, tensor in layers.items()
+    }
+    lost = sorted(name for name in tensors.keys() | arrived.keys() if not _equal(tensors.get(name), arrived.get(name)))
+    if lost:
+        raise ModelMismatchError(f"{path}: {len(lost)} tensors did not arrive in the base model, first {lost[0]}")
+    _check_alpha(model, path, json.loads(metadata.get("lora_adapter_metadata", "{}")))
+
+
+def _equal(file: Tensor | None, model: Tensor | None) -> bool:
+    return file is not None and model is not None and torch.equal(file.float(), model.detach().cpu().float())
+
+
+def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) -> None:
+    """Compares an adapter's shapes with the base's layers.
+
+    Args:
+        model: The base, with or without adapters.
+        path: For the message.
+        tensors: The adapter file's content.
+
+    Raises:
+        ModelMismatchError: A layer is missing or has another width.
+    """
+    components = {"unet": model.pipeline.unet, **model.text_encoders}
+    layers = {
+        f"{component}.{name}": getattr(layer, "base_layer", layer)
+        for component, module in components.items()
+        for name, layer in module.named_modules()
+    }
+    for name, tensor in tensors.items():
+        match = FACTOR.fullmatch(name)
+        if match is None:
+            continue
+        weight = getattr(layers.get(match["layer"]), "weight", None)
+        if weight is None:
+            raise ModelMismatchError(f"{path}: adapts {match['layer']}, which the base model does not have")
+        axis = 1 if match["factor"] == "down" else 0
+        if tensor.shape[axis] != weight.shape[axis]:
+            raise ModelMismatchError(
+                f"{path}: {name} has width {tensor.shape[axis]}, the base model's layer {weight.shape[axis]}; "
+                "it was trained on another base model"
+            )
+
+
+def _check_alpha(model: StableDiffusion, path: Path, metadata: dict[str, Any]) -> None:
+    for name, module in _adapted(model).items():
+        wanted, found = metadata.get(f"{name}.lora_alpha"), module.peft_config[ADAPTER].lora_alpha
+        if wanted != found:
+            raise ModelMismatchError(f"{path}: {name} alpha is {wanted} in the file but {found} after loading")
+
+
+def unload_adapter(model: StableDiffusion) -> None:
+    """Takes any adapter off the base model."""
+    if _adapted(model):
+        model.pipeline.unload_lora_weights()
+
+
+@contextmanager
+def _disabled(modules: list[Any]) -> "Iterator[None]":
+    for module in modules:
+        module.disable_adapters()
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.enable_adapters()
+
+
+def only_part(model: StableDiffusion, part: str | None) -> AbstractContextManager[None]:
+    """Switches off the adapters of every part but one, to see what each contributes.
+
+    Args:
+        model: A base with adapters attached.
+        part: ``unet`` or ``text_encoder``; None leaves all on.
+
+    Returns:
+        A context in which the others are off.
+    """
+    off = {None: [], "unet": list(model.text_encoders.values()), "text_encoder": [model.pipeline.unet]}[part]
+    return _disabled([module for module in off if module in _adapted(model).values()])
+
+
+def adapter_state(groups: list[ParameterGroup]) -> dict[str, Tensor]:
+    """Copies the trained weights, by full name, to the CPU."""
+    return {name: p.detach().cpu().clone() for group in groups for name, p in group.parameters.items()}

@@ -1,0 +1,61 @@
+"""Safetensors files whose bytes depend on their content alone.
+
+The library keeps its header's metadata in a hash map, so two keys come out in another order from run to run.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
+
+from src.core.errors import ModelMismatchError
+from src.core.files import write_bytes
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes tensors atomically, with a header in canonical order.
+
+    Args:
+        path: Where to.
+        tensors: By name; shape and dtype are kept.
+        metadata: Text kept in the header.
+    """
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, canonical_bytes(safetensors.torch.save(on_cpu, metadata=metadata)))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads tensors and metadata.
+
+    Args:
+        path: A safetensors file.
+
+    Returns:
+        The tensors on the CPU by name, and the header's metadata.
+
+    Raises:
+        ModelMismatchError: The file is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ModelMismatchError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def canonical_bytes(data: bytes) -> bytes:
+    """Rewrites the header of a safetensors file with sorted keys; the tensors' bytes stay.
+
+    Args:
+        data: A whole safetensors file: header length (8 bytes, little endian), JSON header, tensors.
+
+    Returns:
+        A file with the same tensors and metadata.
+    """
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]

@@ -1,0 +1,207 @@
+"""The charts, as Vega-Lite specifications; colours are names of the page's CSS variables and follow its theme."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from src.reporting.inputs import Inputs
+from src.reporting.scoring import group_means, metric_order
+from src.reporting.texts import Texts
+
+Spec = dict[str, Any]
+Row = dict[str, Any]
+
+# the version of Vega-Lite that Altair writes for, major and minor
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+MAX_POINTS = 1000
+# the moving average looks back over about this share of all steps
+SMOOTHING_SHARE = 0.05
+COLOURS = ("var(--run)", "var(--real)", "var(--copy)", "var(--base)")
+
+
+def scatter_chart(inputs: Inputs) -> Spec | None:
+    """Draws clip_t against dino_vits16: a line through the checkpoints, and the reference rows.
+
+    Args:
+        inputs: The tables.
+
+    Returns:
+        A specification, or None when a checkpoint lacks one of the two metrics.
+    """
+    checkpoints = inputs.metrics["checkpoints"]
+    if any(not {"clip_t", "dino_vits16"} <= set(means) for means in checkpoints.values()):
+        return None
+    line = [
+        _point(name, means, kind="selected" if name == inputs.run_variant else "checkpoint")
+        for name, means in sorted(checkpoints.items())
+    ]
+    reference = {name: inputs.metrics[name] for name in ("base", "real", "copy") if name in inputs.metrics}
+    with_dino = {name: means for name, means in sorted(reference.items()) if "dino_vits16" in means}
+    marks = [_point(name, means, kind=name) for name, means in with_dino.items() if "clip_t" in means]
+    across = [_point(name, means, kind=name) for name, means in with_dino.items() if "clip_t" not in means]
+    kinds = ["checkpoint", "selected", "base", "real", "copy"]
+    colour = alt.Color(
+        "kind:N",
+        legend=None,
+        scale=alt.Scale(domain=kinds, range=["var(--run)", "var(--run)", "var(--base)", "var(--real)", "var(--copy)"]),
+    )
+    x = alt.X("clip_t:Q", title="clip_t →", scale=alt.Scale(zero=False, padding=24))
+    y = alt.Y("dino_vits16:Q", title="dino_vits16 ↑", scale=alt.Scale(zero=False, padding=18))
+    tooltip = [alt.Tooltip("name:N"), alt.Tooltip("clip_t:Q", format=".4f"), alt.Tooltip("dino_vits16:Q", format=".4f")]
+    path = alt.Chart(_data("path", line)).encode(x=x, y=y, tooltip=tooltip)
+    spots = alt.Chart(_data("spots", line + marks)).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    layers = [path.mark_line(color="var(--run)", opacity=0.5, strokeWidth=1.5).encode(order="step:Q")]
+    if across:
+        rules = alt.Chart(_data("across", across)).encode(y=y, color=colour)
+        layers.append(rules.mark_rule(strokeDash=[5, 4]))
+        layers.append(rules.mark_text(align="left", dx=4, dy=-7).encode(x=alt.value(0), text="name:N"))
+    size = alt.condition("datum.kind == 'selected'", alt.value(190), alt.value(90))
+    layers.append(spots.mark_point(filled=True, opacity=1).encode(shape=_shapes(kinds), size=size))
+    layers.append(spots.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="label:N"))
+    return _spec(alt.layer(*layers), height=360)
+
+
+def loss_chart(inputs: Inputs, texts: Texts) -> Spec:
+    """Draws the training loss, raw and smoothed, the held-out loss and the selected step.
+
+    Args:
+        inputs: The tables.
+        texts: The words.
+
+    Returns:
+        A specification.
+    """
+    loss = inputs.loss.dropna(subset=["loss"])
+    span = max(len(loss) * SMOOTHING_SHARE, 1.0)
+    smooth = loss["loss"].ewm(span=span).mean()
+    table = pd.DataFrame({"step": loss["step"], "loss": loss["loss"], "smooth": smooth})
+    labels = {name: texts(f"series.{name}") for name in ("loss", "smooth", "val_loss")}
+    raw = _long(table, {"loss": labels["loss"]})
+    bold = _long(table, {"smooth": labels["smooth"]})
+    held_out = [] if inputs.val_loss is None else _long(inputs.val_loss, {"val_loss": labels["val_loss"]})
+    shown = [labels["loss"], labels["smooth"], *([labels["val_loss"]] if held_out else [])]
+    colours = ["var(--pale)", "var(--run)", "var(--copy)"][: len(shown)]
+    encode = _line_encoding(texts, "loss", shown, colours)
+    layers = [
+        alt.Chart(_data("raw", raw)).mark_line(strokeWidth=1).encode(**encode),
+        alt.Chart(_data("smooth", bold)).mark_line(strokeWidth=2.5).encode(**encode),
+    ]
+    if held_out:
+        mark = alt.Chart(_data("held_out", held_out)).mark_line(strokeWidth=2, point={"size": 28, "filled": True})
+        layers.append(mark.encode(**encode))
+    selected = alt.Chart(_data("selected", [{"step": inputs.selected_step}]))
+    layers.append(selected.mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(x="step:Q"))
+    return _spec(alt.layer(*layers), height=260)
+
+
+def lines_chart(table: pd.DataFrame, columns: Mapping[str, str], axis: str, texts: Texts) -> Spec | None:
+    """Draws columns over steps.
+
+    Args:
+        table: Has a column ``step``.
+        columns: Text key under ``series.`` by column name; columns that the table lacks are left out.
+        axis: Text key under ``axis.`` for the vertical axis.
+        texts: The words.
+
+    Returns:
+        A specification, or None when the table has none of the columns.
+    """
+    labels = {name: texts(f"series.{key}") for name, key in columns.items() if name in table.columns}
+    rows = _long(table, labels)
+    if not rows:
+        return None
+    encode = _line_encoding(texts, axis, list(labels.values()), list(COLOURS[: len(labels)]))
+    return _spec(alt.Chart(_data("lines", rows)).mark_line(strokeWidth=1.5).encode(**encode), height=200)
+
+
+def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
+    """Draws run against base per prompt group, one chart per metric.
+
+    Args:
+        inputs: The tables.
+        texts: The words.
+
+    Returns:
+        Specifications by metric.
+    """
+    labels = {inputs.run_variant: texts("series.run"), "base": texts("series.base")}
+    tables = [group_means(inputs.scores, variant).assign(who=label) for variant, label in labels.items()]
+    means = pd.concat(tables)
+    charts = {}
+    for metric in metric_order(means["metric"]):
+        own = means[means["metric"] == metric][["group", "who", "value"]]
+        rows = [{"group": group, "who": who, "value": value} for group, who, value in own.itertuples(index=False)]
+        charts[metric] = _group_chart(metric, rows, list(labels.values()))
+    return charts
+
+
+def _group_chart(metric: str, rows: list[Row], who: list[str]) -> Spec:
+    colour = alt.Color(
+        "who:N",
+        sort=who,
+        scale=alt.Scale(domain=who, range=["var(--run)", "var(--base)"]),
+        legend=alt.Legend(orient="top", title=None),
+    )
+    bars = (
+        alt.Chart(_data("groups", rows))
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            y=alt.Y("group:N", title=None),
+            yOffset=alt.YOffset("who:N", sort=who),
+            x=alt.X("value:Q", title=metric),
+            color=colour,
+            tooltip=[alt.Tooltip("group:N"), alt.Tooltip("who:N"), alt.Tooltip("value:Q", format=".4f")],
+        )
+    )
+    return _spec(bars, height=40 + 38 * len({row["group"] for row in rows}))
+
+
+def _point(name: str, means: Mapping[str, float], kind: str) -> Row:
+    is_step = name.startswith("step-")
+    step = int(name.removeprefix("step-")) if is_step else 0
+    scores = {metric: means[metric] for metric in ("clip_t", "dino_vits16") if metric in means}
+    return {"name": name, "label": str(step) if is_step else name, "step": step, "kind": kind, **scores}
+
+
+def _shapes(kinds: list[str]) -> alt.Shape:
+    shapes = ["circle", "circle", "square", "triangle-up", "diamond"]
+    return alt.Shape("kind:N", legend=None, scale=alt.Scale(domain=kinds, range=shapes))
+
+
+def _line_encoding(texts: Texts, axis: str, labels: Sequence[str], colours: Sequence[str]) -> dict[str, Any]:
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke")
+    return {
+        "x": alt.X("step:Q", title=texts("axis.step")),
+        "y": alt.Y("value:Q", title=texts(f"axis.{axis}"), scale=alt.Scale(zero=False)),
+        "color": alt.Color(
+            "series:N", legend=legend, sort=list(labels), scale=alt.Scale(domain=list(labels), range=list(colours))
+        ),
+    }
+
+
+def thinning(rows: int) -> int:
+    """Returns k such that every k-th of `rows` rows is drawn."""
+    return max(math.ceil(rows / MAX_POINTS), 1)
+
+
+def _long(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Row]:
+    thinned = table.iloc[:: thinning(len(table))]
+    return [
+        {"step": int(step), "series": label, "value": float(f"{value:.6g}")}
+        for column, label in labels.items()
+        for step, value in zip(thinned["step"], thinned[column], strict=True)
+        if math.isfinite(value)
+    ]
+
+
+def _data(name: str, rows: list[Row]) -> alt.InlineData:
+    # a name of our own: Altair would make one from a hash of the content
+    return alt.InlineData(values=rows, name=name)
+
+
+def _spec(chart: alt.Chart | alt.LayerChart, height: int) -> Spec:
+    spec = chart.properties(width="container", height=height).to_dict()
+    return {key: value for key, value in spec.items() if key not in ("$schema", "config")}

@@ -1,0 +1,38 @@
+"""The page template of `dvc plots`, with the chart library inside: DVC's own fetches it from the network."""
+
+from pathlib import Path
+
+from src.core.files import write_text
+from src.reporting.library import inline_library
+
+# DVC 3's plot templates are written for Vega-Lite 5
+VEGA_LITE = "5.20"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{refresh_tag}
+<title>DVC plots</title>
+<style>
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 24px auto; max-width: 1100px; padding: 0 16px; }
+table { border-spacing: 12px; }
+img { max-width: 100%; height: auto; }
+</style>
+<script>LIBRARY</script>
+</head>
+<body>
+{plot_divs}
+</body>
+</html>
+"""
+
+
+def write_plots_template(path: Path) -> None:
+    """Writes the template that `plots.html_template` in DVC's config names.
+
+    Args:
+        path: Where to; DVC reads the setting relative to .dvc/.
+    """
+    write_text(path, PAGE.replace("LIBRARY", inline_library(VEGA_LITE)))

@@ -1,0 +1,174 @@
+"""Reads what the other stages wrote. What is missing is named together with the stage that makes it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.core.errors import EmptyDatasetError
+from src.core.files import sha256_file
+
+PARAMS = "params.yaml"
+METRICS = "metrics/metrics.json"
+META = "metrics/metrics_meta.json"
+SCORES = "metrics/scores.csv"
+LOSS = "metrics/train/loss.csv"
+VAL_LOSS = "metrics/train/val_loss.csv"
+TOKENS = "metrics/tokens.csv"
+MANIFEST = "data/samples/manifest.csv"
+IMAGES = "data/images/images.csv"
+CROPS = "data/crops/crops.csv"
+CAPTIONS = "data/captions.csv"
+SPLIT = "data/split.csv"
+HASHED = (PARAMS, METRICS, SCORES, LOSS, MANIFEST, IMAGES, CROPS, CAPTIONS, SPLIT)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything the report shows, as read from disk; table cells are text unless said otherwise.
+
+    Attributes:
+        root: The folder that holds data/, metrics/ and models/.
+        metrics: metrics.json.
+        meta: metrics_meta.json.
+        scores: One row per image and metric; `value` is a float, NaN where the row has a reason instead.
+        loss: The training loss per step, floats.
+        val_loss: The held-out loss, floats, or None where it was not computed.
+        tokens: How each tokenizer splits the rare token.
+        manifest: One row per drawn image.
+        images: One row per photo found in data/raw.
+        crops: One row per crop, numbers as floats.
+        captions: One row per crop.
+        split: One row per crop.
+        params_text: params.yaml as it stands on disk.
+        adapter_configs: The config of each kept checkpoint by the checkpoint's name.
+        hashes: SHA-256 by file name.
+    """
+
+    root: Path
+    metrics: dict[str, Any]
+    meta: dict[str, Any]
+    scores: pd.DataFrame
+    loss: pd.DataFrame
+    val_loss: pd.DataFrame | None
+    tokens: pd.DataFrame
+    manifest: pd.DataFrame
+    images: pd.DataFrame
+    crops: pd.DataFrame
+    captions: pd.DataFrame
+    split: pd.DataFrame
+    params_text: str
+    adapter_configs: dict[str, str]
+    hashes: dict[str, str]
+
+    @property
+    def run_variant(self) -> str:
+        """The selected checkpoint's name in the tables, for example ``step-000300``."""
+        return f"step-{self.selected_step:06d}"
+
+    @property
+    def selected_step(self) -> int:
+        """The selected checkpoint's step."""
+        return int(self.metrics["selected_step"])
+
+
+def read_inputs(root: Path) -> Inputs:
+    """Reads and checks every table.
+
+    Args:
+        root: The folder that holds data/, metrics/, models/ and params.yaml.
+
+    Returns:
+        What the report is made of.
+
+    Raises:
+        EmptyDatasetError: A required file is missing, empty or lacks a column; the message names its stage.
+    """
+    params = _existing(root, PARAMS, "`python -m src.stages.config write`").read_text(encoding="utf-8")
+    metrics = _read_json(root, METRICS, "stage evaluate", ("run", "base", "checkpoints", "selected_step"))
+    adapters = sorted((root / "models/adapter").glob("step-*/config.yaml"))
+    val_loss = root / VAL_LOSS
+    return Inputs(
+        root=root,
+        metrics=metrics,
+        meta=_read_json(root, META, "stage evaluate", ()),
+        scores=_scores(root),
+        loss=_floats(_read_table(root, LOSS, "stage train", ("step", "loss"))),
+        val_loss=_floats(_read_table(root, VAL_LOSS, "stage train", ("step", "val_loss")))
+        if val_loss.exists()
+        else None,
+        tokens=_read_table(root, TOKENS, "stage caption", ()),
+        manifest=_read_table(
+            root, MANIFEST, "stage generate", ("variant", "prompt_id", "set", "group", "prompt", "seed", "path")
+        ),
+        images=_read_table(
+            root, IMAGES, "stage convert", ("image_id", "source", "status", "reason", "sharpness", "group")
+        ),
+        crops=_read_table(
+            root, CROPS, "stage crop", ("image_id", "left", "top", "right", "bottom", "cropper", "warning")
+        ),
+        captions=_read_table(root, CAPTIONS, "stage caption", ("image_id", "caption", "source")),
+        split=_read_table(root, SPLIT, "stage split", ("image_id", "group", "split")),
+        params_text=params,
+        adapter_configs={path.parent.name: path.read_text(encoding="utf-8") for path in adapters},
+        hashes={name: sha256_file(root / name) for name in HASHED},
+    )
+
+
+def existing_image(root: Path, name: str, stage: str) -> Path:
+    """Returns the path of an image that a table names.
+
+    Args:
+        root: The project's folder.
+        name: The image's path relative to it.
+        stage: The stage that writes it.
+
+    Returns:
+        An existing path.
+
+    Raises:
+        EmptyDatasetError: There is no such file.
+    """
+    return _existing(root, name, f"stage {stage}")
+
+
+def _existing(root: Path, name: str, maker: str) -> Path:
+    path = root / name
+    if not path.is_file():
+        raise EmptyDatasetError(f"{name} is missing; it is made by {maker}")
+    return path
+
+
+def _read_json(root: Path, name: str, maker: str, keys: Sequence[str]) -> dict[str, Any]:
+    value = json.loads(_existing(root, name, maker).read_text(encoding="utf-8"))
+    missing = [key for key in keys if key not in value]
+    if missing:
+        raise EmptyDatasetError(f"{name}: no {', '.join(missing)}; it is made by {maker}")
+    return dict(value)
+
+
+def _read_table(root: Path, name: str, maker: str, columns: Sequence[str]) -> pd.DataFrame:
+    path = _existing(root, name, maker)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except pd.errors.EmptyDataError as error:
+        raise EmptyDatasetError(f"{name} is empty; it is made by {maker}") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise EmptyDatasetError(f"{name}: no column {', '.join(missing)}; it is made by {maker}")
+    if table.empty:
+        raise EmptyDatasetError(f"{name} has no rows; it is made by {maker}")
+    return table
+
+
+def _floats(table: pd.DataFrame) -> pd.DataFrame:
+    return table.apply(lambda column: pd.to_numeric(column.replace("", "nan"))).astype({"step": int})
+
+
+def _scores(root: Path) -> pd.DataFrame:
+    columns = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
+    table = _read_table(root, SCORES, "stage evaluate", columns)
+    return table.assign(value=pd.to_numeric(table["value"].replace("", "nan")))

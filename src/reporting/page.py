@@ -1,0 +1,103 @@
+"""Puts the sections together into one self-contained page that needs no network."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from src.core.files import write_text
+from src.reporting import charts
+from src.reporting.data_page import SHOWN_PHOTOS, data_page
+from src.reporting.inputs import Inputs, read_inputs
+from src.reporting.library import inline_library
+from src.reporting.metric_page import checkpoint_tables, metric_page
+from src.reporting.provenance import describe_provenance
+from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
+from src.reporting.summary import RunFacts, summarise
+from src.reporting.texts import Texts, load_texts
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
+    """Writes the report.
+
+    Args:
+        root: The folder that holds data/, metrics/, models/ and params.yaml.
+        out: The HTML file to write.
+        facts: What was run.
+        language: The language of the page.
+
+    Raises:
+        ConfigError: There are no texts in that language.
+        EmptyDatasetError: Something to report on is missing; the message names it and the stage that makes it.
+    """
+    texts = load_texts(language)
+    inputs = read_inputs(root)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sections = {**_pictures(inputs, texts), **_figures(inputs, texts)}
+    page = environment.get_template("report.html.j2").render(
+        texts=texts,
+        facts=facts,
+        inputs=inputs,
+        summary=summarise(inputs, facts, texts),
+        provenance=describe_provenance(inputs),
+        style=_verbatim("style.css"),
+        script=_verbatim("charts.js"),
+        library=Markup(inline_library(charts.VEGA_LITE)),
+        **sections,
+    )
+    write_text(out, page)
+
+
+def _pictures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
+    return {
+        "rows": sample_rows(inputs, texts),
+        "shown_prompts": SHOWN_PROMPTS,
+        "held_out": photo_strip(inputs, "val"),
+        "training": photo_strip(inputs, "train"),
+        "strip": checkpoint_strip(inputs),
+        "data": data_page(inputs, texts),
+        "shown_photos": SHOWN_PHOTOS,
+    }
+
+
+def _figures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
+    curves = _curves(inputs, texts)
+    groups = charts.group_charts(inputs, texts)
+    scatter = charts.scatter_chart(inputs)
+    specs = {**curves, "scatter": scatter, **{f"group-{metric}": spec for metric, spec in groups.items()}}
+    return {
+        "metrics": metric_page(inputs, texts),
+        "checkpoints": checkpoint_tables(inputs),
+        "curves": curves,
+        "stride": charts.thinning(len(inputs.loss)),
+        "scatter": scatter,
+        "groups": tuple(groups),
+        "specs": {name: spec for name, spec in specs.items() if spec is not None},
+    }
+
+
+def _curves(inputs: Inputs, texts: Texts) -> dict[str, Any]:
+    parts = ("unet", "text_encoder")
+    held_out = {name: name for name in ("val_loss_unet_only", "val_loss_text_encoder_only")}
+    return {
+        "loss": charts.loss_chart(inputs, texts),
+        "val_parts": None if inputs.val_loss is None else charts.lines_chart(inputs.val_loss, held_out, "loss", texts),
+        "parts": charts.lines_chart(inputs.loss, {n: n for n in ("loss_instance", "loss_prior")}, "loss", texts)
+        if "loss_prior" in inputs.loss.columns
+        else None,
+        "grad": charts.lines_chart(inputs.loss, {f"grad_norm_{part}": part for part in parts}, "grad", texts),
+        "lr": charts.lines_chart(inputs.loss, {f"lr_{part}": part for part in parts}, "lr", texts),
+    }
+
+
+def _verbatim(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))

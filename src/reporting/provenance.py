@@ -1,0 +1,68 @@
+"""What made the numbers: parameters, judges, hashes; absolute paths of a machine never reach the page."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+from src.reporting.inputs import Inputs
+from src.reporting.scoring import flatten
+
+# a YAML value that is an absolute path: `key: /a/b`, `- C:\a`, quoted or not
+PATH_VALUE = re.compile(
+    r"""^(?P<key>\s*(?:-\s+|[^\s'"#][^'"#]*?:\s+)+)(?P<quote>['"]?)(?P<path>(?:/|~|[A-Za-z]:[\\/])[^'"]*)(?P=quote)\s*$"""
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The last section.
+
+    Attributes:
+        meta: Sections of metrics_meta.json, each a name and its lines of key and value.
+        params: params.yaml, paths shortened.
+        adapter: The selected checkpoint's stored configuration, or empty.
+        hashes: File name and SHA-256.
+    """
+
+    meta: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    params: str
+    adapter: str
+    hashes: tuple[tuple[str, str], ...]
+
+
+def describe_provenance(inputs: Inputs) -> Provenance:
+    """Collects what made the numbers.
+
+    Args:
+        inputs: The tables.
+
+    Returns:
+        Text only, without absolute paths.
+    """
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for key, value in flatten(inputs.meta).items():
+        section, _, rest = key.partition(".")
+        sections.setdefault(section if rest else "", []).append((rest or key, shorten_path(str(value))))
+    return Provenance(
+        meta=tuple((name, tuple(lines)) for name, lines in sorted(sections.items())),
+        params=shorten_paths(inputs.params_text),
+        adapter=shorten_paths(inputs.adapter_configs.get(inputs.run_variant, "")),
+        hashes=tuple(sorted(inputs.hashes.items())),
+    )
+
+
+def shorten_path(value: str) -> str:
+    """Returns an absolute path's last part behind an ellipsis, and anything else as it is."""
+    is_windows = PureWindowsPath(value).is_absolute() and not value.startswith("/")
+    if is_windows:
+        return f"…/{PureWindowsPath(value).name}"
+    is_absolute = PurePosixPath(value).is_absolute() or value.startswith("~/")
+    return f"…/{PurePosixPath(value).name}" if is_absolute else value
+
+
+def shorten_paths(yaml_text: str) -> str:
+    """Shortens the absolute paths among the values of a YAML text and leaves the rest letter for letter."""
+    return "\n".join(
+        PATH_VALUE.sub(lambda found: found["key"] + found["quote"] + shorten_path(found["path"]) + found["quote"], line)
+        for line in yaml_text.splitlines()
+    )

@@ -1,0 +1,94 @@
+"""Means, directions and orders of metrics; the page prints what evaluate computed and adds nothing of its own."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from src.reporting.inputs import Inputs
+
+# +1: higher is better, -1: lower; a metric that is not listed, such as likeness to training photos, has no better side
+DIRECTION = {"dino_vits16": 1, "dinov2_vits14": 1, "clip_i": 1, "clip_t": 1, "div_lpips": 1}
+# columns against which an image's own likeness counts; "train" is the memorisation side
+JUDGED = ("val", "none")
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested mappings and lists to dotted keys, in their order."""
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, list):
+            inner = {str(index): item for index, item in enumerate(inner)}
+        if isinstance(inner, Mapping):
+            flat |= flatten(inner, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = inner
+    return flat
+
+
+def metric_order(names: Iterable[str]) -> list[str]:
+    """Orders metric names: the known ones as in DIRECTION, then the others by name."""
+    known = list(DIRECTION)
+    return sorted(set(names), key=lambda name: (known.index(name) if name in DIRECTION else len(known), name))
+
+
+def development_means(inputs: Inputs) -> dict[str, dict[str, float]]:
+    """Returns the means on the prompts that the checkpoint is chosen on: of base first, then of each checkpoint."""
+    return {
+        variant: prompt_means(inputs.scores, variant, "dev")
+        for variant in ("base", *sorted(inputs.metrics["checkpoints"]))
+    }
+
+
+def prompt_means(scores: pd.DataFrame, variant: str, prompt_set: str) -> dict[str, float]:
+    """Averages a variant's scores, each prompt counting once.
+
+    Args:
+        scores: scores.csv.
+        variant: For example ``base``.
+        prompt_set: ``dev`` or ``test``.
+
+    Returns:
+        The mean by metric, rounded like metrics.json.
+    """
+    rows = _judged(scores, variant, prompt_set)
+    by_prompt = rows.groupby(["metric", "prompt_id"], sort=True)["value"].mean()
+    return {str(metric): round(float(value), 6) for metric, value in by_prompt.groupby(level=0).mean().items()}
+
+
+def group_means(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Averages a variant's test scores per prompt group, each prompt counting once.
+
+    Args:
+        scores: scores.csv.
+        variant: For example ``base``.
+
+    Returns:
+        Columns metric, group, value.
+    """
+    rows = _judged(scores, variant, "test")
+    by_prompt = rows.groupby(["metric", "group", "prompt_id"], sort=True)["value"].mean()
+    return by_prompt.groupby(level=[0, 1]).mean().round(6).reset_index()
+
+
+def image_scores(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Returns the judged scores of each image by (variant, prompt_id, seed), then by metric."""
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    judged = scores[scores["references"].isin(JUDGED) & scores["value"].notna()]
+    columns = judged[["variant", "prompt_id", "seed", "metric", "value"]]
+    for variant, prompt_id, seed, metric, value in columns.itertuples(index=False, name=None):
+        found.setdefault((variant, prompt_id, seed), {})[metric] = value
+    return found
+
+
+def unscored(scores: pd.DataFrame) -> list[str]:
+    """Counts the rows without a value, by metric and reason, one line each."""
+    rows = scores[scores["value"].isna()]
+    counts = Counter(rows[["metric", "reason"]].itertuples(index=False, name=None))
+    return [f"{count} × {metric}: {reason}" for (metric, reason), count in sorted(counts.items())]
+
+
+def _judged(scores: pd.DataFrame, variant: str, prompt_set: str) -> pd.DataFrame:
+    chosen = (scores["variant"] == variant) & (scores["set"] == prompt_set) & scores["references"].isin(JUDGED)
+    return scores[chosen & scores["value"].notna()]

@@ -1,0 +1,132 @@
+"""The head of the page: what ran, in one sentence and a line of facts."""
+
+from dataclasses import dataclass
+
+from src.reporting.inputs import Inputs
+from src.reporting.provenance import shorten_path
+from src.reporting.scoring import development_means
+from src.reporting.texts import Texts
+
+# metrics are stored with six decimals
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What was run, as configured.
+
+    Attributes:
+        title: The page's title.
+        model_name: For example ``sd15``; ``tiny`` brings the notice that its numbers mean nothing.
+        model_id: The hub id or folder of the base model.
+        token: The rare token.
+        class_name: The class noun.
+        method: For example ``LoRA``.
+        lr: The learning rate.
+        rank: The adapter's rank.
+        seed: The seed of everything.
+        steps: Training steps.
+        batch_size: Images per step.
+        sampling_steps: Denoising steps of each drawn image.
+        guidance_scale: Classifier-free guidance of each drawn image.
+        clip_t_margin: How far below base the clip_t of a selected checkpoint may lie.
+    """
+
+    title: str
+    model_name: str
+    model_id: str
+    token: str
+    class_name: str
+    method: str
+    lr: float
+    rank: int
+    seed: int
+    steps: int
+    batch_size: int
+    sampling_steps: int
+    guidance_scale: float
+    clip_t_margin: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The head of the page.
+
+    Attributes:
+        sentence: What ran and why this checkpoint.
+        facts: Label and value pairs.
+        notice: A warning for the reader, or empty.
+    """
+
+    sentence: str
+    facts: tuple[tuple[str, str], ...]
+    notice: str
+
+
+def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
+    """Builds the head.
+
+    Args:
+        inputs: The tables.
+        facts: What was run.
+        texts: The words.
+
+    Returns:
+        The sentence, the facts and perhaps a notice.
+    """
+    what = texts(
+        "summary.what",
+        method=facts.method,
+        rank=facts.rank,
+        model=facts.model_name,
+        class_name=facts.class_name,
+        token=facts.token,
+        steps=facts.steps,
+        lr=f"{facts.lr:g}",
+    )
+    reason = selection_reason(inputs, facts.clip_t_margin)
+    why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, margin=f"{facts.clip_t_margin:g}")
+    if reason == "other" and "selection" in inputs.meta:
+        why = texts("summary.stated", checkpoint=inputs.run_variant, reason=inputs.meta["selection"])
+    sides = inputs.split["split"].value_counts().to_dict()
+    lines = {
+        "model": f"{facts.model_name} ({shorten_path(facts.model_id)})",
+        "subject": f"{facts.token} · {facts.class_name}",
+        "method": facts.method,
+        "lr": f"{facts.lr:g}",
+        "rank": str(facts.rank),
+        "steps": f"{facts.steps} × {facts.batch_size}",
+        "selected": inputs.run_variant,
+        "sampling": texts("fact.sampling_value", steps=facts.sampling_steps, guidance=f"{facts.guidance_scale:g}"),
+        "photos": texts("fact.photos_value", train=sides.get("train", 0), val=sides.get("val", 0)),
+        "seed": str(facts.seed),
+    }
+    return Summary(
+        sentence=what + why,
+        facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
+        notice=texts("notice.tiny") if facts.model_name == "tiny" else "",
+    )
+
+
+def selection_reason(inputs: Inputs, margin: float) -> str:
+    """Says why the selected checkpoint was selected, and only what the figures bear out.
+
+    Args:
+        inputs: The tables.
+        margin: How far below base the clip_t of a selected checkpoint may lie.
+
+    Returns:
+        ``only``, ``rule``, ``none_within`` or ``other``.
+    """
+    if len(inputs.metrics["checkpoints"]) == 1:
+        return "only"
+    means = development_means(inputs)
+    if any(not {"clip_t", "dino_vits16"} <= set(scores) for scores in means.values()):
+        return "other"
+    floor = means.pop("base")["clip_t"] - margin - ROUNDING
+    within = {name: scores for name, scores in means.items() if scores["clip_t"] >= floor}
+    if not within:
+        return "none_within"
+    best = max(scores["dino_vits16"] for scores in within.values())
+    is_best = inputs.run_variant in within and within[inputs.run_variant]["dino_vits16"] >= best - ROUNDING
+    return "rule" if is_best else "other"

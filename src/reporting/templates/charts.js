@@ -1,0 +1,41 @@
+// Draws every chart; colours named var(--x) in a specification are taken from the page, again when its theme changes.
+(function () {
+  "use strict";
+  const specs = JSON.parse(document.getElementById("chart-specs").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  function resolve(value, styles) {
+    if (Array.isArray(value)) return value.map((item) => resolve(item, styles));
+    if (value !== null && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, resolve(item, styles)]));
+    }
+    const named = typeof value === "string" && /^var\((--[a-z]+)\)$/.exec(value);
+    return named ? styles.getPropertyValue(named[1]).trim() : value;
+  }
+
+  const config = {
+    background: "transparent",
+    font: "system-ui, sans-serif",
+    view: { stroke: null },
+    text: { color: "var(--ink)" },
+    axis: {
+      labelColor: "var(--muted)", titleColor: "var(--ink)", titleFontWeight: 500, titleFontSize: 12, labelFontSize: 11,
+      gridColor: "var(--line)", domainColor: "var(--line)", tickColor: "var(--line)", labelOverlap: true, labelSeparation: 6, titlePadding: 8,
+    },
+    axisX: { tickCount: 6 },
+    axisY: { tickCount: 5 },
+    legend: { columns: window.innerWidth < 500 ? 2 : 0, labelColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 3 },
+  };
+
+  function draw() {
+    const styles = getComputedStyle(document.documentElement);
+    for (const [name, spec] of Object.entries(specs)) {
+      vegaEmbed(document.getElementById("chart-" + name), resolve(spec, styles), {
+        mode: "vega-lite", renderer: "svg", actions: false, config: resolve(config, styles),
+      });
+    }
+  }
+
+  draw();
+  dark.addEventListener("change", draw);
+})();

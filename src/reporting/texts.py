@@ -1,0 +1,51 @@
+"""The words of the page, from one table of keys and languages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from src.core.errors import ConfigError
+
+TABLE = Path(__file__).parent / "templates" / "texts.yaml"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The words in one language.
+
+    Attributes:
+        language: For example ``en``.
+        words: The texts by key.
+    """
+
+    language: str
+    words: Mapping[str, str]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Returns the text of `key` with its {names} filled in."""
+        return self.words[key].format(**values)
+
+    def __contains__(self, key: str) -> bool:
+        """Tells whether there is a text of that key."""
+        return key in self.words
+
+
+def load_texts(language: str) -> Texts:
+    """Reads the table.
+
+    Args:
+        language: The wanted language.
+
+    Returns:
+        The texts in that language.
+
+    Raises:
+        ConfigError: The table lacks the language.
+    """
+    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    languages = sorted(set.intersection(*(set(entry) for entry in table.values())))
+    if language not in languages:
+        raise ConfigError(f"report.language={language!r}: expected one of {', '.join(languages)}")
+    return Texts(language, {key: entry[language] for key, entry in table.items()})

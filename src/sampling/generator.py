@@ -1,0 +1,135 @@
+"""Draws images. An image is a function of weights, text and seed: never of the batch it was drawn in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.core.errors import ConfigError, NonFiniteError
+from src.core.seeding import derive_seed
+from src.models.stable_diffusion import StableDiffusion
+from src.sampling.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """How images are drawn.
+
+    Attributes:
+        resolution: Height and width, pixels.
+        num_images_per_prompt: Seeds 0 .. n-1 for every prompt.
+        num_inference_steps: Sampler steps.
+        guidance_scale: Classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598); 1 is off.
+        negative_prompt: What guidance leads away from.
+        batch_size: Images at once.
+        seed: The run's seed.
+        sampler: A scheduler class of diffusers.
+        sampler_options: Its options beside the model's own noise schedule.
+        dtype: What the base model is kept in.
+    """
+
+    resolution: int
+    num_images_per_prompt: int
+    num_inference_steps: int
+    guidance_scale: float
+    negative_prompt: str
+    batch_size: int
+    seed: int
+    sampler: str
+    sampler_options: dict[str, Any]
+    dtype: str
+
+    def check(self) -> None:
+        """Refuses values that cannot work.
+
+        Raises:
+            ConfigError: A value is out of range or the sampler is unknown.
+        """
+        for name in ("num_images_per_prompt", "num_inference_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"validation_args.{name}={getattr(self, name)}: expected 1 or more")
+        if self.resolution < 8 or self.resolution % 8:
+            raise ConfigError(f"model.resolution={self.resolution}: expected a multiple of 8")
+        if not hasattr(diffusers, self.sampler):
+            raise ConfigError(f"sampler.class_name={self.sampler}: no such scheduler in diffusers")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to draw.
+
+    Attributes:
+        prompt: Whose id, with the seed, decides the noise: base and run start from the same.
+        text: What the text encoder reads.
+        seed: Number of the image within the prompt.
+    """
+
+    prompt: Prompt
+    text: str
+    seed: int
+
+
+def draw(model: StableDiffusion, settings: DrawSettings, jobs: list[Job]) -> Iterator[tuple[Job, Image.Image]]:
+    """Draws jobs in batches across prompts.
+
+    Every batch has the full size, the last is filled up with repeats: kernels choose their order of summation by
+    shape, so another batch size would change the last bits.
+
+    Args:
+        model: The base, with or without an adapter.
+        settings: How.
+        jobs: What.
+
+    Yields:
+        Each job with its image, RGB uint8, in order.
+    """
+    sampler = getattr(diffusers, settings.sampler)
+    pipeline = model.pipeline
+    own_scheduler = pipeline.scheduler
+    pipeline.scheduler = sampler.from_config(own_scheduler.config, **settings.sampler_options)
+    try:
+        for first in range(0, len(jobs), settings.batch_size):
+            group = jobs[first : first + settings.batch_size]
+            filled = [*group, *[group[0]] * (settings.batch_size - len(group))]
+            latents = pipeline(
+                [job.text for job in filled],
+                negative_prompt=[settings.negative_prompt] * len(filled),
+                height=settings.resolution,
+                width=settings.resolution,
+                num_inference_steps=settings.num_inference_steps,
+                guidance_scale=settings.guidance_scale,
+                generator=[
+                    torch.Generator("cpu").manual_seed(derive_seed(settings.seed, "sample", job.prompt.id, job.seed))
+                    for job in filled
+                ],
+                output_type="latent",
+            ).images
+            yield from zip(group, decode(model, latents), strict=False)
+    finally:
+        pipeline.scheduler = own_scheduler
+
+
+@torch.no_grad()
+def decode(model: StableDiffusion, latents: Tensor) -> list[Image.Image]:
+    """Decodes latents in float32, whatever the UNet runs in.
+
+    Args:
+        model: The base.
+        latents: (B, C, h, w), scaled.
+
+    Returns:
+        B images, RGB uint8.
+
+    Raises:
+        NonFiniteError: A pixel is NaN or infinite, which would come out black.
+    """
+    vae = model.pipeline.vae
+    pixels = vae.decode(latents.float() / vae.config.scaling_factor).sample
+    if not bool(torch.isfinite(pixels).all()):
+        raise NonFiniteError("a drawn image holds NaN or infinite pixels: try validation_args.dtype=fp32")
+    array = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(image) for image in array]

@@ -1,0 +1,127 @@
+"""Writes a caption for each crop. Reads data/crops, images.csv and captions.txt, writes captions.csv and tokens.csv."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src.core.config import run_stage
+from src.core.errors import CaptionError, EmptyDatasetError
+from src.core.files import write_csv
+from src.core.weights import find_model
+from src.data.caption_file import WrittenCaption, match_captions, read_captions
+from src.data.captioning import Captioner, check_length, load_tokenizers, report_token
+from src.data.captions import CaptionRules, compose_caption, compose_user_caption
+from src.data.tables import read_table
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """One row of captions.csv."""
+
+    image_id: str
+    caption: str
+    source: Literal["blip", "user"]
+    raw: str
+
+
+def caption_images(
+    crops: Path,
+    images: Path,
+    written: Path,
+    out: Path,
+    rules: CaptionRules,
+    captioner: Captioner,
+    tokenizers: Mapping[str, Any],
+) -> list[CaptionRecord]:
+    """Writes a caption for each crop: the person's where there is one, else the captioner's.
+
+    Args:
+        crops: The folder with crops.csv and the crops.
+        images: The folder with images.csv, which knows the photos' names.
+        written: The person's captions, `file|caption` lines; may be missing.
+        out: The table to write.
+        rules: The subject and the start of each caption.
+        captioner: Describes the photos that have no written caption.
+        tokenizers: The tokenizers of the base model, which limit the length.
+
+    Returns:
+        The rows, in order of the image ids.
+    """
+    ids = sorted(read_table(crops / "crops.csv")["image_id"])
+    table = read_table(images / "images.csv")
+    source_of = dict(zip(table["image_id"], table["source"], strict=True))
+    if unknown := sorted(set(ids) - set(source_of)):
+        raise EmptyDatasetError(f"{images / 'images.csv'}: no row for {', '.join(unknown)}")
+    matched = match_captions(read_captions(written), source_of)
+    records = {i: _user_record(i, matched[i], rules) for i in ids if i in matched}
+    # Written captions first: their errors need no model.
+    _check_length(records, source_of, tokenizers)
+    missing = [image_id for image_id in ids if image_id not in records]
+    if missing:
+        described = captioner.describe([crops / f"{image_id}.png" for image_id in missing])
+        for image_id, raw in zip(missing, described, strict=True):
+            records[image_id] = CaptionRecord(image_id, compose_caption(raw, rules), "blip", raw)
+        _check_length(records, source_of, tokenizers)
+    rows = [records[image_id] for image_id in ids]
+    write_csv(out, pd.DataFrame([asdict(row) for row in rows]))
+    return rows
+
+
+def write_token_report(out: Path, token: str, tokenizers: Mapping[str, Any]) -> None:
+    """Writes and prints how each tokenizer splits the rare token.
+
+    Args:
+        out: The table to write.
+        token: The rare token.
+        tokenizers: The tokenizers of the base model.
+    """
+    rows = report_token(token, tokenizers)
+    write_csv(out, pd.DataFrame([asdict(row) for row in rows]))
+    for row in rows:
+        print(f"caption: {row.tokenizer} splits {row.token!r} into {row.pieces}")
+        if row.warning:
+            print(f"caption: warning: {row.warning}")
+
+
+def _user_record(image_id: str, written: WrittenCaption, rules: CaptionRules) -> CaptionRecord:
+    try:
+        return CaptionRecord(image_id, compose_user_caption(written.text, rules), "user", written.text)
+    except CaptionError as error:
+        raise CaptionError(f"{written.where}: {error}") from error
+
+
+def _check_length(
+    records: Mapping[str, CaptionRecord], source_of: Mapping[str, str], tokenizers: Mapping[str, Any]
+) -> None:
+    check_length({source_of[image_id]: records[image_id].caption for image_id in sorted(records)}, tokenizers)
+
+
+def _run(params: DictConfig) -> None:
+    rules = CaptionRules(params.caption.prefix, params.subject.token, params.subject.class_name)
+    tokenizers = load_tokenizers(find_model(params.model.id, params.model.revision))
+    write_token_report(Path("metrics/tokens.csv"), rules.token, tokenizers)
+    rows = caption_images(
+        Path("data/crops"),
+        Path("data/images"),
+        Path("data/raw/captions.txt"),
+        Path("data/captions.csv"),
+        rules,
+        instantiate(params.captioner),
+        tokenizers,
+    )
+    written = sum(row.source == "user" for row in rows)
+    print(f"caption: {len(rows)} captions, {written} of them written by a person")
+
+
+def main() -> None:
+    """Runs the stage."""
+    run_stage("caption", _run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Draws class images for prior preservation. Reads the base model, writes data/class_images (empty when it is off).
+
+Paper: DreamBooth (Ruiz et al., 2022), arXiv:2208.12242, section 3.3.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from src.core.config import run_stage
+from src.core.device import choose_device
+from src.core.errors import ConfigError
+from src.core.files import replaced_folder, work_root, write_bytes
+from src.sampling.prompts import Prompt
+from src.training.determinism import set_deterministic, set_environment
+
+OUT = Path("data/class_images")
+CACHE = Path(".cache/samples")
+
+
+def draw_class_images(params: DictConfig, out: Path) -> None:
+    """Draws `prior.num_images` images of the class with the base model, PNG, each from a generator of its own.
+
+    Args:
+        params: The stage's parameters.
+        out: The folder to replace.
+
+    Raises:
+        ConfigError: The number of images is not positive.
+    """
+    if params.prior.num_images < 1:
+        raise ConfigError(f"prior.num_images={params.prior.num_images}: expected 1 or more")
+    set_deterministic(True)
+    from src.models.stable_diffusion import load_stable_diffusion
+    from src.sampling.generator import Job, draw
+    from src.stages.sampling_setup import SampleCache, draw_settings
+
+    settings = dataclasses.replace(
+        draw_settings(params),
+        num_inference_steps=params.prior.num_inference_steps,
+        guidance_scale=params.prior.guidance_scale,
+        seed=params.prior.seed,
+    )
+    device, spec = choose_device(params.device), params.model
+    cache = SampleCache.open(work_root() / CACHE, spec.id, spec.revision, device, settings)
+    prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
+    jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
+    missing = [job for job in jobs if not cache.path("", job).is_file()]
+    if missing:
+        model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
+        model.check_captions([params.prior.prompt, settings.negative_prompt])
+        for job, image in draw(model, settings, missing):
+            cache.put("", job, image)
+    with replaced_folder(out) as folder:
+        for job in jobs:
+            write_bytes(folder / f"{job.seed:04d}.png", cache.path("", job).read_bytes())
+
+
+def class_images_stage(params: DictConfig) -> None:
+    """Draws class images, or leaves an empty folder when prior preservation is off.
+
+    Args:
+        params: The stage's parameters.
+    """
+    if params.prior.weight > 0:
+        draw_class_images(params, OUT)
+    else:
+        with replaced_folder(OUT):
+            print("prior.weight=0: no class images")
+
+
+def main() -> None:
+    """Runs the stage."""
+    set_environment()
+    run_stage("class_images", class_images_stage)
+
+
+if __name__ == "__main__":
+    main()

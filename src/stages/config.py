@@ -1,0 +1,106 @@
+"""Guards params.yaml: it must come from today's configs/. Reads configs/ and params.yaml, writes data/config_ok.txt.
+
+`python -m src.stages.config` is the first DVC stage; `... config write` composes params.yaml anew;
+`... config check` (for a commit hook and CI) demands that params.yaml is exactly what configs/ compose to.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.config import PARAMS_FILE, check_types, compose
+from src.core.digest import CONFIGS
+from src.core.errors import ConfigError, PipelineError, StaleParamsError
+from src.core.files import write_text
+
+MARKER = Path("data/config_ok.txt")
+HOW_TO = "run `python -m src.stages.config write` (or `dvc exp run`, which composes it again)"
+
+
+def write_params(path: Path) -> None:
+    """Composes configs/ into a parameter file."""
+    config = compose()
+    OmegaConf.resolve(config)
+    write_text(path, OmegaConf.to_yaml(config))
+
+
+def guard_params(path: Path) -> list[str]:
+    """Checks that a parameter file belongs to configs/; values may differ.
+
+    Args:
+        path: The parameter file.
+
+    Returns:
+        A line for each value that differs from configs/.
+
+    Raises:
+        StaleParamsError: The file was composed from other configs/.
+        ConfigError: The file is missing, or has an unknown or missing key or a value of the wrong type.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing: {HOW_TO}")
+    want, have = compose(), OmegaConf.load(path)
+    if not isinstance(have, DictConfig):
+        raise ConfigError(f"{path}: expected a mapping of keys to values")
+    OmegaConf.resolve(want)
+    if have.get("configs_digest") != want.configs_digest:
+        raise StaleParamsError(f"{path} was composed from another configs/: {HOW_TO}")
+    groups = {folder.name for folder in CONFIGS.iterdir() if folder.is_dir()}
+    expected, found = _flatten(OmegaConf.to_container(want)), _flatten(OmegaConf.to_container(have))
+    strangers = sorted(key for key in expected.keys() ^ found.keys() if key.split(".")[0] not in groups)
+    if strangers:
+        raise ConfigError(f"{path}: unknown or missing keys: {', '.join(strangers)}")
+    check_types(have)
+    return [
+        f"override {key}={found[key]!r} (configs/: {expected[key]!r})"
+        for key in sorted(expected.keys() & found.keys())
+        if expected[key] != found[key]
+    ]
+
+
+def check_params(path: Path) -> None:
+    """Checks that a parameter file is exactly what configs/ compose to.
+
+    Args:
+        path: The parameter file.
+
+    Raises:
+        StaleParamsError: A value differs; all of them are listed.
+    """
+    differing = guard_params(path)
+    if differing:
+        raise StaleParamsError(f"{path} differs from configs/:\n" + "\n".join(differing))
+
+
+def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def main() -> None:
+    """Runs one of guard (no argument), write, check."""
+    action = sys.argv[1] if len(sys.argv) > 1 else "guard"
+    try:
+        if action == "write":
+            write_params(PARAMS_FILE)
+        elif action == "check":
+            check_params(PARAMS_FILE)
+        elif action == "guard":
+            print("\n".join(guard_params(PARAMS_FILE)))
+            write_text(MARKER, "params.yaml was composed from these configs/\n")
+        else:
+            raise ConfigError(f"unknown action {action!r}: expected guard, write or check")
+    except PipelineError as error:
+        print(f"config: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Crops every photo to a square around the subject. Reads data/images, writes data/crops."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from hydra.utils import instantiate
+from PIL import Image
+
+from src.core.config import run_stage
+from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
+from src.core.files import replaced_folder, write_csv
+from src.data.cropping.box import Box, Cropper
+from src.data.tables import read_table
+
+
+@dataclass(frozen=True)
+class CropRecord:
+    """One row of crops.csv: the box in pixels of the upright photo, and crop pixels per photo pixel."""
+
+    image_id: str
+    left: int
+    top: int
+    right: int
+    bottom: int
+    scale: float
+    cropper: str
+    warning: str
+
+
+def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscale: float) -> list[CropRecord]:
+    """Writes a square crop of each usable photo, and a table of their boxes.
+
+    Args:
+        images: The folder with images.csv and the upright photos.
+        out: The folder to write; an earlier one is replaced when all photos are done.
+        cropper: Finds the subject.
+        size: The side of the crops, pixels.
+        max_upscale: A crop enlarged by more than this factor has a warning in its row.
+
+    Returns:
+        The rows, in order of the image ids.
+
+    Raises:
+        BadPhotoError: The cropper finds no subject; all such photos are listed.
+        ConfigError: `size` or `max_upscale` is not positive.
+        EmptyDatasetError: No photo is usable.
+    """
+    for key, value in (("crop.size", size), ("crop.max_upscale", max_upscale)):
+        if value <= 0:
+            raise ConfigError(f"{key}={value}: expected a positive number")
+    table = read_table(images / "images.csv")
+    usable = table[table["status"] == "ok"].sort_values("image_id")
+    if usable.empty:
+        raise EmptyDatasetError(f"{images / 'images.csv'}: all {len(table)} photos are refused; see column reason")
+    records, failures = [], []
+    with replaced_folder(out) as folder:
+        for image_id, source in zip(usable["image_id"], usable["source"], strict=True):
+            image = _open(images / f"{image_id}.png")
+            try:
+                box = cropper.find(image)
+            except BadPhotoError as error:
+                failures.append(f"{source}: {error}")
+                continue
+            crop = image.resize((size, size), Image.Resampling.LANCZOS, box=(box.left, box.top, box.right, box.bottom))
+            crop.save(folder / f"{image_id}.png")
+            records.append(_record(image_id, box, cropper.name, size, max_upscale))
+        if failures:
+            raise BadPhotoError(
+                f"cropper={cropper.name} finds no subject in {len(failures)} of {len(usable)} photos; take them out or "
+                "choose cropper=saliency:\n  " + "\n  ".join(failures)
+            )
+        write_csv(folder / "crops.csv", pd.DataFrame(records))
+    return records
+
+
+def _open(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _record(image_id: str, box: Box, cropper: str, size: int, max_upscale: float) -> CropRecord:
+    scale = size / box.side
+    warnings = [box.warning] if box.warning else []
+    if scale > max_upscale:
+        warnings.append(f"enlarged {scale:.2f} times, more than {max_upscale:g}: a closer photo would be sharper")
+    return CropRecord(image_id, box.left, box.top, box.right, box.bottom, round(scale, 6), cropper, "; ".join(warnings))
+
+
+def summarise(records: list[CropRecord]) -> str:
+    """Returns a line with the number of crops, and one for each warning."""
+    warned = [f"crop: warning: {record.image_id}: {record.warning}" for record in records if record.warning]
+    return "\n".join([f"crop: {len(records)} crops, {len(warned)} of them with a warning", *warned])
+
+
+def main() -> None:
+    """Runs the stage."""
+    run_stage(
+        "crop",
+        lambda params: print(
+            summarise(
+                crop_images(
+                    Path("data/images"),
+                    Path("data/crops"),
+                    instantiate(params.cropper),
+                    params.crop.size,
+                    params.crop.max_upscale,
+                )
+            )
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Scores the drawn images. Reads data/samples, data/split.csv, data/crops and data/captions.csv; writes
+metrics/scores.csv (one row per image and metric), metrics.json, metrics_meta.json and prompts.csv.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src.core.config import run_stage
+from src.core.device import choose_device
+from src.core.files import sha256_file, write_csv, write_json
+from src.metrics.features import FeatureStore
+from src.metrics.samples import (
+    MANIFEST,
+    checkpoint_steps,
+    copy_samples,
+    prompt_digest,
+    read_references,
+    read_samples,
+    real_samples,
+)
+from src.metrics.scores import Metric, References, Sample
+from src.metrics.summary import choose_names, prompt_table, score_table, select_checkpoint, summarise
+
+PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torchmetrics", "torchvision")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was compared: drawn images, reference rows, photos.
+
+    Attributes:
+        samples: From the manifest.
+        extra: The rows `real` and `copy`.
+        references: Held-out and training photos.
+    """
+
+    samples: list[Sample]
+    extra: list[Sample]
+    references: References
+
+
+def evaluate_samples(
+    data: Path, out: Path, metrics: Sequence[Metric], store: FeatureStore, token: str, clip_t_margin: float
+) -> dict[str, Any]:
+    """Scores every image with every metric; writes nothing unless all succeed.
+
+    Args:
+        data: Holds samples/, crops/, split.csv and captions.csv.
+        out: The folder for the four files.
+        metrics: The chosen metrics.
+        store: Computes features, each once.
+        token: The rare token, removed from the captions of real photos.
+        clip_t_margin: See `select_checkpoint`.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        MetricError: Files and manifest disagree, or an image cannot be scored.
+        MissingModelError: A judge is not on this machine.
+        ModelMismatchError: A judge is not what the configuration says.
+    """
+    judged = read_judged(data, token)
+    for metric in metrics:
+        metric.judge.check()
+    every = [*judged.samples, *judged.extra]
+    table = score_table([score for metric in metrics for score in metric.score(every, judged.references, store)])
+    steps = checkpoint_steps(judged.samples)
+    selection = select_checkpoint(table, steps, clip_t_margin)
+    summary = summarise(table, steps, selection)
+    counts = {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
+    summary["counts"] |= counts
+    meta = {
+        "selection": selection.reason,
+        "selected": selection.variant,
+        "judges": {metric.name: metric.judge.describe() for metric in metrics},
+        "device": store.device,
+        "counts": summary["counts"],
+        **describe_inputs(judged, data),
+    }
+    write_csv(out / "scores.csv", table)
+    write_csv(out / "prompts.csv", prompt_table(table, selection.variant))
+    write_json(out / "metrics.json", summary)
+    write_json(out / "metrics_meta.json", meta)
+    return summary
+
+
+def read_judged(data: Path, token: str) -> Judged:
+    """Reads and checks everything that is compared.
+
+    Args:
+        data: Holds samples/, crops/, split.csv and captions.csv.
+        token: The rare token.
+
+    Returns:
+        Samples and photos.
+
+    Raises:
+        MetricError: Files and tables disagree.
+    """
+    samples = read_samples(data / "samples")
+    references = read_references(data / "split.csv", data / "crops")
+    extra = [*real_samples(references, data / "captions.csv", token), *copy_samples(samples, references)]
+    return Judged(samples, extra, references)
+
+
+def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
+    """Returns the provenance of what was scored: prompts, seeds, photos with their hashes, package versions."""
+    files = {"val": judged.references.val, "train": judged.references.train}
+    return {
+        "text": "the prompt without the rare token; the class noun stays; for real photos the caption likewise",
+        "rows": {
+            "real": "held-out photos against training photos; *_leave_one_out: against the other held-out photos",
+            "copy": "training photos in the place of the test images, in turn",
+            "*_train": "against the photos trained on; without suffix: against the held-out photos",
+        },
+        "prompt_set_sha256": prompt_digest(judged.samples),
+        "manifest_sha256": sha256_file(data / "samples" / MANIFEST),
+        "seeds": sorted({sample.seed for sample in judged.samples}),
+        "references": {side: {file.path.name: file.sha256 for file in photos} for side, photos in files.items()},
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def build_metrics(params: DictConfig) -> list[Metric]:
+    """Instantiates the chosen metrics.
+
+    Args:
+        params: With `inference_metrics` and `metrics`.
+
+    Returns:
+        One object per chosen name.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+    names = choose_names(list(params.inference_metrics), [str(name) for name in params.metrics])
+    return [instantiate(params.metrics[name]) for name in names]
+
+
+def main() -> None:
+    """Runs the stage."""
+    run_stage("evaluate", _run)
+
+
+def _run(params: DictConfig) -> None:
+    metrics = build_metrics(params)
+    store = FeatureStore(params.evaluate.batch_size, choose_device(params.device).type)
+    summary = evaluate_samples(
+        Path("data"), Path("metrics"), metrics, store, params.subject.token, params.evaluate.select_clip_t_margin
+    )
+    for row in ("base", "run", "real", "copy"):
+        print(f"{row:5}", "  ".join(f"{key}={value:.4f}" for key, value in summary[row].items()))
+    print(f"evaluate: step {summary['selected_step']} was chosen on the dev prompts")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Downloads what a configuration needs, once, at pinned revisions: the only code of the pipeline that uses a network.
+
+`python -m src.stages.fetch model=sdxl` takes the overrides of the later run. Reads configs/; writes the Hugging Face
+cache (HF_HOME), and the folders that judges name. It is no stage of dvc.yaml: compute nodes may have no network.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.config import load_config
+from src.core.errors import MissingModelError, ModelMismatchError, PipelineError
+from src.core.files import CHUNK_BYTES, sha256_file
+from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns
+
+PARTS = ("model", "captioner", "cropper", "judges")
+TIMEOUT_S = 30
+
+
+def fetch_all(config: DictConfig) -> None:
+    """Fetches every model that the configuration names and that is not here yet, and says where it is.
+
+    Args:
+        config: The whole configuration.
+
+    Raises:
+        MissingModelError: Something cannot be fetched; what was fetched before stays.
+    """
+    for part in PARTS:
+        for key, spec in _find_specs(part, OmegaConf.to_container(config[part])):
+            path, was_here = fetch_model(spec)
+            print(f"{key}: {'here already' if was_here else 'fetched'}: {path}", flush=True)
+            if "sha256" in spec and spec["sha256"] is None:
+                print(f"{key}: sha256 is not pinned; this file has {sha256_file(path)}", flush=True)
+
+
+def _find_specs(key: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(node, Mapping):
+        return
+    if "id" in node and "revision" in node:
+        yield key, node
+    for name, value in node.items():
+        yield from _find_specs(f"{key}.{name}", value)
+
+
+def fetch_model(spec: Mapping[str, Any]) -> tuple[Path, bool]:
+    """Fetches one model or one weight file.
+
+    Args:
+        spec: ``id`` and ``revision``; perhaps ``variant`` or ``weights`` (which weight files of a model), or ``file``
+            (only that one) with ``sha256`` and ``url`` (where it comes from when the id is a folder).
+
+    Returns:
+        The folder or file, and whether it was here before.
+
+    Raises:
+        MissingModelError: It cannot be fetched.
+        ModelMismatchError: A file has another hash than the configuration says.
+    """
+    try:
+        return _find(spec), True
+    except MissingModelError as missing:
+        url: Any = spec.get("url")
+        if spec["revision"] is None and url is None:
+            raise
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+            raise MissingModelError(f"{spec['id']!r} is missing and HF_HUB_OFFLINE forbids to fetch it") from missing
+    if spec["revision"] is None:
+        _download_file(url, Path(spec["id"]) / spec["file"], spec["sha256"])
+    else:
+        _download_snapshot(spec)
+    return _find(spec), False
+
+
+def _find(spec: Mapping[str, Any]) -> Path:
+    if "file" in spec:
+        return find_weight_file(spec["id"], spec["revision"], spec["file"], spec["sha256"])
+    return find_model(spec["id"], spec["revision"], _patterns(spec))
+
+
+def _patterns(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    if "file" in spec:
+        return (spec["file"],)
+    if "weights" in spec:
+        return (*TEXT_PATTERNS, spec["weights"])
+    return model_patterns(spec.get("variant"))
+
+
+def _download_snapshot(spec: Mapping[str, Any]) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    print(f"fetching {spec['id']} at {spec['revision']}", flush=True)
+    try:
+        snapshot_download(spec["id"], revision=spec["revision"], allow_patterns=list(_patterns(spec)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        reason = " ".join(str(error).split())
+        raise MissingModelError(f"{spec['id']!r} at {spec['revision']} could not be fetched: {reason}") from error
+
+
+def _download_file(url: str, path: Path, sha256: str | None) -> None:
+    print(f"fetching {url}", flush=True)
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with requests.get(url, stream=True, timeout=TIMEOUT_S) as response, part.open("wb") as stream:
+            response.raise_for_status()
+            for chunk in response.iter_content(CHUNK_BYTES):
+                stream.write(chunk)
+        if sha256 is not None and (found := sha256_file(part)) != sha256:
+            raise ModelMismatchError(f"{url}: sha256 is {found}, expected {sha256}")
+        part.replace(path)
+    except requests.RequestException as error:
+        raise MissingModelError(f"{path} could not be fetched from {url}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Fetches for the configuration that the command line names."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return
+    try:
+        fetch_all(load_config(sys.argv[1:]))
+    except PipelineError as error:
+        print(f"fetch: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"fetch: the disk is full: {error.filename or 'write failed'}; run it again to go on", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

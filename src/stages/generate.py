@@ -1,0 +1,156 @@
+"""Draws the prompt set with the base model and every kept checkpoint. Reads models/adapter, writes data/samples.
+
+All variants draw the same prompts from the same noise; the base model is loaded once and adapters are swapped.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from src.core.config import run_stage, to_dict
+from src.core.device import choose_device
+from src.core.errors import ModelMismatchError
+from src.core.files import replaced_folder, sha256_file, work_root, write_csv
+from src.sampling.prompts import Prompt, load_prompts, single_prompt
+from src.training.determinism import set_deterministic, set_environment
+
+BASE = "base"
+CACHE = Path(".cache/samples")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model to draw with.
+
+    Attributes:
+        name: ``base`` or the name of a checkpoint.
+        folder: The checkpoint, or None for the base model.
+    """
+
+    name: str
+    folder: Path | None
+
+    @property
+    def digest(self) -> str:
+        """Hash of the adapter's weights; empty for the base model."""
+        return "" if self.folder is None else sha256_file(self.folder / "pytorch_lora_weights.safetensors")
+
+
+def list_checkpoints(folder: Path) -> list[Variant]:
+    """Lists the checkpoints of a folder, or the one checkpoint that it is.
+
+    Args:
+        folder: What inferencer.ckpt_dir names.
+
+    Returns:
+        At least one variant, by step.
+
+    Raises:
+        ModelMismatchError: There is none.
+    """
+    weights = "pytorch_lora_weights.safetensors"
+    if (folder / weights).is_file():
+        return [Variant(folder.name, folder)]
+    found = sorted(path.parent for path in folder.glob(f"step-*/{weights}"))
+    if not found:
+        raise ModelMismatchError(f"inferencer.ckpt_dir={folder}: expected {weights} in it or in its step-* folders")
+    return [Variant(path.name, path) for path in found]
+
+
+def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Prompt], out: Path) -> pd.DataFrame:
+    """Draws every prompt and seed with every variant.
+
+    Args:
+        params: The stage's parameters.
+        variants: Base and checkpoints.
+        prompts: The prompt set.
+        out: The folder to replace; it also gets manifest.csv.
+
+    Returns:
+        The manifest.
+    """
+    set_deterministic(True)
+    from src.models.lora import load_adapter
+    from src.models.stable_diffusion import load_stable_diffusion
+    from src.sampling.generator import Job, draw
+    from src.stages.sampling_setup import SampleCache, draw_settings
+
+    settings, device, spec = draw_settings(params), choose_device(params.device), params.model
+    cache = SampleCache.open(work_root() / CACHE, spec.id, spec.revision, device, settings)
+    subject = (params.subject.token, params.subject.class_name)
+    plan = [
+        (
+            variant,
+            Job(prompt, prompt.plain(subject[1]) if variant.folder is None else prompt.with_token(*subject), seed),
+        )
+        for variant in variants
+        for prompt in prompts
+        for seed in range(settings.num_images_per_prompt)
+    ]
+    digests = {variant.name: variant.digest for variant in variants}
+    missing = {
+        variant.name: [job for v, job in plan if v == variant and not cache.path(variant.digest, job).is_file()]
+        for variant in variants
+    }
+    if any(missing.values()):
+        model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
+        model.check_captions(sorted({job.text for _, job in plan} | {settings.negative_prompt}))
+        for variant in variants:
+            if variant.folder is not None:
+                load_adapter(model, variant.folder)
+            for job, image in draw(model, settings, missing[variant.name]):
+                cache.put(digests[variant.name], job, image)
+            print(f"{variant.name}: drew {len(missing[variant.name])} images", flush=True)
+    with replaced_folder(out) as folder:
+        rows = []
+        for variant, job in plan:
+            path = Path(variant.name) / job.prompt.id / f"{job.seed}.png"
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(cache.path(digests[variant.name], job), folder / path)
+            rows.append(
+                {
+                    "variant": variant.name,
+                    "prompt_id": job.prompt.id,
+                    "set": job.prompt.set,
+                    "group": job.prompt.group,
+                    "prompt": job.text,
+                    "prompt_plain": job.prompt.plain(subject[1]),
+                    "seed": job.seed,
+                    "path": path.as_posix(),
+                    "sha256": sha256_file(folder / path),
+                }
+            )
+        manifest = pd.DataFrame(rows)
+        write_csv(folder / "manifest.csv", manifest)
+    return manifest
+
+
+def generate_stage(params: DictConfig) -> None:
+    """Draws the prompt set, or the one prompt of the command line with the newest checkpoint alone.
+
+    Args:
+        params: The stage's parameters.
+    """
+    checkpoints = list_checkpoints(Path(params.inferencer.ckpt_dir))
+    out = Path(params.exp.run_dir) / "data/samples"
+    if params.prompt is not None:
+        prompts = [single_prompt(params.prompt, params.subject.token, params.subject.class_name)]
+        manifest = draw_variants(params, checkpoints[-1:], prompts, out)
+    else:
+        manifest = draw_variants(
+            params, [Variant(BASE, None), *checkpoints], load_prompts(to_dict(params.prompts)), out
+        )
+    print(f"{len(manifest)} images in {out}")
+
+
+def main() -> None:
+    """Runs the stage."""
+    set_environment()
+    run_stage("generate", generate_stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""Writes .dvc/plots.html, with which `dvc plots show` and `dvc plots diff` work without a network.
+
+Not a stage of dvc.yaml: the file is git-ignored and made once per checkout; `.dvc/config` names it as
+`plots.html_template`.
+"""
+
+from pathlib import Path
+
+from src.reporting.dvc_plots import write_plots_template
+
+OUT = Path(".dvc/plots.html")
+
+
+def main() -> None:
+    """Writes the template into the working directory's .dvc/."""
+    write_plots_template(OUT)
+
+
+if __name__ == "__main__":
+    main()

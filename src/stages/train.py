@@ -1,0 +1,147 @@
+"""Trains the adapter. Reads data/crops, data/captions.csv, data/split.csv (data/class_images), writes models/adapter
+and metrics/train; resumes from .train_state after any interruption."""
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
+from src.core.device import choose_device
+from src.core.errors import ConfigError
+from src.core.files import replaced_folder, work_root, write_csv, write_text
+from src.data.dataset import load_class_images, load_dataset
+from src.training.determinism import set_deterministic, set_environment
+from src.training.fingerprint import fingerprint
+from src.training.state import SavedState, StateFolder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CROPS, CAPTIONS, SPLIT = Path("data/crops"), Path("data/captions.csv"), Path("data/split.csv")
+CLASS_IMAGES = Path("data/class_images")
+STATE_ROOT = ".train_state"
+# Changing these changes what is written down or watched, never a weight.
+WATCHING = ("save_every", "sample_every", "sample_prompts")
+CLOSE_DEADLINE_S = 20.0
+
+
+def build_accelerator(params: DictConfig) -> "Accelerator":
+    """Chooses device, precision and processes, and refuses combinations that lose gradients.
+
+    Args:
+        params: The stage's parameters.
+
+    Returns:
+        The accelerator of this process.
+
+    Raises:
+        ConfigError: The precision cannot work.
+    """
+    precision, base, device = params.train.mixed_precision, params.train.base_dtype, params.device
+    if precision not in ("no", "bf16", "fp16") or base not in ("fp32", "bf16", "fp16"):
+        raise ConfigError(
+            f"train.mixed_precision={precision} (expected no, bf16 or fp16), "
+            f"train.base_dtype={base} (expected fp32, bf16 or fp16)"
+        )
+    if base == "fp16" and precision != "fp16":
+        raise ConfigError("train.base_dtype=fp16 needs train.mixed_precision=fp16: its gradients underflow unscaled")
+    on_gpu = choose_device(device).type == "cuda"
+    if precision == "fp16" and not on_gpu:
+        raise ConfigError("train.mixed_precision=fp16 needs a GPU: its gradient scaler runs on CUDA; use bf16 or no")
+    from accelerate import Accelerator
+
+    return Accelerator(
+        mixed_precision=precision,
+        gradient_accumulation_steps=params.train.gradient_accumulation_steps,
+        cpu=not on_gpu,
+    )
+
+
+def state_folder(params: DictConfig, accelerator: "Accelerator") -> StateFolder:
+    """Names the state after everything that decides the weights: parameters, data, base model, code, versions."""
+    resolved = to_dict(params)
+    for name in (*OBSERVERS, *TRAIN_OBSERVERS):
+        resolved.pop(name)
+    for name in WATCHING:
+        resolved["train"].pop(name)
+    data = [CROPS, CAPTIONS, SPLIT] + ([CLASS_IMAGES] if params.prior.weight > 0 else [])
+    work = f"{accelerator.device.type} x {accelerator.num_processes}"
+    return StateFolder(
+        work_root() / STATE_ROOT / fingerprint(resolved, data, params.model.id, params.model.revision, work)
+    )
+
+
+def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
+    """Writes the stage's outputs: every kept checkpoint with the parameters that made it, and the curves.
+
+    Args:
+        params: The stage's parameters.
+        state: Where the checkpoints are.
+        saved: The final state.
+    """
+    run_dir = Path(params.exp.run_dir)
+    made_by = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
+    with replaced_folder(run_dir / "models/adapter") as folder:
+        for checkpoint in sorted((state.path / "checkpoints").iterdir()):
+            if not checkpoint.name.startswith("step-"):
+                continue
+            shutil.copytree(checkpoint, folder / checkpoint.name)
+            write_text(folder / checkpoint.name / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
+    write_csv(run_dir / "metrics/train/loss.csv", pd.DataFrame(saved.losses).astype({"step": int}))
+    write_csv(run_dir / "metrics/train/val_loss.csv", pd.DataFrame(saved.validations).astype({"step": int}))
+
+
+def train_stage(params: DictConfig) -> None:
+    """Trains, or finishes what an interrupted run began, and publishes the result.
+
+    Args:
+        params: The stage's parameters.
+    """
+    accelerator = build_accelerator(params)
+    set_deterministic(params.train.deterministic)
+    from hydra.utils import instantiate
+
+    from src.stages.training_setup import build_plan, build_run
+    from src.trackers.multi import start_trackers
+
+    plan = build_plan(params)
+    plan.check(accelerator.num_processes)
+    method, loss, schedule = instantiate(params.method), instantiate(params.loss), instantiate(params.lr_schedule)
+    dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token)
+    class_items = (
+        load_class_images(CLASS_IMAGES, params.prior.prompt, params.model.resolution) if plan.prior_weight > 0 else []
+    )
+    state = state_folder(params, accelerator)
+    main = accelerator.is_main_process
+    with state.locked() if main else nullcontext():
+        saved = state.load()
+        if saved is None or saved.step < plan.steps:
+            from src.training.loop import train
+
+            services = [instantiate(service) for service in params.tracker.values()] if main else []
+            run_name = f"{params.subject.token}-{params.model.name}"
+            tracker = start_trackers(services, run_name, saved.step if saved else 0)
+            try:
+                tracker.config(to_dict(params))
+                parts, data = (method, loss, schedule), (dataset, class_items)
+                saved = train(build_run(params, plan, accelerator, parts, data, state, tracker))
+                tracker.artifact("adapter", state.checkpoint(plan.steps))
+            finally:
+                tracker.close(CLOSE_DEADLINE_S)
+        if main:
+            publish(params, state, saved)
+    accelerator.end_training()
+
+
+def main() -> None:
+    """Runs the stage."""
+    set_environment()
+    run_stage("train", train_stage)
+
+
+if __name__ == "__main__":
+    main()

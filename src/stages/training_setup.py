@@ -1,0 +1,211 @@
+"""Builds a training run from parameters; what the loop drives is complete when this returns."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from src.core.files import replaced_folder, sha256_tree, work_root
+from src.core.weights import find_model
+from src.data.dataset import Dataset, Item
+from src.losses.diffusion import DiffusionLoss
+from src.models.latents import encode_images
+from src.models.lora import LoraMethod, only_part, save_adapter
+from src.models.stable_diffusion import Conditioning, Denoiser, StableDiffusion, load_stable_diffusion
+from src.sampling.generator import Job, draw
+from src.sampling.prompts import Prompt
+from src.stages.sampling_setup import draw_settings
+from src.trackers.machine import machine_load
+from src.trackers.protocol import Tracker
+from src.training.batches import DrawPlan, LatentSet
+from src.training.run import Hooks, Noise, Run, TrainPlan
+from src.training.schedules import LrSchedule
+from src.training.state import StateFolder
+
+LATENT_CACHE = Path(".cache/latents")
+
+
+def build_plan(params: DictConfig) -> TrainPlan:
+    """Reads how long and how much."""
+    train = params.train
+    return TrainPlan(
+        steps=train.steps,
+        batch_size=train.batch_size,
+        accumulation=train.gradient_accumulation_steps,
+        max_grad_norm=train.max_grad_norm,
+        lr=params.lr,
+        prior_weight=params.prior.weight,
+        checkpoint_every=train.checkpoint_every,
+        save_every=train.save_every,
+        val_every=train.val_every,
+        val_timesteps=list(train.val_timesteps),
+        sample_every=train.sample_every,
+    )
+
+
+def build_run(
+    params: DictConfig,
+    plan: TrainPlan,
+    accelerator: Accelerator,
+    parts: tuple[LoraMethod, DiffusionLoss, LrSchedule],
+    data: tuple[Dataset, list[Item]],
+    state: StateFolder,
+    tracker: Tracker,
+) -> Run:
+    """Loads the base model, encodes the photos once, attaches the adapter and wraps all for the loop.
+
+    Args:
+        params: The stage's parameters.
+        plan: How long and when.
+        accelerator: Device, precision, processes.
+        parts: Method, loss and learning-rate schedule.
+        data: The photos, and the class images or none.
+        state: Where to resume from.
+        tracker: Who watches.
+
+    Returns:
+        The run.
+    """
+    method, loss, schedule = parts
+    dataset, class_items = data
+    spec, train = params.model, params.train
+    model = load_stable_diffusion(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
+    with accelerator.main_process_first():
+        sets = [
+            latent_set(model, items, flip, sha256_tree(find_model(spec.id, spec.revision) / "vae"))
+            for items, flip in ((dataset.train, train.flip), (dataset.val, False), (class_items, False))
+            if items
+        ]
+    train_set, val_set, *class_sets = sets
+    captions = {caption for data_set in sets for caption in data_set.captions} | {""}
+    model.check_captions(sorted(captions))
+    groups = method.attach(model, params.seed)
+    encode: Callable[[list[str]], Conditioning | list[str]] = list
+    if not method.train_text_encoder:
+        encode = cached_encoder(model, sorted(captions))
+    denoiser = Denoiser(model, method.train_text_encoder, train.gradient_checkpointing)
+    if train.sample_every == 0:
+        model.pipeline.vae.to("cpu")
+        if not method.train_text_encoder:
+            for encoder in model.text_encoders.values():
+                encoder.to("cpu")
+    optimizer = instantiate(params.optimizer)(
+        [{"params": list(group.parameters.values()), "lr": group.lr or plan.lr} for group in groups]
+    )
+    module, optimizer = accelerator.prepare(denoiser.train(), optimizer)
+    scheduler = model.noise_scheduler
+    noise = Noise(scheduler.alphas_cumprod.float().to(accelerator.device), scheduler.config.prediction_type)
+    draw = DrawPlan(params.seed, scheduler.config.num_train_timesteps, train.caption_dropout)
+    return Run(
+        accelerator=accelerator,
+        module=module,
+        optimizer=optimizer,
+        groups=groups,
+        loss=loss,
+        schedule=schedule,
+        plan=plan,
+        draw=draw,
+        noise=noise,
+        encode=encode,
+        train_set=train_set,
+        class_set=class_sets[0] if class_sets else None,
+        val_set=val_set,
+        state=state,
+        hooks=build_hooks(params, model, tracker),
+    )
+
+
+def latent_set(model: StableDiffusion, items: list[Item], flip: bool, vae_digest: str) -> LatentSet:
+    """Encodes photos, or takes their latents from the cache.
+
+    Args:
+        model: The base model.
+        items: N photos.
+        flip: Whether mirror images are added.
+        vae_digest: Names the VAE's weights.
+
+    Returns:
+        Their latents and captions.
+    """
+    posterior = encode_images(model, [item.path for item in items], flip, work_root() / LATENT_CACHE, vae_digest)
+    size_px = torch.tensor([[item.size_px, item.size_px] for item in items], dtype=torch.float32)
+    return LatentSet(
+        [item.image_id for item in items], posterior.mean, posterior.std, [item.caption for item in items], size_px
+    )
+
+
+@torch.no_grad()
+def cached_encoder(model: StableDiffusion, captions: list[str]) -> Callable[[list[str]], Conditioning]:
+    """Encodes every caption once.
+
+    Args:
+        model: The base model.
+        captions: All that will be asked for.
+
+    Returns:
+        A function from captions to their conditioning, on the device.
+    """
+    rows = [model.encode_text([caption]) for caption in captions]
+    index = {caption: row for row, caption in enumerate(captions)}
+    pooled = None if rows[0].pooled is None else torch.cat([row.pooled for row in rows if row.pooled is not None])
+    table = Conditioning(torch.cat([row.embeds for row in rows]), pooled)
+
+    def encode(wanted: list[str]) -> Conditioning:
+        return table.select(torch.tensor([index[caption] for caption in wanted], device=table.embeds.device))
+
+    return encode
+
+
+def build_hooks(params: DictConfig, model: StableDiffusion, tracker: Tracker) -> Hooks:
+    """Connects the loop with the adapter's file format and the trackers.
+
+    Args:
+        params: The stage's parameters.
+        model: The base with its adapter.
+        tracker: Who watches.
+
+    Returns:
+        The hooks.
+    """
+
+    def save_checkpoint(folder: Path) -> None:
+        with replaced_folder(folder) as temporary:
+            save_adapter(model, temporary)
+
+    def log(step: int, values: dict[str, float]) -> None:
+        tracker.scalars(step, {f"train/{name}": value for name, value in values.items()})
+        if step % params.train.save_every == 0:
+            tracker.scalars(step, {f"machine/{name}": value for name, value in machine_load().items()})
+
+    def sample(step: int) -> None:
+        prompts = [Prompt(f"sample-{i}", "dev", "sample", text) for i, text in enumerate(params.train.sample_prompts)]
+        tracker.images(step, "samples", *draw_samples(params, model, prompts))
+
+    def part(name: str) -> AbstractContextManager[None]:
+        return only_part(model, name)
+
+    return Hooks(save_checkpoint, part, log, sample)
+
+
+def draw_samples(params: DictConfig, model: StableDiffusion, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
+    """Draws images with the adapter as it is now; uses generators of its own, so training does not notice.
+
+    Args:
+        params: The stage's parameters.
+        model: The base with its adapter.
+        prompts: What to draw.
+
+    Returns:
+        The images and their texts.
+    """
+    settings = draw_settings(params)
+    jobs = [Job(prompt, prompt.text, seed) for prompt in prompts for seed in range(settings.num_images_per_prompt)]
+    model.pipeline.unet.eval()
+    images = [image for _, image in draw(model, settings, jobs)]
+    model.pipeline.unet.train()
+    return images, [f"{job.text} ({job.seed})" for job in jobs]

@@ -1,0 +1,120 @@
+"""What goes into each step, as a function of (seed, step, slot): resuming needs no position and no stream.
+
+A step has `batch_size` slots over all processes and accumulation steps together, so that the same seed means the
+same samples however the work is spread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from src.core.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """Images as latent posteriors, with their captions.
+
+    Attributes:
+        ids: N names.
+        mean: (V, N, C, h, w), scaled; V is 1, or 2 when the mirrored images are there as well.
+        std: Like `mean`.
+        captions: N texts.
+        size_px: Height and width before resizing, (N, 2), float32.
+    """
+
+    ids: list[str]
+    mean: Tensor
+    std: Tensor
+    captions: list[str]
+    size_px: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some slots of a step, on the CPU.
+
+    Attributes:
+        latents: A draw from the posterior, (B, C, h, w).
+        noise: Standard normal, like `latents`.
+        timesteps: (B,), int64.
+        captions: B texts, empty where caption dropout struck.
+        size_px: (B, 2), float32.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    captions: list[str]
+    size_px: Tensor
+
+
+def generator(seed: int, *purpose: str | int) -> torch.Generator:
+    """Returns a CPU generator for one purpose; see derive_seed."""
+    return torch.Generator("cpu").manual_seed(derive_seed(seed, *purpose))
+
+
+def pick_item(seed: int, purpose: str, position: int, count: int) -> int:
+    """Returns the item at a position of the endless sequence of shuffled epochs.
+
+    Args:
+        seed: The run's seed.
+        purpose: Which set of items.
+        position: From 0.
+        count: Items per epoch.
+
+    Returns:
+        An index in [0, count).
+    """
+    epoch, offset = divmod(position, count)
+    order = torch.randperm(count, generator=generator(seed, "order", purpose, epoch))
+    return int(order[offset])
+
+
+def draw_batch(
+    data: LatentSet, purpose: str, step: int, slots: Sequence[int], batch_size: int, plan: "DrawPlan"
+) -> Batch:
+    """Draws some slots of a step.
+
+    Args:
+        data: The images.
+        purpose: ``instance`` or ``class``: the two draw independently.
+        step: From 0.
+        slots: Which of the step's slots, each in [0, batch_size).
+        batch_size: Slots per step.
+        plan: What is random.
+
+    Returns:
+        The batch, in the order of `slots`.
+    """
+    rows = []
+    for slot in slots:
+        random = generator(plan.seed, purpose, step, slot)
+        item = pick_item(plan.seed, purpose, step * batch_size + slot, len(data.ids))
+        view = int(torch.randint(data.mean.shape[0], (1,), generator=random))
+        timestep = torch.randint(plan.num_timesteps, (1,), generator=random)
+        mean = data.mean[view, item]
+        latents = mean + data.std[view, item] * torch.randn(mean.shape, generator=random)
+        noise = torch.randn(mean.shape, generator=random)
+        dropped = bool(torch.rand(1, generator=random) < plan.caption_dropout)
+        rows.append((latents, noise, timestep, "" if dropped else data.captions[item], data.size_px[item]))
+    columns = zip(*rows, strict=True)
+    all_latents, noises, timesteps, captions, sizes = map(list, columns)
+    return Batch(torch.stack(all_latents), torch.stack(noises), torch.cat(timesteps), captions, torch.stack(sizes))
+
+
+@dataclass(frozen=True)
+class DrawPlan:
+    """What is random in a batch.
+
+    Attributes:
+        seed: The run's seed.
+        num_timesteps: Training timesteps T; t is uniform in [0, T).
+        caption_dropout: Probability of an empty caption, which keeps classifier-free guidance working.
+    """
+
+    seed: int
+    num_timesteps: int
+    caption_dropout: float

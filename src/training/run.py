@@ -1,0 +1,153 @@
+"""What a training run is made of; the stage builds it, the loop drives it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from src.core.errors import ConfigError
+from src.losses.diffusion import DiffusionLoss
+from src.models.lora import ParameterGroup
+from src.models.stable_diffusion import Conditioning
+from src.training.batches import DrawPlan, LatentSet
+from src.training.schedules import LrSchedule
+from src.training.state import StateFolder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """How long, how much at a time, and when to look.
+
+    Attributes:
+        steps: Updates.
+        batch_size: Images per update, over all processes and accumulation steps.
+        accumulation: Backward passes per update.
+        max_grad_norm: Gradients are clipped to this total norm.
+        lr: Learning rate of groups that have none of their own.
+        prior_weight: Of the class images in the loss.
+        checkpoint_every: Updates between kept checkpoints.
+        save_every: Updates between resumable states.
+        val_every: Updates between validations.
+        val_timesteps: Fractions of the schedule, each in [0, 1).
+        sample_every: Updates between sample images; 0 for none.
+    """
+
+    steps: int
+    batch_size: int
+    accumulation: int
+    max_grad_norm: float
+    lr: float
+    prior_weight: float
+    checkpoint_every: int
+    save_every: int
+    val_every: int
+    val_timesteps: list[float]
+    sample_every: int
+
+    def check(self, processes: int) -> None:
+        """Refuses values that cannot work.
+
+        Args:
+            processes: How many processes share the work.
+
+        Raises:
+            ConfigError: A value is out of range, or the batch cannot be split evenly.
+        """
+        for name in ("steps", "batch_size", "accumulation", "checkpoint_every", "save_every", "val_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train: {name}={getattr(self, name)}: expected 1 or more")
+        if self.lr < 0 or self.prior_weight < 0 or self.sample_every < 0:
+            raise ConfigError(
+                f"lr={self.lr}, prior.weight={self.prior_weight}, train.sample_every={self.sample_every}: "
+                "expected 0 or more"
+            )
+        if not self.max_grad_norm > 0:
+            raise ConfigError(f"train.max_grad_norm={self.max_grad_norm}: expected a number above 0")
+        if not self.val_timesteps or not all(0 <= fraction < 1 for fraction in self.val_timesteps):
+            raise ConfigError(f"train.val_timesteps={self.val_timesteps}: expected fractions in [0, 1)")
+        if self.batch_size % (processes * self.accumulation):
+            raise ConfigError(
+                f"train.batch_size={self.batch_size} cannot be split evenly over {processes} processes "
+                f"times {self.accumulation} accumulation steps"
+            )
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The model's noise schedule.
+
+    Attributes:
+        alphas_cumprod: (T,), float32, on the training device.
+        prediction_type: ``epsilon`` or ``v_prediction``.
+    """
+
+    alphas_cumprod: Tensor
+    prediction_type: str
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls without knowing it.
+
+    Attributes:
+        save_checkpoint: Writes the adapter into a folder.
+        only_part: Switches off the adapters of all parts but one.
+        log: Takes a step and named numbers, to be watched.
+        sample: Draws sample images after a step, to be watched.
+    """
+
+    save_checkpoint: Callable[[Path], None]
+    only_part: Callable[[str], AbstractContextManager[None]]
+    log: Callable[[int, dict[str, float]], None]
+    sample: Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run, ready to go.
+
+    Attributes:
+        accelerator: Devices, mixed precision, processes.
+        module: The denoiser, wrapped for distributed work.
+        optimizer: Over `groups`, in their order.
+        groups: What trains.
+        loss: Per sample.
+        schedule: Of the learning rates.
+        plan: How long and when.
+        draw: What is random.
+        noise: The noise schedule.
+        encode: Captions to what the denoiser takes: cached conditioning, or the captions themselves.
+        train_set: The instance images.
+        class_set: The class images, or None without prior preservation.
+        val_set: The held-out images.
+        state: Where to resume from.
+        hooks: What to call.
+    """
+
+    accelerator: "Accelerator"
+    module: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    groups: list[ParameterGroup]
+    loss: DiffusionLoss
+    schedule: LrSchedule
+    plan: TrainPlan
+    draw: DrawPlan
+    noise: Noise
+    encode: Callable[[list[str]], Conditioning | list[str]]
+    train_set: LatentSet
+    class_set: LatentSet | None
+    val_set: LatentSet
+    state: StateFolder
+    hooks: Hooks
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors of a step live."""
+        return self.accelerator.device

@@ -1,0 +1,125 @@
+"""The state to resume from: one file that is replaced atomically, in a folder named after what is being trained."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.core.errors import StateLockedError
+from src.models.tensors import load_tensors, save_tensors
+
+STATE_FILE = "state.safetensors"
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """Everything an interrupted run needs to go on as if nothing had happened.
+
+    Attributes:
+        step: Updates done.
+        tensors: Adapter weights and optimizer moments, by full name.
+        scalars: What else the optimizer and the gradient scaler remember; JSON values.
+        losses: A row for each update so far.
+        validations: A row for each validation so far.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    scalars: dict[str, Any]
+    losses: list[Row]
+    validations: list[Row]
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Where a run keeps its state and the checkpoints made so far; outlives the run.
+
+    Attributes:
+        path: A folder named after the fingerprint of parameters, data, code and versions.
+    """
+
+    path: Path
+
+    def load(self) -> SavedState | None:
+        """Returns the newest state, or None where there is none."""
+        file = self.path / STATE_FILE
+        if not file.is_file():
+            return None
+        tensors, metadata = load_tensors(file)
+        return SavedState(tensors=tensors, **json.loads(metadata["state"]))
+
+    def save(self, state: SavedState) -> None:
+        """Replaces the state."""
+        rest = {name: getattr(state, name) for name in ("step", "scalars", "losses", "validations")}
+        save_tensors(self.path / STATE_FILE, state.tensors, {"state": json.dumps(rest, sort_keys=True)})
+
+    def checkpoint(self, step: int) -> Path:
+        """Returns the folder of the checkpoint after `step` updates."""
+        return self.path / "checkpoints" / f"step-{step:06d}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps every other process out; the lock dies with the process, even after kill -9.
+
+        Yields:
+            Nothing, while the lock is held.
+
+        Raises:
+            StateLockedError: Another process is training the same.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StateLockedError(
+                    f"{self.path}: another process is training with these parameters and data; wait for it or end it"
+                ) from error
+            yield
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Splits an optimizer's memory into tensors and JSON values.
+
+    Args:
+        optimizer: Any torch optimizer.
+
+    Returns:
+        The tensors by name, and the rest.
+    """
+    content = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, Any] = {}
+    for index, memory in content["state"].items():
+        for key, value in memory.items():
+            target = tensors if isinstance(value, Tensor) else rest
+            target[f"optimizer.{index}.{key}"] = value
+    groups = [{k: v for k, v in group.items() if k != "params"} for group in content["param_groups"]]
+    return tensors, {"state": rest, "groups": groups}
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
+    """Gives an optimizer the memory that pack_optimizer took down.
+
+    Args:
+        optimizer: One over the same parameters.
+        tensors: May hold other tensors, too.
+        rest: As returned by pack_optimizer.
+    """
+    content = optimizer.state_dict()
+    memory: dict[int, dict[str, Any]] = {}
+    found = {**{k: v for k, v in tensors.items() if k.startswith("optimizer.")}, **rest["state"]}
+    for name, value in found.items():
+        _, index, key = name.split(".", 2)
+        memory.setdefault(int(index), {})[key] = value
+    groups = [
+        {**saved, "params": now["params"]} for now, saved in zip(content["param_groups"], rest["groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": memory, "param_groups": groups})

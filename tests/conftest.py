@@ -1,0 +1,34 @@
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+from src.training.determinism import set_environment
+
+set_environment()
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory) -> Path:
+    """Tiny models of all supported architectures: sd1, sd2, sdxl."""
+    from src.tiny.diffusion import build_diffusion
+    from src.tiny.words import WORDS
+
+    root = tmp_path_factory.mktemp("models")
+    for kind in ("sd1", "sd2", "sdxl"):
+        build_diffusion(root / kind, kind, list(WORDS), 0)
+    return root
+
+
+@pytest.fixture
+def load_tiny(tiny_models):
+    """Loads a tiny model through the real loader."""
+    import torch
+
+    from src.models.stable_diffusion import load_stable_diffusion
+
+    def load(kind: str, dtype: str = "fp32"):
+        return load_stable_diffusion(str(tiny_models / kind), None, None, dtype, torch.device("cpu"))
+
+    return load

@@ -1,0 +1,114 @@
+"""DINO against a plain loop of torchvision and timm, and against transformers, on the same random weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torchvision import transforms
+from transformers import ViTConfig, ViTModel
+
+from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
+from src.tiny.judges import VIT_ARCHITECTURE, VIT_ARGUMENTS
+
+
+def plain_features(judge, images):
+    model = timm.create_model(VIT_ARCHITECTURE, num_classes=0, **VIT_ARGUMENTS).eval()
+    model.load_state_dict(load_file(judge.weights.find()))
+    transform = transforms.Compose(
+        [
+            transforms.Resize(judge.resize_px, interpolation=transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(judge.crop_px),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    with torch.no_grad():
+        rows = [model(transform(Image.open(file.path).convert("RGB"))[None])[0] for file in images]
+    return torch.nn.functional.normalize(torch.stack(rows).double(), dim=1).numpy()
+
+
+def test_dino_equals_plain_torchvision_and_timm(dino_judge, images, store):
+    ours = store.embed_images(dino_judge, images)
+    assert np.abs(ours - plain_features(dino_judge, images)).max() < 1e-6
+    assert np.abs(ours @ ours.T - 1).max() > 0.05  # the images are told apart
+
+
+def test_dino_equals_transformers_vit_with_the_same_weights(dino_judge, images, store):
+    config = ViTConfig(
+        hidden_size=VIT_ARGUMENTS["embed_dim"],
+        num_hidden_layers=VIT_ARGUMENTS["depth"],
+        num_attention_heads=VIT_ARGUMENTS["num_heads"],
+        intermediate_size=4 * VIT_ARGUMENTS["embed_dim"],
+        image_size=VIT_ARGUMENTS["img_size"],
+        patch_size=VIT_ARGUMENTS["patch_size"],
+        layer_norm_eps=1e-6,
+    )
+    model = ViTModel(config, add_pooling_layer=False).eval()
+    model.load_state_dict(to_transformers(load_file(dino_judge.weights.find())), strict=True)
+    tower = store.tower(dino_judge)
+    batch = torch.stack([tower.prepare(Image.open(file.path)) for file in images])
+    with torch.no_grad():
+        theirs = model(pixel_values=batch).last_hidden_state[:, 0]
+        ours = tower.embed_images(batch)
+    assert (ours - theirs).abs().max() < 1e-5
+
+
+def to_transformers(state):
+    renamed = {}
+    words = {
+        "patch_embed.proj": "embeddings.patch_embeddings.projection",
+        "cls_token": "embeddings.cls_token",
+        "pos_embed": "embeddings.position_embeddings",
+        "blocks.": "layers.",
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "attn.proj": "attention.o_proj",
+    }
+    for name, value in state.items():
+        if name.startswith("norm."):
+            renamed[f"layer{name}"] = value
+            continue
+        for old, new in words.items():
+            name = name.replace(old, new)
+        if "attn.qkv" in name:
+            for part, chunk in zip("qkv", value.chunk(3), strict=True):
+                renamed[name.replace("attn.qkv", f"attention.{part}_proj")] = chunk
+        else:
+            renamed[name] = value
+    return renamed
+
+
+def test_dino_is_frozen_fp32_in_evaluation_mode(dino_judge, store):
+    model = store.tower(dino_judge).model
+    assert not model.training
+    assert all(not p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_dino_refuses_weights_of_another_shape(dino_judge, tmp_path):
+    state = load_file(dino_judge.weights.find())
+    state.pop("norm.weight")
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ModelMismatchError, match=r"norm\.weight"):
+        replace(dino_judge, id=str(tmp_path)).load("cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"sha256": "0" * 64}, ModelMismatchError, "expected 0000"),
+        ({"id": "/nowhere", "url": "https://example.org/w"}, MissingModelError, "example.org"),
+        ({"id": "/nowhere"}, MissingModelError, "/nowhere"),
+        ({"architecture": "local-dir:/nowhere"}, MissingModelError, "/nowhere"),
+        ({"architecture": "vit_huge_of_nobody"}, ConfigError, "vit_huge_of_nobody"),
+        ({"architecture": "resnet18"}, ConfigError, "class token"),
+        ({"architecture": "hf-hub:timm/vit_small_patch16_224.dino"}, ConfigError, "would download"),
+        ({"crop_px": 32}, ConfigError, "crop_px=32"),
+    ],
+)
+def test_dino_names_what_is_wrong(dino_judge, change, error, words):
+    with pytest.raises(error, match=words):
+        replace(dino_judge, **change).load("cpu")

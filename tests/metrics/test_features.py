@@ -1,0 +1,113 @@
+"""Features do not depend on batches or threads, each image is embedded once, and nothing odd passes silently."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.core.errors import MetricError
+from src.metrics.features import FeatureStore, ImageFile, exact_arithmetic, image_file, unit_vector
+from src.metrics.scores import Diversity, References
+from tests.metrics.synthetic import sample
+
+
+class CountingJudge:
+    """Embeds an image as its mean colour."""
+
+    def __init__(self, factor=1.0):
+        self.factor, self.seen = factor, 0
+
+    def load(self, _device):
+        return self
+
+    def prepare(self, image):
+        self.seen += 1
+        return torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[:, :8, :8]
+
+    def embed_images(self, batch):
+        return batch.mean(dim=(2, 3)) * self.factor
+
+
+def test_store_does_not_depend_on_the_batch(clip_judge, dino_judge, images):
+    for judge in (clip_judge, dino_judge):
+        whole = FeatureStore(len(images), "cpu").embed_images(judge, images)
+        for batch_size in (1, 2, 3, 16):
+            other = FeatureStore(batch_size, "cpu")
+            assert np.abs(other.embed_images(judge, images) - whole).max() < 1e-6
+            assert np.abs(other.embed_images(judge, images[::-1])[::-1] - whole).max() < 1e-6
+
+
+def test_store_gives_the_same_bits_whatever_the_neighbours_and_threads(clip_judge, dino_judge, images):
+    threads = torch.get_num_threads()
+    for judge in (clip_judge, dino_judge):
+        whole = FeatureStore(4, "cpu").embed_images(judge, images)
+        alone = np.concatenate([FeatureStore(4, "cpu").embed_images(judge, [image]) for image in images])
+        assert np.array_equal(whole, alone)
+        torch.set_num_threads(1 if threads > 1 else 2)
+        assert np.array_equal(FeatureStore(4, "cpu").embed_images(judge, images), whole)
+        torch.set_num_threads(threads)
+
+
+def test_store_embeds_each_image_once(images):
+    judge, store = CountingJudge(), FeatureStore(2, "cpu")
+    store.embed_images(judge, [*images, images[0]])
+    store.embed_images(judge, images[::-1])
+    assert judge.seen == len(images)
+
+
+def test_store_is_scale_invariant(images):
+    store = FeatureStore(2, "cpu")
+    once, thrice = (store.embed_images(CountingJudge(factor), images) for factor in (1.0, 3.0))
+    assert np.allclose(once, thrice, atol=1e-7)
+    assert np.allclose(np.linalg.norm(once, axis=1), 1, atol=1e-12)
+
+
+def test_store_names_a_feature_that_is_zero_or_not_finite(images):
+    for factor in (0.0, float("nan"), float("inf")):
+        with pytest.raises(MetricError, match=r"gradient\.png"):
+            FeatureStore(2, "cpu").embed_images(CountingJudge(factor), images)
+    with pytest.raises(MetricError, match="no images"):
+        FeatureStore(2, "cpu").embed_images(CountingJudge(), [])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "P", "1", "I;16", "CMYK"])
+def test_store_refuses_what_no_stage_writes(tmp_path, mode):
+    path = tmp_path / ("odd.tif" if mode == "CMYK" else "odd.png")
+    Image.new(mode, (16, 16)).save(path)
+    with pytest.raises(MetricError, match=r"odd\..*expected an 8-bit RGB"):
+        FeatureStore(2, "cpu").embed_images(CountingJudge(), [image_file(path)])
+
+
+def test_store_names_a_damaged_or_missing_image(tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\nno")
+    with pytest.raises(MetricError, match=r"broken\.png"):
+        FeatureStore(2, "cpu").embed_images(CountingJudge(), [image_file(path)])
+    with pytest.raises(MetricError, match=r"absent\.png"):
+        image_file(tmp_path / "absent.png")
+    with pytest.raises(MetricError, match=r"absent\.png"):
+        FeatureStore(2, "cpu").embed_images(CountingJudge(), [ImageFile(tmp_path / "absent.png", "0")])
+
+
+def test_uniform_images_have_finite_features(clip_judge, dino_judge, lpips_judge, images, store, tmp_path):
+    flat = []
+    for level in (0, 128, 255):
+        Image.new("RGB", (64, 64), (level,) * 3).save(tmp_path / f"{level}.png")
+        flat.append(image_file(tmp_path / f"{level}.png"))
+    assert np.isfinite(store.embed_images(clip_judge, flat)).all()
+    assert np.isfinite(store.embed_images(dino_judge, flat)).all()
+    rows = Diversity("div_lpips", lpips_judge).score(
+        [sample(file, seed=i) for i, file in enumerate(flat)], References((), ()), store
+    )
+    assert all(row.value is not None and row.value > 0 for row in rows)
+
+
+def test_exact_arithmetic_restores_the_threads():
+    before = torch.get_num_threads()
+    with exact_arithmetic():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_unit_vector_keeps_the_direction():
+    assert np.allclose(unit_vector(np.array([3.0, 4.0]), "x"), [0.6, 0.8])

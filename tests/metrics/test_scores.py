@@ -1,0 +1,168 @@
+"""The formulas, by hand, with embedders whose features are written down."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.core.errors import MetricError
+from src.metrics.features import FeatureStore, ImageFile, image_file
+from src.metrics.scores import (
+    Diversity,
+    ImageSimilarity,
+    References,
+    TextSimilarity,
+    checked_cosine,
+    mean_similarity,
+    mean_similarity_to_others,
+)
+from tests.metrics.synthetic import sample
+
+ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
+
+
+class ColourJudge:
+    """Embeds an image as the colour of its first pixel, and a text as its length and 1."""
+
+    def load(self, _device):
+        return self
+
+    def prepare(self, image):
+        return torch.tensor(image.getpixel((0, 0)), dtype=torch.float32)[:, None, None]
+
+    def embed_images(self, batch):
+        return batch[:, :, 0, 0]
+
+    def embed_text(self, text):
+        return torch.tensor([len(text), 1.0, 0.0])
+
+
+def image(folder: Path, *colour: int) -> ImageFile:
+    path = folder / f"{'-'.join(map(str, colour))}.png"
+    Image.new("RGB", (2, 2), colour).save(path)
+    return image_file(path)
+
+
+@pytest.fixture
+def store():
+    return FeatureStore(4, "cpu")
+
+
+def test_similarity_by_hand():
+    assert mean_similarity(ROWS[:1], ROWS[:1]) == pytest.approx([1.0], abs=1e-6)
+    assert mean_similarity(ROWS[:1], ROWS[1:2]) == pytest.approx([0.0])
+    assert mean_similarity(ROWS[:1], ROWS[2:3]) == pytest.approx([-1.0])  # not clamped
+    assert mean_similarity(ROWS[:1], ROWS[[1, 3]]) == pytest.approx([0.3])
+    assert mean_similarity(ROWS[:1], ROWS[[1, 3, 1, 3]]) == pytest.approx([0.3])  # references twice
+
+
+def test_similarity_is_symmetric_and_does_not_depend_on_order():
+    assert mean_similarity(ROWS[:2], ROWS[2:]).mean() == pytest.approx(mean_similarity(ROWS[2:], ROWS[:2]).mean())
+    order = [2, 0, 3, 1]
+    assert mean_similarity(ROWS[order], ROWS[::-1]) == pytest.approx(mean_similarity(ROWS, ROWS)[order])
+
+
+def test_leave_one_out_excludes_the_diagonal():
+    pair = ROWS[[0, 3]]
+    assert mean_similarity_to_others(pair) == pytest.approx([0.6, 0.6])  # not (1 + 0.6) / 2
+    with pytest.raises(MetricError, match="at least 2"):
+        mean_similarity_to_others(ROWS[:1])
+
+
+@pytest.mark.parametrize(("features", "references"), [(ROWS[:0], ROWS), (ROWS, ROWS[:0])])
+def test_similarity_of_nothing_is_an_error(features, references):
+    with pytest.raises(MetricError, match="undefined"):
+        mean_similarity(features, references)
+
+
+def test_image_similarity_keeps_held_out_and_training_photos_apart(tmp_path, store):
+    red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
+    rows = ImageSimilarity("x", ColourJudge()).score([sample(red)], References((red, mixed), (green,)), store)
+    assert {row.references: row.value for row in rows} == pytest.approx({"val": 0.8, "train": 0.0})
+
+
+def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
+    red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
+    metric = ImageSimilarity("x", ColourJudge())
+    real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, mixed))]
+    rows = metric.score(real, References((red, mixed), (green,)), store)
+    assert [row.value for row in rows if row.references == "val"] == pytest.approx([0.6, 0.6])
+    assert [row.value for row in rows if row.references == "train"] == pytest.approx([0.0, 0.8])
+    lone = metric.score(real[:1], References((red,), (green,)), store)
+    assert [(row.references, row.value) for row in lone if row.value is None] == [("val", None)]
+    assert "one held-out photo" in lone[-1].reason
+
+
+def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
+    red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
+    metric, photos = TextSimilarity("clip_t", ColourJudge()), References((red,), (green,))
+    rows = metric.score([sample(red, text="toy"), sample(green, text="a toy", seed=1)], photos, store)
+    assert [row.value for row in rows] == pytest.approx([3 / 10**0.5, 1 / 26**0.5])
+    assert {row.references for row in rows} == {"none"}
+    swapped = metric.score([sample(red, text="a toy"), sample(green, text="toy", seed=1)], photos, store)
+    assert [row.value for row in swapped] != pytest.approx([row.value for row in rows])
+
+
+def test_a_cosine_is_between_minus_one_and_one(tmp_path):
+    probe = sample(image(tmp_path, 1, 2, 3))
+    assert checked_cosine(-1.0, probe) == -1.0
+    for wrong in (27.3, -1.1, float("nan"), float("inf")):
+        with pytest.raises(MetricError, match=r"1-2-3\.png"):
+            checked_cosine(wrong, probe)
+
+
+class GreyTower:
+    """The distance is the difference of the first pixels; counts what it is asked."""
+
+    def __init__(self):
+        self.pairs = 0
+
+    def prepare(self, image):
+        return float(image.getpixel((0, 0))[0])
+
+    def embed(self, value):
+        return value
+
+    def distance(self, a, b):
+        self.pairs += 1
+        return abs(a - b)
+
+
+class GreyJudge:
+    def __init__(self):
+        self.tower = GreyTower()
+
+    def load(self, _device):
+        return self.tower
+
+
+def test_diversity_is_the_mean_over_all_pairs_of_a_prompt(tmp_path, store):
+    judge = GreyJudge()
+    files = [image(tmp_path, level, 0, 0) for level in (0, 10, 30, 70)]
+    samples = [sample(file, prompt="p", seed=i) for i, file in enumerate(files)]
+    rows = Diversity("div_lpips", judge).score(samples, References((), ()), store)
+    assert judge.tower.pairs == 6  # S (S - 1) / 2
+    assert np.mean([row.value for row in rows]) == pytest.approx(np.mean([10, 30, 70, 20, 60, 40]))
+
+
+def test_diversity_compares_within_a_prompt_and_a_variant_only(tmp_path, store):
+    files = [image(tmp_path, level, 0, 0) for level in (0, 10, 30, 70)]
+    samples = [
+        sample(files[0], "base", "p"),
+        sample(files[1], "base", "p", seed=1),
+        sample(files[2], "base", "q"),
+        sample(files[3], "step-000010", "p"),
+    ]
+    rows = Diversity("div_lpips", GreyJudge()).score(samples, References((), ()), store)
+    assert [row.value for row in rows] == [10, 10, None, None]
+    assert "only image" in rows[2].reason
+
+
+def test_diversity_names_a_distance_that_is_not_finite(tmp_path, store):
+    judge = GreyJudge()
+    judge.tower.distance = lambda _a, _b: float("nan")
+    files = [image(tmp_path, level, 0, 0) for level in (0, 10)]
+    with pytest.raises(MetricError, match=r"0-0-0\.png"):
+        Diversity("x", judge).score([sample(f, seed=i) for i, f in enumerate(files)], References((), ()), store)

@@ -1,0 +1,152 @@
+"""Means are taken over prompts, the checkpoint is chosen on dev prompts, and metrics.json holds only numbers."""
+
+import pytest
+
+from src.core.errors import ConfigError, MetricError
+from src.metrics.summary import (
+    choose_names,
+    mean_scores,
+    prompt_table,
+    rounded,
+    score_table,
+    select_checkpoint,
+    summarise,
+)
+from tests.metrics.synthetic import score
+
+STEPS = {"step-000100": 100, "step-000200": 200, "step-000300": 300}
+KNOWN = ["clip_i", "clip_t", "div_lpips", "dino_vits16"]
+
+
+def dev_table(dino, clip, base_clip=0.3):
+    rows = [score("base", "d", base_clip, "clip_t", "none", "dev"), score("base", "d", 0.1, prompt_set="dev")]
+    for variant, subject, prompt in zip(STEPS, dino, clip, strict=True):
+        rows.append(score(variant, "d", subject, prompt_set="dev"))
+        rows.append(score(variant, "d", subject + 0.3, references="train", prompt_set="dev"))
+        rows.append(score(variant, "d", prompt, "clip_t", "none", "dev"))
+        rows.append(score(variant, "t", 1 - subject))  # the opposite on the test prompts
+    return score_table(rows)
+
+
+def test_names_accept_the_aliases_of_the_assignment():
+    assert choose_names(["text_sim", "dino"], KNOWN) == ["clip_t", "dino_vits16"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["clipt"], "unknown clipt; known are clip_i, clip_t"), ([], "at least"), (["dino"] * 2, "once")],
+)
+def test_names_refuse_what_is_unknown_or_twice(names, words):
+    with pytest.raises(ConfigError, match=words):
+        choose_names(names, KNOWN)
+
+
+def test_mean_gives_each_prompt_the_same_weight():
+    table = score_table([score("base", "p", 1.0, seed=0), score("base", "p", 0.0, seed=1), score("base", "q", 0.1)])
+    assert mean_scores(table, "base", "test") == {"dino_vits16": pytest.approx(0.3)}  # pooled it would be 0.366667
+
+
+def test_mean_does_not_depend_on_order():
+    rows = [score("base", f"p{i}", 0.1 * i, seed=s) for i in range(4) for s in range(3)]
+    assert score_table(rows).equals(score_table(rows[::-1]))
+
+
+def test_mean_leaves_missing_values_out_and_never_counts_them_as_zero():
+    table = score_table(
+        [score("base", "p", 0.5, seed=0), score("base", "q", None), score("base", "p", None, "div_lpips")]
+    )
+    assert mean_scores(table, "base", "test") == {"dino_vits16": 0.5}
+
+
+def test_mean_names_the_references():
+    table = score_table([score("base", "p", 0.5), score("base", "p", 0.7, references="train")])
+    assert mean_scores(table, "base", "test") == {"dino_vits16": 0.5, "dino_vits16_train": 0.7}
+    real = [score("real", "h", 0.5, prompt_set="none"), score("real", "h", 0.7, references="train", prompt_set="none")]
+    expected = {"dino_vits16_leave_one_out": 0.5, "dino_vits16": 0.7}
+    assert mean_scores(score_table(real), "real", "none") == expected
+
+
+def test_selection_takes_the_highest_dino_that_keeps_clip_t():
+    selection = select_checkpoint(dev_table([0.5, 0.6, 0.7], [0.31, 0.285, 0.27]), STEPS, 0.02)
+    assert selection.variant == "step-000200"
+    assert "2 of 3 checkpoints with clip_t >= 0.28" in selection.reason
+
+
+def test_selection_gives_ties_to_the_earlier_step():
+    assert select_checkpoint(dev_table([0.6, 0.6, 0.5], [0.3] * 3), STEPS, 0.02).variant == "step-000100"
+    assert select_checkpoint(dev_table([0.6] * 3, [0.1, 0.2, 0.2]), STEPS, 0.02).variant == "step-000200"
+
+
+def test_selection_counts_the_margin_as_allowed():
+    assert select_checkpoint(dev_table([0.5, 0.6, 0.7], [0.3, 0.3, 0.28]), STEPS, 0.02).variant == "step-000300"
+
+
+def test_selection_says_so_when_no_checkpoint_keeps_clip_t():
+    selection = select_checkpoint(dev_table([0.5, 0.6, 0.7], [0.1, 0.2, 0.15]), STEPS, 0.02)
+    assert selection.variant == "step-000200"
+    assert selection.reason.startswith("NO checkpoint")
+
+
+def test_selection_without_dino_or_clip_t():
+    table = dev_table([0.7, 0.6, 0.5], [0.1] * 3)
+    last = select_checkpoint(table[table["metric"] != "dino_vits16"], STEPS, 0.02)
+    assert (last.variant, "not among" in last.reason) == ("step-000300", True)
+    assert select_checkpoint(table[table["metric"] != "clip_t"], STEPS, 0.02).variant == "step-000100"
+
+
+def test_selection_needs_dev_prompts_when_there_is_a_choice():
+    table = dev_table([0.5, 0.6, 0.7], [0.3] * 3)
+    test_only = table[table["set"] == "test"]
+    with pytest.raises(MetricError, match="no dev prompts"):
+        select_checkpoint(test_only, STEPS, 0.02)
+    assert select_checkpoint(test_only, {"step-000100": 100}, 0.02).reason == "the only checkpoint"
+
+
+def full_table():
+    rows = []
+    for i, variant in enumerate(("base", *STEPS)):
+        for prompt_set in ("dev", "test"):
+            for seed in (0, 1):
+                rows.append(score(variant, prompt_set, 0.1 * i, prompt_set=prompt_set, seed=seed))
+                rows.append(score(variant, prompt_set, None, "div_lpips", "none", prompt_set, seed))
+    rows.append(score("real", "held_out", 0.9, references="train", prompt_set="none"))
+    rows.append(score("copy", "test", 0.8))
+    return score_table(rows)
+
+
+def leaves(node):
+    return [leaf for value in node.values() for leaf in leaves(value)] if isinstance(node, dict) else [node]
+
+
+def test_summary_holds_only_numbers_and_the_chosen_run():
+    table = full_table()
+    summary = summarise(table, STEPS, select_checkpoint(table, STEPS, 0.02))
+    assert summary["selected_step"] == 300
+    assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino_vits16": 0.3}
+    assert (summary["base"], summary["real"], summary["copy"]) == (
+        {"dino_vits16": 0.0},
+        {"dino_vits16": 0.9},
+        {"dino_vits16": 0.8},
+    )
+    assert summary["counts"]["scored"] == {"dino_vits16": 18, "div_lpips": 0}
+    assert summary["counts"]["without_value"] == {"dino_vits16": 0, "div_lpips": 16}
+    assert (summary["counts"]["images_per_variant"], summary["counts"]["test_prompts"]) == (4, 1)
+    assert all(type(leaf) in (int, float) for leaf in leaves(summary))
+
+
+def test_prompt_table_pairs_run_and_base():
+    table = score_table(
+        [score(v, p, x) for v, p, x in (("base", "p", 0.1), ("step-000100", "p", 0.2), ("base", "q", 0.3))]
+        + [score("step-000100", "q", 0.5, seed=s) for s in (0, 1)]
+        + [score("base", "p", 0.9, references="train"), score("base", "d", 0.9, prompt_set="dev")]
+    )
+    rows = prompt_table(table, "step-000100").to_dict("records")
+    assert [(row["prompt_id"], row["dino_vits16"], row["dino_vits16_base"]) for row in rows] == [
+        ("p", 0.2, 0.1),
+        ("q", 0.5, 0.3),
+    ]
+
+
+def test_rounded_has_six_digits_and_no_minus_zero():
+    assert rounded(0.12345678) == 0.123457
+    assert str(rounded(-1e-9)) == "0.0"

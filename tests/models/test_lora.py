@@ -1,0 +1,150 @@
+import json
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from safetensors import safe_open
+
+from src.core.errors import ConfigError, ModelMismatchError
+from src.models.lora import WEIGHTS, LoraMethod, load_adapter, only_part, save_adapter, unload_adapter
+from src.models.stable_diffusion import Denoiser
+
+UNET = ["to_q", "to_k", "to_v", "to_out.0"]
+TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
+CASES = [("sd1", False, False), ("sd2", False, True), ("sdxl", True, False), ("sd1", True, False)]
+
+
+def method(text=False, dora=False, rank=4, alpha=8.0):
+    return LoraMethod(rank, alpha, 0.0, UNET, dora, text, 1e-5, TEXT)
+
+
+def predict(model):
+    with torch.no_grad():
+        text = model.encode_text(["a photo of sksToy toy"] * 2)
+        return Denoiser(model, False, False)(
+            torch.ones(2, 4, 8, 8), torch.tensor([5, 700]), text, torch.full((2, 2), 64.0)
+        )
+
+
+def trained(load, kind, text, dora):
+    model = load(kind)
+    torch.manual_seed(1)
+    for group in method(text, dora).attach(model, seed=1):
+        for parameter in group.parameters.values():
+            parameter.data.add_(torch.randn_like(parameter) * 0.05)
+    return model
+
+
+@pytest.mark.parametrize(("kind", "text", "dora"), CASES)
+def test_adapter_round_trip_gives_the_same_predictions(load_tiny, tmp_path, kind, text, dora):
+    model = trained(load_tiny, kind, text, dora)
+    save_adapter(model, tmp_path)
+    fresh = load_tiny(kind)
+    before = predict(fresh)
+    load_adapter(fresh, tmp_path)
+    torch.testing.assert_close(predict(fresh), predict(model), rtol=0, atol=1e-6)
+    assert (predict(fresh) - before).abs().max() > 1e-3
+    unload_adapter(fresh)
+    assert torch.equal(predict(fresh), before)
+
+
+@pytest.mark.parametrize(("kind", "text", "dora"), CASES)
+def test_saved_adapter_loads_in_a_plain_diffusers_pipeline(load_tiny, tiny_models, tmp_path, kind, text, dora):
+    model = trained(load_tiny, kind, text, dora)
+    save_adapter(model, tmp_path)
+    pipeline = DiffusionPipeline.from_pretrained(tiny_models / kind)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.load_lora_weights(tmp_path)
+    assert pipeline.unet.peft_config["default_0"].lora_alpha == 8
+    options = {"num_inference_steps": 2, "output_type": "latent", "height": 64, "width": 64}
+    images = [
+        p("a sksToy toy", generator=torch.Generator().manual_seed(0), **options).images
+        for p in (pipeline, model.pipeline)
+    ]
+    torch.testing.assert_close(*images, rtol=0, atol=1e-5)
+
+
+def test_fresh_adapter_changes_nothing(load_tiny):
+    model = load_tiny("sdxl")
+    before = predict(model)
+    method(text=True).attach(model, seed=0)
+    assert torch.equal(predict(model), before)
+
+
+def test_initial_weights_depend_on_the_seed_alone(load_tiny):
+    def weights(seed, noise):
+        model = load_tiny("sd1")
+        torch.manual_seed(noise)
+        return method().attach(model, seed)[0].parameters
+
+    first, second, other = weights(0, 1), weights(0, 2), weights(1, 1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_adapter_is_float32_over_any_base(load_tiny, dtype):
+    groups = method(text=True).attach(load_tiny("sdxl", dtype), seed=0)
+    assert [group.name for group in groups] == ["unet", "text_encoder"]
+    assert {p.dtype for group in groups for p in group.parameters.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_gradients_reach_exactly_the_adapter(load_tiny, text):
+    model = load_tiny("sdxl")
+    groups = method(text=text).attach(model, seed=0)
+    denoiser = Denoiser(model, text, False).train()
+    captions = ["a sksToy toy"] if text else model.encode_text(["a sksToy toy"])
+    denoiser(torch.ones(1, 4, 8, 8), torch.tensor([3]), captions, torch.full((1, 2), 64.0)).square().mean().backward()
+    trained_ids = {id(p) for group in groups for p in group.parameters.values()}
+    for module in (model.pipeline.unet, model.pipeline.vae, *model.text_encoders.values()):
+        for name, parameter in module.named_parameters():
+            assert (parameter.grad is not None) == (id(parameter) in trained_ids), name
+    for group in groups:
+        for name, parameter in group.parameters.items():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+            assert "lora_B" not in name or parameter.grad.abs().sum() > 0, name
+
+
+def test_only_part_switches_the_other_parts_off(load_tiny):
+    model = trained(load_tiny, "sdxl", True, False)
+    full = predict(model)
+    with only_part(model, "unet"):
+        unet = predict(model)
+    with only_part(model, "text_encoder"):
+        text = predict(model)
+    assert torch.equal(predict(model), full)
+    assert not torch.equal(unet, full)
+    assert not torch.equal(text, full)
+    assert not torch.equal(unet, text)
+
+
+def test_header_holds_rank_and_alpha_and_no_path_of_this_machine(load_tiny, tiny_models, tmp_path):
+    save_adapter(trained(load_tiny, "sdxl", True, False), tmp_path)
+    with safe_open(tmp_path / WEIGHTS, "pt") as file:
+        header = json.loads(file.metadata()["lora_adapter_metadata"])
+    assert (header["unet.r"], header["unet.lora_alpha"], header["text_encoder_2.r"]) == (4, 8, 4)
+    assert str(tiny_models).encode() not in (tmp_path / WEIGHTS).read_bytes()
+
+
+def test_adapter_of_another_base_is_refused(load_tiny, tmp_path):
+    save_adapter(trained(load_tiny, "sd1", False, False), tmp_path)
+    with pytest.raises(ModelMismatchError, match="another base model"):
+        load_adapter(load_tiny("sdxl"), tmp_path)
+
+
+def test_missing_and_damaged_adapters_are_refused(load_tiny, tmp_path):
+    with pytest.raises(ModelMismatchError, match="expected a checkpoint"):
+        load_adapter(load_tiny("sd1"), tmp_path)
+    save_adapter(trained(load_tiny, "sd1", False, False), tmp_path)
+    file = tmp_path / WEIGHTS
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelMismatchError, match="not a whole"):
+        load_adapter(load_tiny("sd1"), tmp_path)
+
+
+@pytest.mark.parametrize("values", [{"rank": 0}, {"alpha": 0.0}, {"text": True, "dora": True}])
+def test_bad_values_are_refused(values):
+    with pytest.raises(ConfigError, match="method"):
+        method(**values)

@@ -1,0 +1,48 @@
+"""A fake project and its report, made once; and a browser, where there is one."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.reporting.page import build_report
+from tests.reporting.project import FACTS, make_project
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that nobody may change."""
+    return make_project(tmp_path_factory.mktemp("project") / "root")
+
+
+@pytest.fixture(scope="session")
+def report(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    build_report(project, out, FACTS, "en")
+    return out
+
+
+@pytest.fixture
+def own_project(project: Path, tmp_path: Path) -> Path:
+    """A project to break."""
+    return Path(shutil.copytree(project, tmp_path / "own"))
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Callable[[Path], tuple[str, list[str]]]:
+    """Opens a file in a headless browser; returns its document after scripts ran, and what they logged."""
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    if not found:
+        pytest.skip("no browser")
+
+    def open_page(page: Path) -> tuple[str, list[str]]:
+        flags = "--headless --no-sandbox --disable-gpu --virtual-time-budget=8000 --enable-logging=stderr --dump-dom"
+        files = ["--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'browser'}", f"file://{page}"]
+        done = subprocess.run(
+            [found[0], *flags.split(), *files], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE:" in line]
+
+    return open_page

@@ -1,0 +1,203 @@
+import base64
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from src.core.errors import ConfigError, EmptyDatasetError
+from src.reporting.page import build_report
+from tests.reporting.project import FACTS, PLACES, SENTINEL, STEPS
+
+ADDRESSES = ("src", "href", "srcset", "data", "action", "poster")
+
+
+class Page(HTMLParser):
+    """Collects what the tests look at: addresses, tags, and the text and exact values of tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self._cell: list[str] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ADDRESSES]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self._cell = []
+        elif tag == "data":
+            self._cell = None
+            self.tables[-1][-1].append(dict(attrs)["value"])
+
+    def handle_data(self, data):
+        if self._cell is not None:
+            self._cell.append(data)
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th") and self._cell is not None:
+            self.tables[-1][-1].append("".join(self._cell).strip())
+            self._cell = None
+
+
+def decoded(page: Page) -> list[bytes]:
+    sources = [address for address in page.addresses if address.startswith("data:")]
+    return [base64.b64decode(source.removeprefix("data:image/webp;base64,"), validate=True) for source in sources]
+
+
+def test_report_loads_nothing_from_elsewhere(report):
+    text = report.read_text()
+    page = Page(text)
+    assert {address[:5] for address in page.addresses if not address.startswith("#")} == {"data:"}
+    assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in text
+    assert report.stat().st_size < 4e6
+
+
+def test_report_images_decode_and_carry_no_metadata(report):
+    page = Page(report.read_text())
+    images = decoded(page)
+    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo
+    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14
+    for data in images:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            assert max(image.size) <= 256
+            assert not {"exif", "icc_profile", "xmp"} & set(image.info)
+        assert SENTINEL.encode() not in data
+    assert SENTINEL not in report.read_text()
+
+
+def test_report_shows_prompts_in_order_before_any_number(report):
+    text = report.read_text()
+    places = [text.index(f"a sksToy toy {place}</q>") for place in PLACES[:-1]]
+    assert places == sorted(places)
+    assert places[9] < text.index("10 more test prompts") < places[10]
+    assert places[-1] < text.index('id="metrics"') < text.index('id="training"') < text.index('id="provenance"')
+
+
+def test_report_table_holds_the_exact_values(report, project):
+    metrics = json.loads((project / "metrics/metrics.json").read_text())
+    head, *rows = Page(report.read_text()).tables[0]
+    columns = [name.split(" ")[0] for name in head[1:]]
+    assert [row[0] for row in rows] == ["run", "base", "real", "copy"]
+    for name, *cells in rows:
+        shown = {column: float(cell) for column, cell in zip(columns, cells, strict=True) if cell != "–"}
+        assert shown == metrics[name]
+
+
+def test_report_marks_the_better_of_run_and_base(report):
+    table = report.read_text().split('class="numbers"')[1]
+    run, base, rest = re.split(r"</tr>", table, maxsplit=3)[1:]
+    assert run.count('class="best"') == 2
+    assert base.count('class="best"') == 2
+    assert 'class="best"' not in rest.split("</table>")[0]
+
+
+def test_report_escapes_prompts_and_shortens_paths(report, project):
+    text = report.read_text()
+    assert "<script>alert(1)" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    for private in (str(project), "/home/someone", "/srv/", "~/weights"):
+        assert private not in text
+
+
+def test_report_is_the_same_bytes_in_another_process(report, project, tmp_path):
+    code = (
+        "from pathlib import Path; from src.reporting.page import build_report; "
+        "from tests.reporting.project import FACTS; import sys; "
+        "root, out = map(Path, sys.argv[1:]); [build_report(root, out, FACTS, 'en') for _ in range(2)]"
+    )
+    out = tmp_path / "again.html"
+    moved = shutil.copytree(project, tmp_path / "elsewhere")
+    env = {**os.environ, "PYTHONHASHSEED": "1", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+    subprocess.run([sys.executable, "-c", code, str(moved), str(out)], check=True, env=env)
+    assert out.read_bytes() == report.read_bytes()
+
+
+def test_report_says_what_is_missing(own_project, tmp_path):
+    train = own_project / "metrics/train"
+    (train / "val_loss.csv").unlink()
+    pd.read_csv(train / "loss.csv")[["step", "loss"]].to_csv(train / "loss.csv", index=False)
+    metrics = json.loads((own_project / "metrics/metrics.json").read_text())
+    metrics["checkpoints"] = {"step-000200": metrics["checkpoints"]["step-000200"]}
+    for means in (*metrics["checkpoints"].values(), *(metrics[row] for row in ("run", "base", "real", "copy"))):
+        means.pop("div_lpips", None)
+        means.pop("dino_vits16", None)
+    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    shutil.rmtree(own_project / "models")
+    split = pd.read_csv(own_project / "data/split.csv").assign(split="train")
+    split.to_csv(own_project / "data/split.csv", index=False)
+    build_report(own_project, tmp_path / "r.html", dataclasses.replace(FACTS, model_name="tiny"), "en")
+    text = (tmp_path / "r.html").read_text()
+    for line in (
+        "Random weights. model=tiny is an untrained model",
+        "step-000200 is its only checkpoint",
+        "There are no held-out photos",
+        "Only one checkpoint was kept",
+        "No scatter: it needs",
+        "No held-out loss",
+        "Gradient norms were not logged",
+        "The learning rate was not logged",
+        "Without prior preservation",
+        "No configuration is stored",
+    ):
+        assert line in text, line
+    assert 'id="chart-scatter"' not in text
+
+
+def test_report_speaks_russian_or_refuses_the_language(project, tmp_path):
+    build_report(project, tmp_path / "ru.html", FACTS, "ru")
+    text = (tmp_path / "ru.html").read_text()
+    assert '<html lang="ru">' in text
+    assert "Отложенные фотографии" in text
+    assert "Held-out photos" not in text
+    with pytest.raises(ConfigError, match=r"report.language='de': expected one of en, ru"):
+        build_report(project, tmp_path / "de.html", FACTS, "de")
+
+
+def test_report_names_a_missing_sample_and_writes_nothing(own_project, tmp_path):
+    (own_project / "data/samples/step-000200/test-03/1.png").unlink()
+    with pytest.raises(EmptyDatasetError, match=r"data/samples/step-000200/test-03/1.png is missing.*stage generate"):
+        build_report(own_project, tmp_path / "r.html", FACTS, "en")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_report_draws_every_chart_in_a_browser_without_a_complaint(report, browse):
+    names = re.findall(r'id="chart-([\w-]+)" role', report.read_text())
+    assert {"scatter", "loss", "val_parts", "grad", "lr", "group-dino_vits16", "group-div_lpips"} <= set(names)
+    document, complaints = browse(report)
+    assert complaints == []
+    figures = document.split('<figure class="chart">')[1:]
+    assert len(figures) == len(names)
+    assert all("<svg" in figure.split("</figure>")[0] for figure in figures)
+
+
+def test_report_fits_a_phone(report, browse, tmp_path):
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="f" src="file://{report}" style="width:390px;height:800px"></iframe><script>'
+        "f.onload = () => setTimeout(() => {const page = f.contentDocument.documentElement;"
+        "document.title = page.clientWidth + ' ' + page.scrollWidth}, 2000)</script>"
+    )
+    document, _ = browse(frame)
+    visible, whole = re.search(r"<title>(\d+) (\d+)</title>", document).groups()
+    assert int(visible) > 350
+    assert whole == visible

@@ -1,0 +1,155 @@
+import base64
+import dataclasses
+import io
+import json
+import re
+import string
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from src.reporting import charts
+from src.reporting.inputs import read_inputs
+from src.reporting.metric_page import metric_page, metric_table
+from src.reporting.provenance import shorten_path, shorten_paths
+from src.reporting.scoring import prompt_means, unscored
+from src.reporting.summary import selection_reason
+from src.reporting.texts import TABLE, load_texts
+from src.reporting.thumbnails import boxed_thumbnail, thumbnail
+
+
+@pytest.fixture(scope="module")
+def tables(project):
+    return read_inputs(project)
+
+
+def pixels(address: str) -> np.ndarray:
+    data = base64.b64decode(address.split(",")[1])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_thumbnail_keeps_the_shape_and_never_grows(tmp_path):
+    Image.new("RGB", (3000, 1500), (200, 100, 50)).save(tmp_path / "large.png")
+    Image.new("RGBA", (40, 20)).save(tmp_path / "small.png")
+    assert pixels(thumbnail(tmp_path / "large.png", 256)).shape == (128, 256, 3)
+    assert pixels(thumbnail(tmp_path / "small.png", 256)).shape == (20, 40, 3)
+
+
+def test_boxed_thumbnail_darkens_what_the_crop_leaves_out(tmp_path):
+    Image.new("RGB", (400, 200), (200, 200, 200)).save(tmp_path / "photo.png")
+    shown = pixels(boxed_thumbnail(tmp_path / "photo.png", (100, 0, 300, 200), 200))
+    assert shown.shape == (100, 200, 3)
+    assert np.allclose(shown[50, 100], 200, atol=4)
+    assert np.allclose(shown[50, 20], 90, atol=4)
+    assert shown[50, 50].min() > 225  # the outline
+
+
+def test_prompt_means_count_each_prompt_once():
+    rows = [("base", "a", "dev", "dino", "val", 1.0)] * 3 + [("base", "b", "dev", "dino", "val", 0.0)]
+    rows += [("base", "a", "dev", "dino", "train", 9.0), ("base", "a", "test", "dino", "val", 9.0)]
+    rows += [("other", "a", "dev", "dino", "val", 9.0), ("base", "b", "dev", "dino", "val", float("nan"))]
+    table = pd.DataFrame(rows, columns=["variant", "prompt_id", "set", "metric", "references", "value"])
+    assert prompt_means(table, "base", "dev") == {"dino": 0.5}
+
+
+def test_unscored_counts_by_reason():
+    table = pd.DataFrame({"metric": ["m"] * 3, "reason": ["lone", "", "lone"], "value": [np.nan, 1.0, np.nan]})
+    assert unscored(table) == ["2 × m: lone"]
+
+
+def dev_scores(means: dict[str, tuple[float, float]]) -> pd.DataFrame:
+    rows = [
+        (variant, "p", "dev", "g", "0", metric, "none", value, "")
+        for variant, pair in means.items()
+        for metric, value in zip(("dino_vits16", "clip_t"), pair, strict=True)
+    ]
+    names = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "selected", "reason"),
+    [
+        ({1: (0.5, 0.1)}, 1, "only"),
+        ({1: (0.5, 0.30), 2: (0.6, 0.29), 3: (0.9, 0.20)}, 2, "rule"),
+        ({1: (0.5, 0.30), 2: (0.6, 0.29), 3: (0.9, 0.20)}, 3, "other"),
+        ({1: (0.5, 0.20), 2: (0.6, 0.10)}, 1, "none_within"),
+    ],
+)
+def test_selection_reason_says_only_what_the_scores_bear_out(tables, checkpoints, selected, reason):
+    named = {f"step-{step:06d}": pair for step, pair in checkpoints.items()}
+    changed = dataclasses.replace(
+        tables,
+        metrics={"checkpoints": {name: {} for name in named}, "selected_step": selected},
+        scores=dev_scores({"base": (0.3, 0.305), **named}),
+    )
+    assert selection_reason(changed, 0.02) == reason
+
+
+def test_metric_table_marks_no_winner_without_direction_or_on_a_tie():
+    rows = {
+        "run": {"clip_t": 0.3, "dino_vits16": 0.5, "other": 2.0},
+        "base": {"clip_t": 0.3, "dino_vits16": 0.4, "other": 1.0},
+    }
+    table = metric_table(rows, best_of=("run", "base"), selected="run")
+    assert table.columns == ("dino_vits16", "clip_t", "other")
+    assert table.arrows == ("↑", "↑", "")
+    assert [[cell.best for cell in row.cells] for row in table.rows] == [[True, False, False], [False] * 3]
+
+
+def test_metric_page_explains_its_columns(tables):
+    page = metric_page(tables, load_texts("en"))
+    meanings = dict(page.legend)
+    assert all(meanings[column] for column in page.table.columns)
+    assert ("val_photos", "2") in page.counts
+
+
+def test_shorten_paths_hides_folders_and_nothing_else():
+    text = "\n".join(
+        ["id: /home/me/models/sd15", "win: 'C:\\Users\\me\\w'", "- ~/w/clip", "id: timm/vit", "prompt: a / b", "dir: ."]
+    )
+    want = ["id: …/sd15", "win: '…/w'", "- …/clip", "id: timm/vit", "prompt: a / b", "dir: ."]
+    assert shorten_paths(text).splitlines() == want
+    assert shorten_path("models/tiny/sd") == "models/tiny/sd"
+
+
+def test_texts_have_every_language_with_the_same_blanks():
+    for key, entry in yaml.safe_load(TABLE.read_text()).items():
+        assert set(entry) == {"en", "ru"}, key
+        blanks = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in entry.values()]
+        assert blanks[0] == blanks[1], key
+
+
+def test_chart_names_come_from_us_and_colours_from_the_page(tables):
+    texts = load_texts("en")
+    specs = [
+        charts.scatter_chart(tables),
+        charts.loss_chart(tables, texts),
+        *charts.group_charts(tables, texts).values(),
+    ]
+    dumped = json.dumps(specs)
+    assert "$schema" not in dumped
+    assert "data-" not in dumped
+    assert "view_" not in dumped
+    assert not re.search(r'"#[0-9a-fA-F]{3,6}"', dumped)
+
+
+def test_scatter_puts_every_row_where_its_metrics_are(tables):
+    layers = charts.scatter_chart(tables)["layer"]
+    spots = {row["name"]: row for layer in layers for row in layer["data"]["values"]}
+    assert set(spots) == {"step-000100", "step-000200", "step-000300", "base", "copy", "real"}
+    assert spots["step-000200"]["kind"] == "selected"
+    assert spots["base"]["clip_t"] == tables.metrics["base"]["clip_t"]
+    assert "clip_t" not in spots["real"]
+
+
+def test_long_curves_are_thinned():
+    steps = np.arange(12_345)
+    table = pd.DataFrame({"step": steps, "lr_unet": 1e-4, "x": np.nan})
+    spec = charts.lines_chart(table, {"lr_unet": "unet"}, "lr", load_texts("en"))
+    assert 500 < len(spec["data"]["values"]) <= charts.MAX_POINTS
+    assert charts.lines_chart(table, {"absent": "unet"}, "lr", load_texts("en")) is None
+    assert charts.lines_chart(table, {"x": "unet"}, "lr", load_texts("en")) is None

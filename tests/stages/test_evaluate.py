@@ -1,0 +1,214 @@
+"""The whole stage on tiny judges: contents, provenance, bad input, no network, same bytes."""
+
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
+
+from src.core.config import load_config
+from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
+from src.core.files import sha256_file, sha256_tree
+from src.metrics.features import FeatureStore
+from src.stages.evaluate import build_metrics, evaluate_samples
+from src.tiny.judges import build_judges
+from tests.metrics.synthetic import write_photos, write_samples
+
+VARIANTS = ("base", "step-000010", "step-000020")
+PROMPTS = (("d0", "dev"), ("d1", "dev"), ("t0", "test"), ("t1", "test"), ("t2", "test"))
+METRICS = ["clip_i", "clip_t", "dino_vits16", "div_lpips"]
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    build_judges(folder / "models/tiny/judges", seed=0)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, judges) -> Path:
+    (tmp_path / "models").symlink_to(judges / "models")
+    write_photos(tmp_path / "data")
+    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the evaluation opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def evaluate(project, *overrides, out="metrics", batch_size=16):
+    metrics = build_metrics(load_config(["model=tiny", *overrides]))
+    store = FeatureStore(batch_size, "cpu")
+    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", 0.02)
+
+
+def test_evaluate_writes_one_row_per_image_and_metric(project):
+    summary = evaluate(project)
+    table = pd.read_csv(project / "metrics/scores.csv", keep_default_na=False)
+    columns = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
+    assert list(table.columns) == columns
+    assert sorted(set(table["metric"])) == METRICS
+    per_variant = table.groupby("variant").size()
+    rows = 2 + 2 + 1 + 1  # dino and clip_i have two sets of references
+    assert per_variant.to_dict() == {"base": 60, "copy": 36, "real": 12, "step-000010": 60, "step-000020": 60}
+    assert per_variant["base"] == rows * len(PROMPTS) * 2
+    assert table["value"].astype(float).between(-1, 1).all()
+    assert (table["reason"] == "").all()
+    assert not table.duplicated(["variant", "prompt_id", "seed", "metric", "references"]).any()
+    assert json.loads((project / "metrics/metrics.json").read_text()) == summary
+
+
+def test_evaluate_means_follow_from_the_rows(project):
+    summary = evaluate(project)
+    table = pd.read_csv(project / "metrics/scores.csv")
+    keys = {*METRICS, "clip_i_train", "dino_vits16_train"}
+    run = f"step-{summary['selected_step']:06d}"
+    assert summary["run"] == summary["checkpoints"][run]
+    for variant, means in {"base": summary["base"], "copy": summary["copy"], **summary["checkpoints"]}.items():
+        assert set(means) == keys
+        for metric in METRICS:
+            rows = table[(table["variant"] == variant) & (table["set"] == "test") & (table["metric"] == metric)]
+            rows = rows[rows["references"] != "train"]
+            assert means[metric] == pytest.approx(rows.groupby("prompt_id")["value"].mean().mean(), abs=1e-6)
+    assert set(summary["real"]) == {*METRICS, "clip_i_leave_one_out", "dino_vits16_leave_one_out"}
+    counts = summary["counts"]
+    assert (counts["val_photos"], counts["train_photos"], counts["images_per_variant"]) == (2, 3, 10)
+
+
+def test_evaluate_copy_scores_what_the_real_photos_score(project):
+    summary = evaluate(project, "inference_metrics=[dino]")
+    # each training photo stands in two places: the same pairs of photos, seen from the other side
+    assert summary["copy"]["dino_vits16"] == pytest.approx(summary["real"]["dino_vits16"], abs=2e-6)
+    assert summary["copy"]["dino_vits16_train"] > summary["copy"]["dino_vits16"]  # a copy finds itself there
+
+
+def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project):
+    evaluate(project)
+    manifest = project / "data/samples/manifest.csv"
+    pd.read_csv(manifest).sample(frac=1, random_state=3).to_csv(manifest, index=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    evaluate(project, "inference_metrics=[div_lpips,clip_t,dino,clip_i]", out="again")
+    torch.set_num_threads(threads)
+    for name in ("scores.csv", "metrics.json", "prompts.csv"):
+        assert (project / "again" / name).read_bytes() == (project / "metrics" / name).read_bytes()
+    evaluate(project, out="small", batch_size=3)
+    ours, small = (pd.read_csv(project / out / "scores.csv") for out in ("metrics", "small"))
+    assert np.allclose(ours["value"], small["value"], atol=2e-6)
+
+
+def test_evaluate_metadata_names_judges_prompts_and_photos(project):
+    evaluate(project, "inference_metrics=[dino,text_sim]")
+    meta = json.loads((project / "metrics/metrics_meta.json").read_text())
+    assert set(meta["judges"]) == {"dino_vits16", "clip_t"}
+    clip = meta["judges"]["clip_t"]
+    assert clip["sha256"] == sha256_file(project / clip["id"] / clip["file"])
+    assert "bicubic" in meta["judges"]["dino_vits16"]["preprocessing"]
+    assert set(meta["references"]["val"]) == {"photo3-00000000.png", "photo4-00000000.png"}
+    assert len(meta["prompt_set_sha256"]) == 64
+    assert meta["seeds"] == [0, 1]
+    assert {"open_clip_torch", "timm", "torch"} <= set(meta["versions"])
+    assert meta["selected"].startswith("step-")
+    assert "dev prompts" in meta["selection"]
+    assert str(project) not in json.dumps(meta)
+
+
+def test_evaluate_prompt_table_has_the_test_prompts(project):
+    summary = evaluate(project)
+    table = pd.read_csv(project / "metrics/prompts.csv")
+    assert list(table["prompt_id"]) == ["t0", "t1", "t2"]
+    assert table["dino_vits16"].mean() == pytest.approx(summary["run"]["dino_vits16"], abs=1e-5)
+    assert table["clip_t_base"].mean() == pytest.approx(summary["base"]["clip_t"], abs=1e-5)
+
+
+def test_evaluate_of_one_image_per_prompt_has_a_reason_instead_of_a_diversity(project):
+    for path in sorted((project / "data/samples").rglob("*.png")):
+        path.unlink()
+    write_samples(project / "data/samples", VARIANTS, PROMPTS, seeds=(0,))
+    summary = evaluate(project)
+    assert "div_lpips" not in summary["run"]
+    assert summary["counts"]["scored"]["div_lpips"] == 2  # the two held-out photos
+    table = pd.read_csv(project / "metrics/scores.csv", keep_default_na=False)
+    missing = table[table["value"] == ""]
+    assert set(missing["metric"]) == {"div_lpips"}
+    assert missing["reason"].str.contains("only image of its prompt").all()
+
+
+def test_evaluate_with_one_held_out_photo_works(project):
+    split = project / "data/split.csv"
+    split.write_text(split.read_text().replace("photo4-00000000,val", "photo4-00000000,train"))
+    summary = evaluate(project, "inference_metrics=[dino]")
+    assert set(summary["real"]) == {"dino_vits16"}
+
+
+def test_evaluate_leaves_earlier_results_whole_on_an_error(project):
+    evaluate(project)
+    before = sha256_tree(project / "metrics")
+    Image.new("RGB", (8, 8)).save(project / "data/samples/base/t0/0.png")
+    with pytest.raises(MetricError, match="sha256 is"):
+        evaluate(project)
+    assert sha256_tree(project / "metrics") == before
+
+
+def test_evaluate_checks_images_and_judges_before_any_model_loads(project, monkeypatch):
+    monkeypatch.setattr("src.metrics.features.FeatureStore.tower", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(ModelMismatchError, match="expected 0000"):
+        evaluate(project, f"judges.clip.sha256='{'0' * 64}'")
+    with pytest.raises(MissingModelError, match="nowhere"):
+        evaluate(project, "judges.lpips.id=nowhere")
+    (project / "data/samples/base/t0/0.png").unlink()
+    with pytest.raises(MetricError, match="missing files"):
+        evaluate(project)
+
+
+def test_evaluate_refuses_unknown_metrics():
+    with pytest.raises(ConfigError, match="unknown fid; known are clip_i, clip_t, dino_vits16, div_lpips"):
+        build_metrics(load_config(["inference_metrics=[dino,fid]"]))
+
+
+def test_evaluate_names_a_prompt_over_clips_limit(project):
+    manifest = project / "data/samples/manifest.csv"
+    table = pd.read_csv(manifest)
+    table["prompt_plain"] = table["prompt_plain"].replace("a toy t1", " ".join(["toy"] * 76))
+    table.to_csv(manifest, index=False)
+    with pytest.raises(MetricError, match="78 tokens"):
+        evaluate(project, "inference_metrics=[text_sim]")
+
+
+@pytest.mark.parametrize("model", ["tiny", "sd15"])
+def test_evaluate_configuration_names_the_judges_that_metrics_use(model):
+    params = load_config([f"model={model}"])
+    judges = {name: instantiate(judge) for name, judge in params.judges.items()}
+    metrics = {metric.name: metric.judge for metric in build_metrics(params)}
+    assert metrics == {
+        **{"dino_vits16": judges["dino"], "div_lpips": judges["lpips"]},
+        **{"clip_i": judges["clip"], "clip_t": judges["clip"]},
+    }
+    assert OmegaConf.to_container(params.metrics).keys() == metrics.keys()
+
+
+def test_evaluate_public_judges_are_the_published_ones():
+    judges = load_config(["model=sd15"]).judges
+    assert (judges.clip.architecture, judges.clip.quick_gelu) == ("ViT-B-32-quickgelu", True)
+    assert (judges.dino.architecture, judges.dino.resize_px, judges.dino.crop_px) == (
+        "vit_small_patch16_224.dino",
+        256,
+        224,
+    )
+    assert judges.lpips.sha256.startswith("7be5be79")
+    assert judges.lpips.size_px == 256

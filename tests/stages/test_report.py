@@ -1,0 +1,41 @@
+import subprocess
+import sys
+
+from omegaconf import OmegaConf
+
+from src.core.config import compose
+from src.stages import plots_template, report
+from tests.reporting.project import make_project
+
+
+def composed(*overrides: str):
+    params = compose(overrides)
+    OmegaConf.resolve(params)
+    return params
+
+
+def test_report_stage_starts_without_torch():
+    code = "import sys, src.stages.report; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_report_stage_writes_the_page_of_the_working_directory(tmp_path, monkeypatch):
+    make_project(tmp_path, photos=5)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "run_stage", lambda _, body: body(composed()))
+    report.main()
+    text = (tmp_path / "metrics/report.html").read_text()
+    assert "Random weights" in text
+    assert str(tmp_path) not in text
+
+
+def test_report_stage_names_the_method():
+    assert report.run_facts(composed()).method == "LoRA"
+    assert report.run_facts(composed("method=dora")).method == "DoRA"
+    assert report.method_name(OmegaConf.create({"_target_": "src.models.full.FullMethod"})) == "Full"
+
+
+def test_plots_template_goes_where_dvc_looks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plots_template.main()
+    assert "{plot_divs}" in (tmp_path / ".dvc/plots.html").read_text()

@@ -1,0 +1,98 @@
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from src.losses.diffusion import MinSNRLoss
+from src.models.lora import LoraMethod, only_part, save_adapter
+from src.models.stable_diffusion import Denoiser
+from src.training.batches import DrawPlan, LatentSet
+from src.training.run import Hooks, Noise, Run, TrainPlan
+from src.training.schedules import ConstantSchedule
+from src.training.state import StateFolder
+
+PLAN = {
+    "steps": 6,
+    "batch_size": 4,
+    "accumulation": 1,
+    "max_grad_norm": 1.0,
+    "lr": 1e-2,
+    "prior_weight": 0.0,
+    "checkpoint_every": 3,
+    "save_every": 2,
+    "val_every": 3,
+    "val_timesteps": [0.2, 0.8],
+    "sample_every": 0,
+}
+
+
+def latents(count, seed):
+    random = torch.Generator().manual_seed(seed)
+    mean = torch.randn(1, count, 4, 8, 8, generator=random)
+    ids = [f"photo{seed}{i}" for i in range(count)]
+    return LatentSet(
+        ids, mean, torch.full_like(mean, 0.1), ["a photo of sksToy toy"] * count, torch.full((count, 2), 64.0)
+    )
+
+
+@pytest.fixture
+def make_run(load_tiny, tmp_path):
+    """Builds a run on a tiny model; the state folder is shared by all runs of a test unless another is named."""
+
+    def make(
+        kind="sd1",
+        text=False,
+        prior=False,
+        state="state",
+        log=lambda *_: None,
+        dropout=0.0,
+        dtype="fp32",
+        precision="no",
+        **plan,
+    ):
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState, GradientState
+
+        AcceleratorState._reset_state(True)
+        GradientState._reset_state()
+        settings = TrainPlan(**{**PLAN, **plan})
+        model = load_tiny(kind, dtype)
+        method = LoraMethod(
+            4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, text, 1e-3, ["q_proj", "v_proj"]
+        )
+        groups = method.attach(model, 0)
+        accelerator = Accelerator(
+            cpu=True, gradient_accumulation_steps=settings.accumulation, mixed_precision=precision
+        )
+        optimizer = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
+        module, optimizer = accelerator.prepare(Denoiser(model, text, False).train(), optimizer)
+        scheduler = model.noise_scheduler
+
+        def encode(captions):
+            with torch.no_grad():
+                return model.encode_text(captions)
+
+        def save_checkpoint(folder):
+            save_adapter(model, folder)
+
+        return Run(
+            accelerator=accelerator,
+            module=module,
+            optimizer=optimizer,
+            groups=groups,
+            loss=MinSNRLoss(5.0),
+            schedule=ConstantSchedule(0),
+            plan=settings,
+            draw=DrawPlan(0, scheduler.config.num_train_timesteps, 0.0),
+            noise=Noise(scheduler.alphas_cumprod, scheduler.config.prediction_type),
+            encode=list if text else encode,
+            train_set=latents(5, 1),
+            class_set=latents(3, 2) if prior else None,
+            val_set=latents(2, 3),
+            state=StateFolder(tmp_path / state),
+            hooks=Hooks(
+                save_checkpoint, lambda part: only_part(model, part) if text else nullcontext(), log, lambda _: None
+            ),
+        )
+
+    return make

@@ -1,0 +1,151 @@
+import math
+
+import pytest
+import torch
+
+from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError, StateLockedError
+from src.models.lora import WEIGHTS
+from src.training.loop import train
+from src.training.validation import validate
+
+
+class Killed(RuntimeError):
+    """Stands for a process that ends in the middle of a run."""
+
+
+def kill_at(step):
+    def log(done, _values):
+        if done == step:
+            raise Killed
+
+    return log
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "prior", "dropout"),
+    [
+        ("sd1", False, False, 0.0),
+        ("sdxl", True, True, 0.2),
+    ],
+)
+def test_killed_run_ends_as_an_uninterrupted_one(make_run, kind, text, prior, dropout):
+    options = {"kind": kind, "text": text, "prior": prior, "dropout": dropout, "prior_weight": float(prior)}
+    whole = train(make_run(state="whole", **options))
+    for step in (1, 3, 5):
+        with pytest.raises(Killed):
+            train(make_run(state="killed", log=kill_at(step), **options))
+    run = make_run(state="killed", **options)
+    resumed = train(run)
+    assert same(whole.tensors, resumed.tensors)
+    assert whole.losses == resumed.losses
+    assert whole.validations == resumed.validations
+    for step in (3, 6):
+        files = [
+            run.state.path.parent / name / f"checkpoints/step-{step:06d}" / WEIGHTS for name in ("whole", "killed")
+        ]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_same_seed_gives_the_same_losses(make_run):
+    assert train(make_run(state="a")).losses == train(make_run(state="b")).losses
+
+
+def test_finished_run_is_not_repeated(make_run):
+    train(make_run())
+    again = train(make_run(log=kill_at(1)))
+    assert again.step == 6
+
+
+def test_accumulation_does_not_change_the_losses(make_run):
+    whole, split = (train(make_run(state=str(n), accumulation=n)) for n in (1, 2))
+    for a, b in zip(whole.losses, split.losses, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+        assert a["grad_norm_unet"] == pytest.approx(b["grad_norm_unet"], rel=1e-3)
+
+
+def test_loss_falls_on_the_training_photos(make_run):
+    losses = [row["loss"] for row in train(make_run(steps=60, checkpoint_every=60, save_every=60, val_every=60)).losses]
+    assert sum(losses[-20:]) < sum(losses[:20])
+
+
+def test_learning_rate_zero_changes_no_weight(make_run):
+    run = make_run(lr=0.0)
+    before = {name: p.detach().clone() for g in run.groups for name, p in g.parameters.items()}
+    state = train(run)
+    assert all(torch.equal(before[name], state.tensors[name]) for name in before)
+    assert len({row["val_loss"] for row in state.validations}) == 1
+
+
+def test_prior_loss_is_added_with_its_weight(make_run):
+    for row in train(make_run(prior=True, prior_weight=0.5)).losses:
+        assert row["loss"] == pytest.approx(row["loss_instance"] + 0.5 * row["loss_prior"], rel=1e-5)
+
+
+def test_parts_have_curves_of_their_own(make_run):
+    state = train(make_run(kind="sdxl", text=True))
+    assert {"grad_norm_unet", "grad_norm_text_encoder", "lr_unet", "lr_text_encoder"} <= state.losses[-1].keys()
+    last = state.validations[-1]
+    assert len({last["val_loss"], last["val_loss_unet_only"], last["val_loss_text_encoder_only"]}) == 3
+    first = state.validations[0]
+    assert first["val_loss"] == first["val_loss_unet_only"]
+
+
+def test_validation_is_repeatable_and_keeps_the_random_stream(make_run):
+    run = make_run(dropout=0.5)
+    stream = torch.get_rng_state()
+    assert validate(run) == validate(run)
+    assert torch.equal(stream, torch.get_rng_state())
+    assert run.module.training
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_bf16_training_keeps_a_float32_adapter(make_run, dtype):
+    state = train(make_run(dtype=dtype, precision="bf16"))
+    assert all(t.dtype == torch.float32 for name, t in state.tensors.items() if "lora" in name)
+    assert all(math.isfinite(row["loss"]) for row in state.losses)
+
+
+def test_non_finite_loss_stops_and_keeps_the_last_good_state(make_run):
+    train(make_run(steps=2))
+    run = make_run(steps=6)
+    run.train_set.mean.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="the loss is nan at step 3"):
+        train(run)
+    assert run.state.load().step == 2
+
+
+def test_state_of_another_adapter_is_refused(make_run):
+    train(make_run(steps=2))
+    with pytest.raises(ModelMismatchError, match="no fitting"):
+        train(make_run(kind="sdxl", text=True))
+
+
+def test_second_process_is_locked_out(make_run):
+    run = make_run()
+
+    def enter():
+        with run.state.locked():
+            pass
+
+    with run.state.locked(), pytest.raises(StateLockedError, match="another process"):
+        enter()
+    enter()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps=0"),
+        ({"lr": -1.0}, "lr=-1"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm"),
+        ({"val_timesteps": [1.0]}, "val_timesteps"),
+        ({"batch_size": 3, "accumulation": 2}, "cannot be split evenly"),
+    ],
+)
+def test_bad_plans_are_refused(make_run, values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_run().plan.__class__(**{**make_run().plan.__dict__, **values}).check(1)
