@@ -138,9 +138,14 @@ def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
     file = OmegaConf.load(path)
     if not isinstance(file, DictConfig):
         raise ConfigError(f"{path}: expected a mapping of keys to values")
-    is_dump = "configs_digest" in file
-    below = keep_interpolations(compose(), file) if is_dump else _overlay_partial(path, file)
-    return _overlay_command_line(below, overrides)
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    choices = [override for override in parsed if override.key_or_group in _groups()]
+    lay = _overlay_dump if "configs_digest" in file else _overlay_partial
+    config = lay(path, file, choices)
+    for override in parsed:
+        if override not in choices:
+            _apply(config, override)
+    return config
 
 
 def keep_interpolations(composed: DictConfig, dump: DictConfig) -> DictConfig:
@@ -185,14 +190,14 @@ def _groups() -> set[str]:
     return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir()}
 
 
-def _overlay_partial(path: Path, file: DictConfig) -> DictConfig:
+def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> DictConfig:
     groups = _groups()
     names = [name for name in map(str, file) if name in groups and not OmegaConf.is_dict(file[name])]
-    choices = [
+    own_choices = [
         f"{name}=[{','.join(file[name])}]" if OmegaConf.is_list(file[name]) else f"{name}={file[name]}"
         for name in names
     ]
-    below = compose(choices)
+    below = compose([*own_choices, *(str(choice.input_line) for choice in choices)])
     values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in names])
     try:
         merged = OmegaConf.merge(below, values)
@@ -203,25 +208,35 @@ def _overlay_partial(path: Path, file: DictConfig) -> DictConfig:
     return merged
 
 
-def _overlay_command_line(below: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    choices = [override for override in parsed if override.key_or_group in _groups()]
-    chosen = compose([str(override.input_line) for override in choices])
-    OmegaConf.set_struct(below, False)
-    for name in {key for override in choices for key in _decided_by(override.key_or_group)}:
-        below[name] = chosen._get_node(name)
-    OmegaConf.set_struct(below, True)
-    for override in parsed:
-        if override not in choices:
-            _apply(below, override)
-    return below
+def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> DictConfig:
+    result = keep_interpolations(compose(), dump)
+    chosen = compose([str(choice.input_line) for choice in choices])
+    for key in sorted({key for choice in choices for key in _decided_by(choice.key_or_group)}):
+        parent, _, leaf = key.rpartition(".")
+        source = OmegaConf.select(chosen, parent) if parent else chosen
+        OmegaConf.update(result, key, source._get_node(leaf), merge=False, force_add=True)
+    OmegaConf.set_struct(result, True)
+    return result
 
 
 def _decided_by(group: str) -> set[str]:
-    """Lists the top-level keys that a group's choices set: its own, and those that they override."""
-    default = compose()
-    options = [compose([f"{group}={path.stem}"]) for path in sorted((CONFIGS / group).glob("*.yaml"))]
-    return {group} | {str(key) for option in options for key in option if option._get_node(key) != default._get_node(key)}
+    """Lists the keys that a group's choices set: whole groups, and single keys elsewhere."""
+    default = flatten(to_dict(compose()))
+    options = [flatten(to_dict(compose([f"{group}={path.stem}"]))) for path in sorted((CONFIGS / group).glob("*.yaml"))]
+    keys = {key for option in options for key in option if key not in default or option[key] != default[key]}
+    groups = _groups()
+    return {group} | {key.split(".")[0] if key.split(".")[0] in groups else key for key in keys}
+
+
+def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turns nested mappings into one of dotted keys; an empty mapping is a value."""
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _apply(config: DictConfig, override: Override) -> None:

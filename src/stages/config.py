@@ -6,11 +6,10 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.core.config import PARAMS_FILE, check_types, compose
+from src.core.config import PARAMS_FILE, check_types, compose, flatten, to_dict
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, PipelineError, StaleParamsError
 from src.core.files import write_text
@@ -48,7 +47,7 @@ def guard_params(path: Path) -> list[str]:
     if have.get("configs_digest") != want.configs_digest:
         raise StaleParamsError(f"{path} was composed from another configs/: {HOW_TO}")
     groups = {folder.name for folder in CONFIGS.iterdir() if folder.is_dir()}
-    expected, found = _flatten(OmegaConf.to_container(want)), _flatten(OmegaConf.to_container(have))
+    expected, found = flatten(to_dict(want)), flatten(to_dict(have))
     strangers = sorted(key for key in expected.keys() ^ found.keys() if key.split(".")[0] not in groups)
     if strangers:
         raise ConfigError(f"{path}: unknown or missing keys: {', '.join(strangers)}")
@@ -72,16 +71,6 @@ def check_params(path: Path) -> None:
     differing = guard_params(path)
     if differing:
         raise StaleParamsError(f"{path} differs from configs/:\n" + "\n".join(differing))
-
-
-def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def main() -> None:

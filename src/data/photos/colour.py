@@ -42,7 +42,10 @@ def describe_profile(icc: bytes | None, nclx: tuple[int, int] | None) -> str:
         BadPhotoError: The ICC profile cannot be read.
     """
     if icc:
-        return " ".join(ImageCms.getProfileDescription(_open_profile(icc)).split()) or "unnamed"
+        try:
+            return " ".join(ImageCms.getProfileDescription(_open_profile(icc)[0]).split()) or "unnamed"
+        except ImageCms.PyCMSError as error:
+            raise BadPhotoError("its colour profile cannot be read") from error
     return f"nclx {nclx[0]}/{nclx[1]}" if nclx is not None else "untagged"
 
 
@@ -191,19 +194,21 @@ def _bands(image: Image.Image) -> Iterator[tuple[tuple[int, int, int, int], Band
         yield box, image.crop(box)
 
 
-def _open_profile(icc: bytes) -> ImageCms.ImageCmsProfile:
+def _open_profile(icc: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
+    """Returns the profile and the colour space it is for, such as ``RGB``."""
     try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    except OSError as error:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        return profile, profile.profile.xcolor_space.strip()
+    except (OSError, ValueError) as error:
         raise BadPhotoError("its colour profile cannot be read") from error
 
 
 def _icc_recolour(icc: bytes, mode: str) -> Recolour | None:
-    profile = _open_profile(icc)
-    space = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}.get(profile.profile.xcolor_space)
+    profile, name = _open_profile(icc)
+    space = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(name)
     coded = _without_alpha(mode)
     if space is None or (space != coded and (space, coded) != ("RGB", "L")):
-        raise BadPhotoError(f"its colour profile is for {profile.profile.xcolor_space.strip()}, its pixels are {coded}")
+        raise BadPhotoError(f"its colour profile is for {name}, its pixels are {coded}")
     try:
         transform = ImageCms.buildTransform(
             profile,

@@ -4,7 +4,6 @@ libheif fills a tile that it cannot decode with green, and libde265 conceals bro
 """
 
 import re
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -85,12 +84,10 @@ def check_tiles(layout: Layout, pixels: NDArray[np.generic]) -> None:
     Raises:
         BadPhotoError: A tile is missing.
     """
-    if layout.primary.kind != b"grid" or pixels.ndim != 3 or any(name == "clap" for name, _ in layout.transforms):
+    tile_w, tile_h = layout.tile_size or (0, 0)
+    is_cropped = any(name == "clap" for name, _ in layout.transforms)
+    if tile_w == 0 or tile_h == 0 or pixels.ndim != 3 or is_cropped:
         return
-    tile = layout.items[layout.parts[layout.primary_id][0]].property("ispe")
-    if tile is None:
-        return
-    tile_w, tile_h = struct.unpack_from(">II", tile, 4)
     stored = undo_transforms(pixels, layout.transforms)[..., :3]
     for top in range(0, stored.shape[0], tile_h):
         for left in range(0, stored.shape[1], tile_w):

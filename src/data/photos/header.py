@@ -48,7 +48,7 @@ STRANGERS = (
     (b"\0\x05\x16\x07", "an AppleDouble file"),
     (b"8BPS", "a Photoshop file"),
 )
-PICTURE_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf", b"avif"))
+PICTURE_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"mif3", b"miaf", b"avif"))
 SEQUENCE_BRANDS = frozenset((b"hevc", b"hevx", b"hevm", b"hevs", b"msf1", b"avis"))
 RAW_BRANDS = frozenset((b"crx ",))
 DNG_VERSION, NEW_SUBFILE_TYPE = 50706, 254
@@ -133,7 +133,7 @@ def _sniff_brands(start: bytes) -> str:
     if brands & RAW_BRANDS:
         raise BadPhotoError(f"a camera's raw file; expected {FORMATS}")
     if not brands & (PICTURE_BRANDS | SEQUENCE_BRANDS):
-        raise BadPhotoError(f"a video (brand {start[8:12].decode('latin-1').strip()}); expected {FORMATS}")
+        raise BadPhotoError(f"a video or something else (brand {start[8:12]!r}); expected {FORMATS}")
     return "HEIF"
 
 

@@ -46,8 +46,13 @@ class Layout:
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height before rotation, as the header says; None where it does not."""
-        extent = self.primary.property("ispe")
-        return struct.unpack_from(">II", extent, 4) if extent is not None else None  # type: ignore[return-value]
+        return _spatial_extent(self.primary)
+
+    @property
+    def tile_size(self) -> tuple[int, int] | None:
+        """Width and height of the tiles of a grid; None for anything else."""
+        tiles = self.parts.get(self.primary_id, ()) if self.primary.kind == b"grid" else ()
+        return _spatial_extent(self.items[tiles[0]]) if tiles and tiles[0] in self.items else None
 
     @property
     def transforms(self) -> tuple[tuple[str, int], ...]:
@@ -55,7 +60,7 @@ class Layout:
         return tuple(
             (name, (content[0] & 3) * 90 if name == "irot" else content[0] & 1)
             for name, content in self.primary.properties
-            if name in TRANSFORMS
+            if name in TRANSFORMS and content
         )
 
     def coded_items(self) -> list[Item]:
@@ -76,6 +81,14 @@ class Layout:
         """HEIC, AVIF, or HEIF for every other coding."""
         coded = self.coded_items()
         return CODED.get(coded[0].kind, "HEIF") if coded else "HEIF"
+
+
+def _spatial_extent(item: Item) -> tuple[int, int] | None:
+    extent = item.property("ispe")
+    if extent is None or len(extent) < 12:
+        return None
+    width, height = struct.unpack_from(">II", extent, 4)
+    return width, height
 
 
 def read_layout(path: Path) -> Layout | None:

@@ -59,7 +59,9 @@ def _first_symbols(payload: bytes) -> dict[int, int]:
 
 
 def _check_scan(data: bytes, start: int, header: bytes, first_symbols: dict[int, int]) -> None:
-    components = header[0]
+    components = header[0] if header else 0
+    if len(header) < 4 + 2 * components:
+        raise BadPhotoError("damaged: the header of its pixel data is too short")
     tables = [header[2 + 2 * index] & 15 for index in range(components)]
     spectral_start = header[1 + 2 * components]
     last = header[2 + 2 * components]
