@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -17,6 +19,11 @@ from src.core.errors import CaptionError, ModelMismatchError
 from src.core.weights import find_model, model_patterns
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Their progress bars and hints would bury what a stage has to say; what matters is checked and raised.
+diffusers_logging.set_verbosity_error()
+diffusers_logging.disable_progress_bar()
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 

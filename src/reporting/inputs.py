@@ -165,10 +165,10 @@ def _read_table(root: Path, name: str, maker: str, columns: Sequence[str]) -> pd
 
 
 def _floats(table: pd.DataFrame) -> pd.DataFrame:
-    return table.apply(lambda column: pd.to_numeric(column.replace("", "nan"))).astype({"step": int})
+    return table.apply(lambda column: pd.to_numeric(column.mask(column == ""))).astype({"step": int})
 
 
 def _scores(root: Path) -> pd.DataFrame:
     columns = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
     table = _read_table(root, SCORES, "stage evaluate", columns)
-    return table.assign(value=pd.to_numeric(table["value"].replace("", "nan")))
+    return table.assign(value=pd.to_numeric(table["value"].mask(table["value"] == "")))

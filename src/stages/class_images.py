@@ -1,4 +1,4 @@
-"""Draws class images for prior preservation. Reads the base model, writes data/class_images (empty when it is off).
+"""Draws class images for prior preservation. Reads the base model, writes data/class_images (none when it is off).
 
 Paper: DreamBooth (Ruiz et al., 2022), arXiv:2208.12242, section 3.3.
 """
@@ -11,12 +11,13 @@ from omegaconf import DictConfig
 from src.core.config import run_stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
-from src.core.files import replaced_folder, work_root, write_bytes
+from src.core.files import replaced_folder, work_root, write_bytes, write_text
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
 OUT = Path("data/class_images")
 CACHE = Path(".cache/samples")
+NOTE = "note.txt"
 
 
 def draw_class_images(params: DictConfig, out: Path) -> None:
@@ -55,6 +56,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     with replaced_folder(out) as folder:
         for job in jobs:
             write_bytes(folder / f"{job.seed:04d}.png", cache.path("", job).read_bytes())
+        write_text(folder / NOTE, f"{len(jobs)} images of {params.prior.prompt!r}\n")
 
 
 def class_images_stage(params: DictConfig) -> None:
@@ -66,8 +68,8 @@ def class_images_stage(params: DictConfig) -> None:
     if params.prior.weight > 0:
         draw_class_images(params, OUT)
     else:
-        with replaced_folder(OUT):
-            print("prior.weight=0: no class images")
+        with replaced_folder(OUT) as folder:
+            write_text(folder / NOTE, "prior.weight is 0: no class images\n")
 
 
 def main() -> None:

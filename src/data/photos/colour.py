@@ -136,13 +136,12 @@ def hdr_to_srgb(pixels: NDArray[np.integer], bit_depth: int, nclx: tuple[int, in
     if nclx[1] == HLG:
         luminance = linear @ np.array((0.2627, 0.6780, 0.0593), np.float32)
         linear *= luminance[..., None] ** np.float32(0.2) * np.float32(HLG_PEAK_NITS / SDR_WHITE_NITS)
+    if is_hdr(nclx):  # channel by channel, so that highlights fade to white as on film
+        rolled = KNEE + (1 - KNEE) * (1 - np.exp(-(np.maximum(linear, KNEE) - KNEE) / (1 - KNEE)))
+        linear = np.where(linear > KNEE, rolled, linear).astype(np.float32)
     matrix = TO_SRGB.get(P3_D65 if nclx[0] == P3_DCI else nclx[0])
     if matrix is not None:
         linear = linear @ np.array(matrix, np.float32).T
-    if is_hdr(nclx):
-        peak = linear.max(axis=-1, keepdims=True)
-        rolled = KNEE + (1 - KNEE) * (1 - np.exp(-(peak - KNEE) / (1 - KNEE)))
-        linear *= np.where(peak > KNEE, rolled / np.maximum(peak, KNEE), 1.0).astype(np.float32)
     return _encode_table()[np.rint(linear.clip(0, 1) * 65535).astype(np.uint16)]
 
 

@@ -74,12 +74,13 @@ def _check_hevc(item: Item, data: bytes) -> None:
             raise BadPhotoError("damaged: its pixel data holds bytes that HEVC forbids")
 
 
-def check_tiles(layout: Layout, pixels: NDArray[np.generic]) -> None:
+def check_tiles(layout: Layout, pixels: NDArray[np.integer], bit_depth: int) -> None:
     """Looks for whole tiles of the green that libheif leaves where it could not decode one.
 
     Args:
         layout: The file's boxes.
         pixels: The decoded photo as libheif turned it, (H, W, C) with C of 3 or 4.
+        bit_depth: Bits per sample.
 
     Raises:
         BadPhotoError: A tile is missing.
@@ -93,11 +94,11 @@ def check_tiles(layout: Layout, pixels: NDArray[np.generic]) -> None:
         for left in range(0, stored.shape[1], tile_w):
             block = stored[top : top + tile_h, left : left + tile_w]
             red, green, blue = (int(value) for value in block[0, 0])
-            if red == blue == 0 and green in GREENS and (block == block[0, 0]).all():
+            if red == blue == 0 and green >> (bit_depth - 8) in GREENS and (block == block[0, 0]).all():
                 raise BadPhotoError(f"damaged: the tile at {left}, {top} is missing")
 
 
-def undo_transforms(pixels: NDArray[np.generic], transforms: tuple[tuple[str, int], ...]) -> NDArray[np.generic]:
+def undo_transforms(pixels: NDArray[np.integer], transforms: tuple[tuple[str, int], ...]) -> NDArray[np.integer]:
     """Returns a view of decoded pixels as they are stored, before irot and imir.
 
     Args:

@@ -58,11 +58,15 @@ class DecodedPhoto:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Pixels as a decoder gave them, and what is left to do: `turn` is an EXIF orientation not yet applied."""
+    """Pixels as a decoder gave them, and what is left to do: `turn` is an EXIF orientation not yet applied.
+
+    `is_srgb` says that `nclx` was applied already, to more than 8 bits.
+    """
 
     image: Image.Image
     icc: bytes | None
     nclx: tuple[int, int] | None
+    is_srgb: bool
     stored_size: tuple[int, int]
     orientation: int
     turn: int
@@ -110,7 +114,7 @@ def decode_photo(path: Path, header: Header, max_megapixels: float) -> DecodedPh
     )
     size, orientation, depth, turn = stored.stored_size, stored.orientation, stored.bit_depth, stored.turn
     profile = colour.describe_profile(stored.icc, stored.nclx)
-    image = colour.to_srgb(stored.image, stored.icc, stored.nclx)
+    image = colour.to_srgb(stored.image, stored.icc, None if stored.is_srgb else stored.nclx)
     del stored  # a 200-megapixel picture fits twice into the memory that is allowed, not three times
     if turn in TURNS:
         image = image.transpose(TURNS[turn])
@@ -129,27 +133,29 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
         pixels = np.asarray(picture)
     except DECODE_ERRORS as error:
         raise broken(error) from error
-    info: dict[str, Any] = picture.info
-    nclx = _nclx(layout) if layout is not None else None
-    depth = pillow_heif_depth(picture.mode)
+    depth = _depth_of(picture.mode)
     mode = picture.mode.split(";")[0].replace("I", "L")
-    if depth > 8 and mode == "RGB" and nclx is not None and colour.is_hdr(nclx):
+    info: dict[str, Any] = picture.info
+    icc = info.get("icc_profile") or None
+    nclx = _nclx(layout) if layout is not None else None
+    is_hdr = depth > 8 and mode == "RGB" and icc is None and colour.is_hdr(nclx)
+    if layout is not None:
+        check_tiles(layout, pixels, depth)
+    if is_hdr and nclx is not None:
         signal = nclx
         image = colour.map_bands(pixels, "RGB", lambda band: colour.hdr_to_srgb(band, depth, signal))
-        nclx_left = None
     elif depth > 8:
-        image, nclx_left = colour.to_8_bit(pixels, depth, mode), nclx
+        image = colour.to_8_bit(pixels, depth, mode)
     else:
-        if layout is not None:
-            check_tiles(layout, pixels)
-        image, nclx_left = Image.frombytes(mode, picture.size, picture.data, "raw", mode, picture.stride), nclx
+        image = Image.frombytes(mode, picture.size, picture.data, "raw", mode, picture.stride)
     transforms = layout.transforms if layout is not None else ()
     # libheif turns by irot and imir; a file that has neither them nor clap may still carry an EXIF orientation.
     turn = 1 if transforms else _plausible(pillow_heif.set_orientation({k: info.get(k) for k in ("exif", "xmp")}))
     return _Stored(
         image=image,
-        icc=info.get("icc_profile") or None,
-        nclx=nclx_left,
+        icc=icc,
+        nclx=nclx,
+        is_srgb=is_hdr,
         stored_size=header.size if layout is not None else picture.size,
         orientation=_orientation_of(transforms) if transforms else turn,
         turn=turn,
@@ -157,7 +163,7 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
     )
 
 
-def pillow_heif_depth(mode: str) -> int:
+def _depth_of(mode: str) -> int:
     """Reads the bits per sample from a mode of pillow_heif such as ``RGB;10``."""
     return int(mode.partition(";")[2] or 8)
 
@@ -182,6 +188,7 @@ def _load_pillow(path: Path, header: Header) -> _Stored:
         image=image,
         icc=image.info.get("icc_profile") or None,
         nclx=_nclx(header.layout) if header.layout is not None else None,
+        is_srgb=False,
         stored_size=size,
         orientation=before if before != 1 else turn,
         turn=turn,

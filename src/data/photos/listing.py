@@ -111,7 +111,8 @@ def _spell(character: str) -> str:
 
 
 def _photo(raw: Path, relative: bytes, problem: str) -> Photo:
-    source = relative.decode("utf-8", "backslashreplace")
+    # A bare carriage return would end the row for readers of CSV.
+    source = relative.decode("utf-8", "backslashreplace").replace("\r", "\\r")
     return Photo(raw / os.fsdecode(relative), source, image_id(relative), problem)
 
 
@@ -129,15 +130,23 @@ def _search(
         return
     for entry in entries:
         relative = prefix + os.fsencode(entry.name)
-        label = _junk_label(entry.name, entry.is_dir())
-        if label and entry.is_dir():
+        is_folder = _is_folder(entry)
+        label = _junk_label(entry.name, is_folder)
+        if label and is_folder:
             ignored[label] += sum(len(files) for _, _, files in os.walk(entry.path))
         elif label:
             ignored[label] += 1
-        elif entry.is_dir():
+        elif is_folder:
             _search(Path(entry.path), relative + b"/", (*above, real), found, ignored)
         else:
             found[relative] = _problem(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; what is wrong with it is said where files are looked at
+        return False
 
 
 def _junk_label(name: str, is_folder: bool) -> str:

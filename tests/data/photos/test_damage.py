@@ -44,7 +44,7 @@ def test_read_layout_agrees_with_libheif(tmp_path, tile_size, orientation):
     assert len(layout.coded_items()) == (1 if tile_size is None else 4)
     check_extents(layout)
     check_coded_data(tmp_path / "photo", layout)
-    check_tiles(layout, np.asarray(picture))
+    check_tiles(layout, np.asarray(picture), 8)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -56,7 +56,7 @@ def test_check_tiles_finds_the_tile_that_libheif_left_green(tmp_path, orientatio
     pixels = np.asarray(pillow_heif.open_heif(broken))
     assert (pixels == (0, 136, 0)).all(axis=-1).mean() > 0.05
     with pytest.raises(BadPhotoError, match=f"tile at {number % 3 * 256}, {number // 3 * 256} is missing"):
-        check_tiles(layout, pixels)
+        check_tiles(layout, pixels, 8)
 
 
 def test_check_tiles_passes_flat_pictures(tmp_path):
@@ -64,7 +64,7 @@ def test_check_tiles_passes_flat_pictures(tmp_path):
         picture = scene(600, 400)
         picture.paste(colour, (0, 0, 600, 300))
         data = encode(picture, "HEIF", tile_size=256)
-        check_tiles(read_layout(write(tmp_path / "photo", data)), np.asarray(pillow_heif.open_heif(data)))
+        check_tiles(read_layout(write(tmp_path / "photo", data)), np.asarray(pillow_heif.open_heif(data)), 8)
 
 
 def test_undo_transforms_returns_to_the_stored_pixels():

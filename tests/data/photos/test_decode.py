@@ -104,6 +104,29 @@ def test_decode_photo_rounds_deep_heic(decode, monkeypatch, depth, options):
     assert (found[-1, -1] == 255).all()
 
 
+def test_decode_photo_brings_hdr_heic_to_ordinary_brightness(decode):
+    # ITU-R BT.2408-7, table 1: 58 % of a PQ signal are the white of an ordinary picture.
+    half = np.full((64, 64, 3), round(0.58 * 65535), dtype=np.uint16)
+    stream = io.BytesIO()
+    hdr = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9, "full_range_flag": 1}
+    pillow_heif.from_bytes("RGB;16", (64, 64), half.tobytes()).save(stream, quality=90, **hdr)
+    decoded = decode(stream.getvalue())
+    assert (decoded.profile, decoded.bit_depth) == ("nclx 9/16", 10)
+    assert np.asarray(decoded.image).min() > 225
+
+
+def test_decode_photo_finds_missing_tiles_of_deep_heic(decode, monkeypatch):
+    stream = io.BytesIO()
+    deep = np.asarray(noise(512, 512)).astype(np.uint16) * 257
+    pillow_heif.from_bytes("RGB;16", (512, 512), deep.tobytes()).save(stream, quality=80, tile_size=256)
+    decode(stream.getvalue())
+    missing = np.asarray(noise(512, 512)).astype(np.uint16)
+    missing[256:, :256] = (0, 136 << 2, 0)
+    monkeypatch.setattr(np, "asarray", lambda _picture: missing)
+    with pytest.raises(BadPhotoError, match="tile at 0, 256"):
+        decode(stream.getvalue())
+
+
 def test_decode_photo_scales_16_bit_grey_and_rgb_png(decode):
     ramp = np.linspace(0, 65535, 128 * 100).reshape(100, 128).astype(np.uint16)
     grey = np.asarray(decode(encode(Image.fromarray(ramp), "PNG")).image).astype(float)

@@ -67,10 +67,11 @@ def test_list_photos_takes_strange_names_and_gives_each_its_own_id(tmp_path):
         assert not name.startswith(("-", "_"))
 
 
-def test_list_photos_takes_names_that_are_not_utf_8(tmp_path):
+def test_list_photos_takes_names_that_no_table_could_hold(tmp_path):
     with open(os.fsencode(tmp_path) + b"/\xff\xfe.jpg", "wb") as stream:  # noqa: PTH123 - a path of bytes
         stream.write(b"x")
-    assert sources(tmp_path) == ["\\xff\\xfe.jpg"]
+    fill(tmp_path, "a\rb.jpg")
+    assert sources(tmp_path) == ["a\\rb.jpg", "\\xff\\xfe.jpg"]
 
 
 def test_image_id_is_readable_and_independent_of_neighbours():
@@ -86,9 +87,11 @@ def test_list_photos_names_what_cannot_be_opened(tmp_path):
     fill(tmp_path, "good.jpg")
     (tmp_path / "dangling.HEIC").symlink_to(tmp_path / "gone")
     (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "itself.jpg").symlink_to(tmp_path / "itself.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     problems = {photo.source: photo.problem for photo in list_photos(tmp_path).photos}
     assert "does not exist" in problems["dangling.HEIC"]
+    assert "cannot be opened" in problems["itself.jpg"]
     assert "leads back" in problems["loop"]
     assert "not a regular file" in problems["pipe.jpg"]
     assert problems["good.jpg"] == ""
