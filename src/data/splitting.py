@@ -1,6 +1,7 @@
 """Splits photos into train and val by near-duplicate group, so that no group has a member on either side."""
 
 from collections.abc import Iterable, Mapping
+from math import ceil, floor
 from typing import Literal
 
 from src.core.errors import ConfigError, EmptyDatasetError
@@ -9,8 +10,8 @@ from src.core.seeding import derive_seed
 Side = Literal["train", "val"]
 
 KEY_RANGE = 2.0**63
-# The share of val may lie between half and one and a half times what was asked before photos change sides.
-LEAST, MOST = 0.5, 1.5
+# The share of val may be so many times what was asked before photos change sides: 5 to 11 of 39 for a fifth.
+LEAST, MOST = 0.7, 1.3
 
 
 def split_groups(groups: Iterable[str], val_fraction: float, seed: int) -> dict[str, Side]:
@@ -18,7 +19,7 @@ def split_groups(groups: Iterable[str], val_fraction: float, seed: int) -> dict[
 
     Each group has a key in [0, 1) that depends on the seed and its own name only, and is val where the key is
     below `val_fraction`: what else is in the set does not matter. The share of val is then right on average and
-    scatters like a coin's. Only where it would leave [0.5, 1.5] times `val_fraction`, or a side would stay empty,
+    scatters like a coin's. Only where it would leave [0.7, 1.3] times `val_fraction`, or a side would stay empty,
     val is the nearest allowed number of groups with the lowest keys; there an added group moves at most one other.
 
     Args:
@@ -42,8 +43,8 @@ def split_groups(groups: Iterable[str], val_fraction: float, seed: int) -> dict[
             "(near-duplicates count as one). Add photos to data/raw"
         )
     keys = {name: derive_seed(seed, "split", name) / KEY_RANGE for name in names}
-    least = max(1, round(LEAST * val_fraction * len(names)))
-    most = min(len(names) - 1, max(1, round(MOST * val_fraction * len(names))))
+    least = max(1, floor(LEAST * val_fraction * len(names)))
+    most = min(len(names) - 1, ceil(MOST * val_fraction * len(names)))
     num_val = min(max(sum(key < val_fraction for key in keys.values()), least), most)
     val = set(sorted(names, key=lambda name: (keys[name], name))[:num_val])
     return {name: "val" if name in val else "train" for name in names}

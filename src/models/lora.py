@@ -112,7 +112,6 @@ class LoraMethod:
             groups.append(ParameterGroup("text_encoder", _trainable(model.text_encoders), self.text_encoder_lr))
         return groups
 
-
     def _text_config(self, model: StableDiffusion, name: str) -> LoraConfig:
         """Leaves out the last layer of SDXL's first encoder: the layer before it is what the UNet reads."""
         if not (model.is_xl and name == "text_encoder"):

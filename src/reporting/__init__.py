@@ -1,1 +1,0 @@
-"""The report: one self-contained page over what the other stages wrote."""

@@ -42,6 +42,7 @@ def build_captioner(folder: Path, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "tiny", "blip"))
         model = BlipForConditionalGeneration(_config(len(tokenizer)))
+    _say_words_only(model, tokenizer)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     # The library's own writer picks the name of a shared tensor in the order of a set: not the same bytes each time.
@@ -88,6 +89,13 @@ def _config(vocabulary: int) -> BlipConfig:
     return BlipConfig(
         text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH, initializer_range=0.5
     )
+
+
+def _say_words_only(model: BlipForConditionalGeneration, tokenizer: BertTokenizer) -> None:
+    words = {*WORDS, "[SEP]"}
+    others = [index for piece, index in tokenizer.get_vocab().items() if piece not in words]
+    with torch.no_grad():
+        model.text_decoder.cls.predictions.bias[sorted(others)] = -100.0
 
 
 def _unique_tensors(model: BlipForConditionalGeneration) -> dict[str, torch.Tensor]:

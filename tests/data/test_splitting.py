@@ -19,7 +19,7 @@ def num_val(sides):
 def test_split_has_both_sides_and_about_a_fifth_in_val(count, seed):
     val = num_val(split_groups(names(count), 0.2, seed))
     assert 1 <= val < count
-    assert max(1, round(0.1 * count)) <= val <= max(1, round(0.3 * count))
+    assert 0.7 * 0.2 * count - 1 < val < 1.3 * 0.2 * count + 1
 
 
 def test_split_is_a_fifth_on_average():
@@ -39,8 +39,8 @@ def test_split_is_stable_when_a_group_is_added(start):
         after = split_groups([*names(start), "IMG_9999-abcdef01"], 0.2, seed)
         moved.append(moves(before, after))
     assert max(moved) <= 1
-    # 100 seeds each: 25 % of sets of 6 move one group, 2 % of sets of 20, 1 % of sets of 39 (seen with these seeds)
-    assert sum(moved) <= {6: 30, 20: 10, 39: 5}[start]
+    # Seen with 1000 seeds: one group moves in 12 % of sets of 6, 6 % of sets of 20, 5 % of sets of 39.
+    assert sum(moved) <= 20
 
 
 def test_split_never_moves_anyone_while_the_share_stays_in_bounds():

@@ -49,4 +49,5 @@ def test_build_captioner_loads_completely_and_looks_at_the_picture(tmp_path):
     inputs = processor(images=[Image.fromarray(image) for image in noise], return_tensors="pt")
     captions = processor.batch_decode(model.eval().generate(**inputs, max_new_tokens=12), skip_special_tokens=True)
     assert len(set(captions)) > 1
+    assert {word for caption in captions for word in caption.split()} <= set(WORDS)
     assert processor.tokenizer("a toy on the moon").input_ids.count(processor.tokenizer.unk_token_id) == 0

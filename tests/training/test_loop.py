@@ -9,14 +9,14 @@ from src.training.loop import train
 from src.training.validation import validate
 
 
-class Killed(RuntimeError):
+class KilledError(RuntimeError):
     """Stands for a process that ends in the middle of a run."""
 
 
 def kill_at(step):
     def log(done, _values):
         if done == step:
-            raise Killed
+            raise KilledError
 
     return log
 
@@ -36,7 +36,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(make_run, kind, text, prior, dr
     options = {"kind": kind, "text": text, "prior": prior, "dropout": dropout, "prior_weight": float(prior)}
     whole = train(make_run(state="whole", **options))
     for step in (1, 3, 5):
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(make_run(state="killed", log=kill_at(step), **options))
     run = make_run(state="killed", **options)
     resumed = train(run)

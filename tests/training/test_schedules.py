@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from src.core.errors import ConfigError
@@ -15,7 +17,7 @@ def test_cosine_starts_at_one_and_falls_to_the_minimum():
     assert factors[0] == 1.0
     assert factors[50] == pytest.approx(0.55)
     assert factors[100] == pytest.approx(0.1)
-    assert all(a >= b for a, b in zip(factors, factors[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors))
 
 
 def test_bad_values_are_refused():

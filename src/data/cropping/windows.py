@@ -1,10 +1,11 @@
 """Which window of a photo differs most from what surrounds it: saliency without a learned model.
 
-Every pixel becomes one of a few codes for its colour and fine texture, found by clustering this photo. A window is
-salient where its histogram of codes is unlike that of the ring around it (the centre-surround histogram of Liu et al.,
-Learning to Detect a Salient Object, CVPR 2007, section 3.2), unlike the photo's border (Wei et al., Geodesic Saliency
-Using Background Priors, ECCV 2012) and not far from the middle, where people put what they photograph. The best window
-then grows over the pixels that are more its own than its surroundings' (Swain and Ballard, Color Indexing, IJCV 1991).
+Every pixel becomes one of a few codes for its colour and fine texture, found by clustering this photo; codes that look
+alike share their counts, or else a shaded wall would fall into regions. A window is salient where its histogram is
+unlike that of the ring around it (the centre-surround histogram of Liu et al., Learning to Detect a Salient Object,
+CVPR 2007, section 3.2), unlike the photo's border (Wei et al., Geodesic Saliency Using Background Priors, ECCV 2012)
+and not far from the middle, where people put what they photograph. The best window then grows over the pixels that are
+more its own than its surroundings' (Swain and Ballard, Color Indexing, IJCV 1991).
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ CLUSTER_STEPS = 8
 SAMPLE_EVERY = 7
 # One unit of each feature is about equally visible: L*, a*, b* of CIELAB and the logarithm of the texture's strength.
 FEATURE_SCALES = (25.0, 12.0, 12.0, 0.83)
+# How far codes share counts, in the same unit: more blurs small subjects away, none makes shading stand out.
+KINSHIP_SIGMA = 0.27
 # Window sides as shares of the photo's shorter side, and their width : height.
 SIZES = tuple(float(size) for size in np.geomspace(0.1, 0.85, 12))
 ASPECTS = (1.0, 0.75, 4 / 3)
@@ -60,8 +63,8 @@ def most_salient_window(image: Image.Image) -> Window | None:
     small = image.resize(
         (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
     )
-    codes = _codes(np.asarray(small, dtype=np.float32) / np.float32(255))
-    best = _best_window(codes)
+    codes, kinship = _codes(np.asarray(small, dtype=np.float32) / np.float32(255))
+    best = _best_window(codes, kinship)
     if best is None:
         return None
     left, top, right, bottom = _grow(codes, best)
@@ -69,14 +72,16 @@ def most_salient_window(image: Image.Image) -> Window | None:
     return Window(left * x, top * y, right * x, bottom * y, best.score)
 
 
-def _codes(rgb: NDArray[np.float32]) -> Codes:
+def _codes(rgb: NDArray[np.float32]) -> tuple[Codes, Table]:
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
     lightness = lab[..., 0]
     detail = lightness - ndimage.gaussian_filter(lightness, 1.5)
     texture = np.log(np.sqrt(ndimage.gaussian_filter(detail**2, 2.0)) + 0.5)
     features = np.dstack([lab, texture]) / np.array(FEATURE_SCALES, dtype=np.float32)
     points = features.reshape(-1, len(FEATURE_SCALES)).astype(np.float64)
-    return _nearest(points, _cluster(points[::SAMPLE_EVERY])).reshape(lightness.shape)
+    centres = _cluster(points[::SAMPLE_EVERY])
+    kinship = np.exp(-((centres[:, None] - centres[None]) ** 2).sum(axis=-1) / (2 * KINSHIP_SIGMA**2))
+    return _nearest(points, centres).reshape(lightness.shape), kinship / kinship.sum(axis=1, keepdims=True)
 
 
 def _cluster(points: Table) -> Table:
@@ -99,11 +104,11 @@ def _nearest(points: Table, centres: Table) -> Codes:
     return ((points[:, None] - centres[None]) ** 2).sum(axis=-1).argmin(axis=1)
 
 
-def _best_window(codes: Codes) -> Window | None:
+def _best_window(codes: Codes, kinship: Table) -> Window | None:
     height, width = codes.shape
     table = np.zeros((height + 1, width + 1, NUM_CODES))
     table[1:, 1:] = np.eye(NUM_CODES)[codes].cumsum(axis=0).cumsum(axis=1)
-    border = _border_histogram(codes)
+    border = _shared(_border_histogram(codes), kinship)
     best: Window | None = None
     for size in SIZES:
         for aspect in ASPECTS:
@@ -111,14 +116,15 @@ def _best_window(codes: Codes) -> Window | None:
             rows, columns = round(side / aspect**0.5), round(side * aspect**0.5)
             if rows > height or columns > width or min(rows, columns) < MIN_WINDOW_PX:
                 continue
-            found = _best_of_size(table, border, rows, columns)
+            found = _best_of_size(table, kinship, border, (rows, columns))
             score = found.score * size**SIZE_POWER
             if best is None or score > best.score:
                 best = Window(found.left, found.top, found.right, found.bottom, score)
     return best
 
 
-def _best_of_size(table: Table, border: Table, rows: int, columns: int) -> Window:
+def _best_of_size(table: Table, kinship: Table, border: Table, shape: tuple[int, int]) -> Window:
+    rows, columns = shape
     height, width = table.shape[0] - 1, table.shape[1] - 1
     step = max(1, min(rows, columns) // 8)
     grid = np.meshgrid(np.arange(0, height - rows + 1, step), np.arange(0, width - columns + 1, step), indexing="ij")
@@ -135,8 +141,8 @@ def _best_of_size(table: Table, border: Table, rows: int, columns: int) -> Windo
     ring = around - inside
     full_ring = (rows + 2 * ring_y) * (columns + 2 * ring_x) - rows * columns
     seen = ring.sum(axis=1) / full_ring
-    p = inside / inside.sum(axis=1, keepdims=True)
-    q = ring / np.maximum(ring.sum(axis=1, keepdims=True), 1)
+    p = _shared(inside / inside.sum(axis=1, keepdims=True), kinship)
+    q = _shared(ring / np.maximum(ring.sum(axis=1, keepdims=True), 1), kinship)
     contrast = 0.5 * ((p - q) ** 2 / (p + q + 1e-9)).sum(axis=1)
     like_border = np.sqrt(p * border).sum(axis=1)
     off_x, off_y = (left + columns / 2) / width - 0.5, (top + rows / 2) / height - 0.5
@@ -148,6 +154,11 @@ def _best_of_size(table: Table, border: Table, rows: int, columns: int) -> Windo
 
 def _histograms(table: Table, top: Codes, left: Codes, bottom: Codes, right: Codes) -> Table:
     return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+
+
+def _shared(histograms: Table, kinship: Table) -> Table:
+    # Not a matrix product of BLAS, whose rounding may depend on the number of threads.
+    return np.einsum("...i,ij->...j", histograms, kinship)
 
 
 def _border_histogram(codes: Codes) -> Table:

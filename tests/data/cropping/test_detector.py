@@ -63,7 +63,7 @@ def test_detector_crop_is_around_the_highest_score(owl, monkeypatch):
         "scores": torch.tensor([0.2, 0.9, 0.3]),
         "boxes": torch.tensor([[0.0, 0, 10, 10], [20, 30, 40, 70], [0, 0, 60, 90]]),
     }
-    monkeypatch.setattr(cropper.processor, "post_process_grounded_object_detection", lambda *a, **k: [found])
+    monkeypatch.setattr(cropper.processor, "post_process_grounded_object_detection", lambda *_, **__: [found])
     box = cropper.find(photo())
     assert (box.left, box.top, box.right, box.bottom) == (10, 30, 50, 70)
 

@@ -29,7 +29,7 @@ def cropper(tmp_path, monkeypatch):
     (tmp_path / "face.onnx").write_bytes(b"weights")
 
     def build(faces):
-        monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *arguments: FakeDetector(faces))
+        monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: FakeDetector(faces))
         return FaceCropper(str(tmp_path), None, "face.onnx", None, margin=2.0, min_score=0.8)
 
     return build

@@ -286,6 +286,7 @@ def test_decode_photo_refuses_raw_files_and_broken_profiles(decode):
         decode(encode(scene(), "JPEG", icc_profile=b"no profile at all" * 20))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_decode_photo_survives_malformed_exif(decode):
     for block in (b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
         check(decode(encode(scene(), "JPEG", exif=block, quality=95)), scene(), 4)

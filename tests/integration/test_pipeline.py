@@ -1,0 +1,224 @@
+"""The promises that need the whole pipeline: same commit same bytes, stop anywhere, rerun only what changed."""
+
+import json
+import random
+import shutil
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.integration.project import make_project, run, start
+
+pytestmark = pytest.mark.slow
+TRAIN = ("python", "train.py", "exp.config_path=params.yaml", "tracker=none")
+
+
+@pytest.fixture(scope="session")
+def projects(tmp_path_factory):
+    """Two clean copies in different folders, each after its first `dvc repro`."""
+    folders = [make_project(tmp_path_factory.mktemp(name)) for name in ("first", "a-second-copy")]
+    processes = [start(folder, "dvc", "repro") for folder in folders]
+    for process in processes:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output[-6000:]
+    return folders
+
+
+@pytest.fixture(scope="session")
+def project(projects):
+    return projects[0]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def test_two_clean_runs_give_the_same_lock_file(projects):
+    locks = [yaml.safe_load((folder / "dvc.lock").read_text()) for folder in projects]
+    for stage in locks[0]["stages"]:
+        assert locks[0]["stages"][stage] == locks[1]["stages"][stage], stage
+    assert set(locks[0]["stages"]) == set(yaml.safe_load((projects[0] / "dvc.yaml").read_text())["stages"])
+
+
+def test_second_repro_does_nothing_and_git_is_clean(project):
+    output = run(project, "dvc", "repro").stdout
+    assert "Running stage" not in output
+    assert "up to date" in output
+    changed = run(project, "git", "status", "--short").stdout.split()[1::2]
+    assert all(name == "dvc.lock" or name.startswith("metrics/") for name in changed), changed
+
+
+def test_outputs_are_complete(project):
+    metrics = json.loads((project / "metrics/metrics.json").read_text())
+    for row in ("run", "base", "real", "copy"):
+        assert "clip_i" in metrics[row]
+    assert {"dino_vits16", "clip_i", "clip_t", "div_lpips"} <= metrics["run"].keys()
+    assert sorted(p.name for p in (project / "models/adapter").iterdir()) == ["step-000006", "step-000012"]
+    manifest = pd.read_csv(project / "data/samples/manifest.csv")
+    assert len(manifest) == 3 * 32 * 2
+    split = pd.read_csv(project / "data/split.csv")
+    assert set(split.split) == {"train", "val"}
+    assert (project / "metrics/report.html").stat().st_size > 500_000
+
+
+def test_no_output_names_a_person_or_a_place(project):
+    raw = b"".join(p.read_bytes() for p in sorted((project / "data/raw").iterdir()))
+    assert b"PII-SENTINEL" in raw
+    for folder in ("data/images", "data/crops", "data/samples", "metrics", "models/adapter"):
+        for path in (project / folder).rglob("*"):
+            if path.is_file():
+                content = path.read_bytes()
+                assert b"PII-SENTINEL" not in content, path
+                assert str(project).encode() not in content, path
+
+
+def changed_stages(project, *replacements):
+    """Stages that an edit of params.yaml touches directly; those that follow from their outputs are not listed."""
+    params = project / "params.yaml"
+    text = params.read_text()
+    edited = text
+    for old, new in replacements:
+        assert old in edited
+        edited = edited.replace(old, new, 1)
+    params.write_text(edited)
+    try:
+        status = json.loads(run(project, "dvc", "status", "--json").stdout.splitlines()[-1])
+    finally:
+        params.write_text(text)
+    return {
+        stage.split(":")[-1]
+        for stage, changes in status.items()
+        if any(
+            "changed deps" in c and any(k != "params.yaml" or isinstance(v, dict) for k, v in c["changed deps"].items())
+            for c in changes
+            if isinstance(c, dict)
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("edit", "first", "untouched"),
+    [
+        (
+            ("lr: 0.0001", "lr: 0.0002"),
+            "train",
+            {"convert", "crop", "caption", "split", "class_images", "generate", "evaluate"},
+        ),
+        (
+            ("guidance_scale: 7.5\n  negative_prompt", "guidance_scale: 6.5\n  negative_prompt"),
+            "generate",
+            {"train", "crop", "convert"},
+        ),
+        (("max_upscale: 2.0", "max_upscale: 3.0"), "crop", {"convert", "train", "generate"}),
+    ],
+)
+def test_an_edit_reruns_its_stage_and_nothing_before(project, edit, first, untouched):
+    changed = changed_stages(project, edit)
+    assert first in changed
+    assert not changed & untouched
+
+
+def test_experiment_with_another_rate_retrains_and_compares(project):
+    run(project, "git", "add", "-A")
+    run(project, "git", "commit", "-qm", "first run")
+    before = hashes(project / "models/adapter")
+    output = run(project, "dvc", "exp", "run", "-S", "lr=3e-3", "-S", "loss=mse").stdout
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    assert ran == {"config", "train", "generate", "evaluate", "report"}
+    difference = json.loads(run(project, "dvc", "metrics", "diff", "--json").stdout)
+    assert any(key.startswith("run.") for key in difference["metrics/metrics.json"])
+    assert hashes(project / "models/adapter") != before
+    made_by = yaml.safe_load((project / "models/adapter/step-000012/config.yaml").read_text())
+    assert (made_by["lr"], made_by["loss"]["_target_"]) == (0.003, "src.losses.diffusion.MSELoss")
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "dvc", "checkout", "-q", "--force")
+    assert hashes(project / "models/adapter") == before
+
+
+def test_stale_params_are_refused_before_anything_runs(project):
+    config = project / "configs/config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("rank: 16", "rank: 8"))
+    result = run(project, "dvc", "repro", "evaluate", check=False)
+    config.write_text(text)
+    assert result.returncode != 0
+    assert "composed from another configs/" in result.stdout
+    assert "src.stages.config write" in result.stdout
+
+
+def test_five_kills_give_the_bytes_of_no_kill(projects):
+    """Kills the stage's own command at random points of training; the state outlives every one of them."""
+    project = projects[1]
+    whole = hashes(project / "models/adapter") | hashes(project / "metrics/train")
+    shutil.rmtree(project / ".train_state")
+    kills = 0
+    chance = random.Random(0)
+    for _ in range(5):
+        process = start(project, *TRAIN, "exp.run_dir=outputs/killed")
+        for line in process.stdout:
+            if line.startswith(("step", "resuming")):
+                break
+        time.sleep(chance.uniform(0.0, 1.0))
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.communicate()
+    run(project, *TRAIN, "exp.run_dir=outputs/killed")
+    out = project / "outputs/killed"
+    assert hashes(out / "models/adapter") | hashes(out / "metrics/train") == whole
+    assert kills >= 3
+
+
+def test_two_processes_train_the_same_model(project):
+    command = ("exp.config_path=params.yaml", "tracker=none", "train.steps=4", "exp.run_dir=outputs/two", "device=cpu")
+    launch = (
+        "accelerate",
+        "launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    )
+    run(project, *launch, "train.py", *command)
+    run(project, "python", "train.py", *command[:-2], "exp.run_dir=outputs/one", "device=cpu")
+    two, one = (pd.read_csv(project / f"outputs/{name}/metrics/train/loss.csv") for name in ("two", "one"))
+    pd.testing.assert_frame_equal(two, one, rtol=1e-4)
+
+
+def test_inference_draws_one_prompt_with_the_newest_checkpoint(project):
+    run(
+        project,
+        "python",
+        "inference.py",
+        "prompt=a photo of sksToy toy, on the moon",
+        "exp.run_dir=outputs/moon",
+        "validation_args.num_images_per_prompt=3",
+    )
+    images = sorted((project / "outputs/moon/data/samples").rglob("*.png"))
+    assert [p.name for p in images] == ["0.png", "1.png", "2.png"]
+    assert images[0].parts[-3] == "step-000012"
+
+
+def test_commands_agree_with_the_pipeline(project):
+    run(
+        project,
+        "python",
+        "inference.py",
+        "exp.config_path=params.yaml",
+        "inferencer.ckpt_dir=models/adapter",
+        "exp.run_dir=outputs/alone",
+    )
+    assert hashes(project / "outputs/alone/data/samples") == hashes(project / "data/samples")

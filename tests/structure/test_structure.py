@@ -1,0 +1,164 @@
+"""Holds the structure: what dvc.yaml declares is what the code imports and reads."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+from hydra.utils import get_class, get_method
+from omegaconf import OmegaConf
+
+from src.core.config import compose, declared_params, flatten, load_config, to_dict
+from src.core.digest import CONFIGS
+from src.core.errors import ConfigError, StaleParamsError
+from src.stages.config import check_params, guard_params, write_params
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# Watching a run changes no result, so an edit there must not retrain.
+OBSERVERS = {"train": ("src.trackers", "src.sampling", "src.stages.sampling_setup")}
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph("src", "hydra_plugins", cache_dir=None)
+
+
+def module_path(module):
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def targets_of(stage):
+    """Modules of the classes that a stage's parameters name."""
+    config = load_config([])
+    for key in declared_params(stage):
+        node = OmegaConf.select(config, key)
+        for name, value in flatten(to_dict(node)).items() if OmegaConf.is_dict(node) else ():
+            if name.endswith("_target_") and value.startswith("src."):
+                yield value.rsplit(".", 1)[0]
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_every_stage_has_a_module_of_its_name(stage):
+    assert (ROOT / f"src/stages/{stage}.py").is_file()
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_dependencies_cover_every_imported_module(graph, stage):
+    """An undeclared module would let DVC serve a stale result after an edit."""
+    instantiates = f"src.stages.{stage}" != "src.stages.report"  # the report only prints the method's name
+    roots = {f"src.stages.{stage}", *(targets_of(stage) if instantiates else ())}
+    reached, queue = set(), list(roots)
+    while queue:
+        module = queue.pop()
+        if module in reached or module.startswith(OBSERVERS.get(stage, ("-",))):
+            continue
+        reached.add(module)
+        queue += graph.find_modules_directly_imported_by(module)
+    declared = [ROOT / dep for dep in STAGES[stage]["deps"]]
+    missing = [
+        module
+        for module in sorted(reached)
+        if module_path(module).name != "__init__.py"
+        and not any(dep == module_path(module) or dep in module_path(module).parents for dep in declared)
+    ]
+    assert not missing, f"add to the deps of {stage} in dvc.yaml: {missing}"
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_declared_parameters_exist(stage):
+    config = load_config([])
+    for key in declared_params(stage):
+        assert OmegaConf.select(config, key, default="missing") != "missing", key
+
+
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"config", "tiny"}))
+def test_parameters_read_in_the_code_are_declared(stage):
+    """`params.a.b` in a stage's modules needs `a` or `a.b` in dvc.yaml."""
+    from src.core.config import OBSERVERS as ALWAYS
+    from src.core.config import TRAIN_OBSERVERS
+
+    files = [ROOT / f"src/stages/{stage}.py"] + ([ROOT / "src/stages/training_setup.py"] if stage == "train" else [])
+    allowed = {*declared_params(stage), *ALWAYS, *(TRAIN_OBSERVERS if stage == "train" else ())}
+    for file in files:
+        for name in re.findall(r"\bparams\.([a-z_]+(?:\.[a-z_]+)*)", file.read_text()):
+            parts = name.split(".")
+            prefixes = {".".join(parts[: n + 1]) for n in range(len(parts))}
+            if name == "yaml":  # params.yaml, the file
+                continue
+            assert prefixes & allowed, f"{file.name} reads params.{name}, which {stage} does not declare"
+
+
+def yaml_files():
+    files = sorted(CONFIGS.rglob("*.yaml"))
+    assert len(files) > 20
+    return [file.relative_to(CONFIGS) for file in files]
+
+
+@pytest.mark.parametrize("file", [f for f in yaml_files() if f.parent.name], ids=str)
+def test_every_choice_composes_and_its_targets_exist(file):
+    config = load_config([f"{file.parent.as_posix()}={file.stem}"])
+    for name, value in flatten(to_dict(config)).items():
+        if name.endswith("_target_"):
+            assert value.startswith(("src.", "torch.")), value
+            get_class(value) if value.rsplit(".", 1)[1][0].isupper() else get_method(value)
+
+
+@pytest.mark.parametrize("file", yaml_files(), ids=str)
+def test_every_yaml_says_what_it_is(file):
+    lines = [line for line in (CONFIGS / file).read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+
+
+def test_params_are_composed_from_configs():
+    check_params(ROOT / "params.yaml")
+
+
+def test_guard_refuses_other_configs_and_unknown_keys(tmp_path):
+    path = tmp_path / "params.yaml"
+    write_params(path)
+    text = path.read_text()
+    assert guard_params(path) == []
+    path.write_text(text.replace("rank: 16\n", "rank: 8\n", 1))
+    assert guard_params(path) == ["override rank=8 (configs/: 16)"]
+    with pytest.raises(StaleParamsError, match="rank=8"):
+        check_params(path)
+    path.write_text(text.replace("configs_digest: ", "configs_digest: x"))
+    with pytest.raises(StaleParamsError, match="another configs"):
+        guard_params(path)
+    path.write_text(text + "lrr: 1\n")
+    with pytest.raises(ConfigError, match="lrr"):
+        guard_params(path)
+    path.write_text(re.sub(r"^rank: 16$", "rank: a lot", text, flags=re.M))
+    with pytest.raises(ConfigError, match="rank='a lot' is str, expected int"):
+        guard_params(path)
+
+
+def test_no_file_over_300_lines():
+    files = [p for folder in ("src", "tests", "benchmarks", "configs") for p in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 50
+    long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > 300}
+    assert not long
+
+
+def test_init_files_are_empty():
+    assert not [p for p in (ROOT / "src").rglob("__init__.py") if p.read_text().strip()]
+
+
+@pytest.mark.parametrize("stage", ["config", "convert", "crop", "split", "report"])
+def test_cheap_stages_start_without_torch(stage):
+    code = f"import sys, src.stages.{stage}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_no_registry_host_or_absolute_path_in_the_lock():
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        assert "://" not in (ROOT / name).read_text()
+
+
+def test_composing_is_repeatable():
+    assert compose() == compose()
