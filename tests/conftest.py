@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# tiny models gain nothing from threads, and several workers with two threads each stall each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 from src.training.determinism import set_environment
 
 set_environment()

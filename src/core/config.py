@@ -26,6 +26,7 @@ DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
 OBSERVERS = ("exp", "tracker", "prompt", "inferencer")
 TRAIN_OBSERVERS = ("validation_args", "sampler")
+TEXT_KEYS = ("prompt", "prior.prompt", "validation_args.negative_prompt", "caption.prefix", "report.title")
 
 register()
 
@@ -98,6 +99,22 @@ def declared_params(stage: str) -> list[str]:
     return [key for key in declared if isinstance(key, str)]
 
 
+def quote_text(override: str) -> str:
+    """Quotes what a person typed as a prompt, so that its commas and brackets are not Hydra's grammar.
+
+    Args:
+        override: For example ``prompt=a toy, on the moon``.
+
+    Returns:
+        ``prompt='a toy, on the moon'``; other overrides, null and text that is quoted already stay as they are.
+    """
+    key, _, value = override.partition("=")
+    if key not in TEXT_KEYS or value in ("", "null") or value[0] in "'\"":
+        return override
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
 def to_dict(config: DictConfig) -> dict[str, Any]:
     """Returns a mapping of plain values; interpolations stay text."""
     content = OmegaConf.to_container(config)
@@ -115,7 +132,7 @@ def run_stage(stage: str, body: Callable[[DictConfig], None]) -> None:
     Raises:
         SystemExit: The user asked for help, or made an error.
     """
-    overrides = sys.argv[1:]
+    overrides = [quote_text(word) for word in sys.argv[1:]]
     if any(word in ("-h", "--help") for word in overrides):
         print(f"usage: {stage} [key=value ...]\n\nEvery key, from configs/:\n")
         print(OmegaConf.to_yaml(compose()))

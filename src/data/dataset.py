@@ -65,8 +65,8 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
         caption = str(texts[image_id])
         if token not in caption:
             raise CaptionError(f"{captions}: the caption of {image_id} lacks the rare token {token!r}: {caption!r}")
-        box = boxes.loc[image_id]
-        sides[side].append(Item(image_id, path, caption, float(box["right"]) - float(box["left"])))
+        side_px = float(str(boxes["right"][image_id])) - float(str(boxes["left"][image_id]))
+        sides[side].append(Item(image_id, path, caption, side_px))
     for side, items in sides.items():
         if not items:
             raise EmptyDatasetError(f"{split}: no photo on the {side} side; add photos to data/raw")

@@ -175,7 +175,7 @@ def _line_encoding(texts: Texts, axis: str, labels: Sequence[str], colours: Sequ
     legend = alt.Legend(orient="top", title=None, symbolType="stroke")
     return {
         "x": alt.X("step:Q", title=texts("axis.step")),
-        "y": alt.Y("value:Q", title=texts(f"axis.{axis}"), scale=alt.Scale(zero=False)),
+        "y": alt.Y("value:Q", title=texts(f"axis.{axis}"), scale=alt.Scale(zero=False), axis=alt.Axis(format="~g")),
         "color": alt.Color(
             "series:N", legend=legend, sort=list(labels), scale=alt.Scale(domain=list(labels), range=list(colours))
         ),

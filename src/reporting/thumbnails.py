@@ -10,6 +10,9 @@ from typing import TypeVar
 
 from PIL import Image, ImageDraw
 
+# convert has checked every size against convert.max_megapixels
+Image.MAX_IMAGE_PIXELS = None
+
 LARGE_PX = 256
 SMALL_PX = 176
 # a decoded 200-megapixel photo is 600 MB, so not all cores of a large machine at once

@@ -91,8 +91,9 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
                 continue
             shutil.copytree(checkpoint, folder / checkpoint.name)
             write_text(folder / checkpoint.name / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
-    write_csv(run_dir / "metrics/train/loss.csv", pd.DataFrame(saved.losses).astype({"step": int}))
-    write_csv(run_dir / "metrics/train/val_loss.csv", pd.DataFrame(saved.validations).astype({"step": int}))
+    for name, rows in (("loss", saved.losses), ("val_loss", saved.validations)):
+        columns = ["step", *sorted(set(rows[0]) - {"step"})]
+        write_csv(run_dir / f"metrics/train/{name}.csv", pd.DataFrame(rows)[columns].astype({"step": int}))
 
 
 def train_stage(params: DictConfig) -> None:

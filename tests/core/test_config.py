@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
-from src.core.config import compose, load_config, load_stage_params, to_dict
+from src.core.config import compose, load_config, load_stage_params, quote_text, to_dict
 from src.core.errors import ConfigError
 
 
@@ -100,3 +100,15 @@ def test_hand_written_floats_are_numbers(tmp_path):
 def test_several_trackers_at_once():
     assert set(load_config(["tracker=[tensorboard,clearml]"]).tracker) == {"tensorboard", "clearml"}
     assert to_dict(load_config(["tracker=none"]).tracker) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["a toy, on the moon", "it's a [toy] {x}: 50%", "a=b", 'say "hi"', r"back\slash", "plain"]
+)
+def test_prompts_need_no_quotes_of_hydra(text):
+    assert load_config([quote_text(f"prompt={text}")]).prompt == text
+
+
+@pytest.mark.parametrize("override", ["prompt=null", "prompt='a, b'", "lr=1e-4", "model=sdxl", "prompt="])
+def test_other_overrides_are_not_quoted(override):
+    assert quote_text(override) == override

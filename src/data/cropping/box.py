@@ -5,6 +5,9 @@ from typing import ClassVar, Protocol
 
 from PIL import Image
 
+# convert has checked every size against convert.max_megapixels
+Image.MAX_IMAGE_PIXELS = None
+
 
 @dataclass(frozen=True)
 class Box:

@@ -1,0 +1,71 @@
+import dataclasses
+
+import pytest
+import torch
+from PIL import Image
+
+from src.core.errors import ModelMismatchError
+from src.sampling.generator import DrawSettings, Job
+from src.sampling.prompts import Prompt
+from src.stages.generate import list_checkpoints
+from src.stages.sampling_setup import SampleCache, png_bytes
+
+SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
+CPU = torch.device("cpu")
+
+
+def checkpoint(folder):
+    folder.mkdir(parents=True)
+    (folder / "pytorch_lora_weights.safetensors").write_bytes(folder.name.encode())
+    return folder
+
+
+def test_checkpoints_are_listed_by_step(tmp_path):
+    for step in ("step-000120", "step-000040"):
+        checkpoint(tmp_path / step)
+    found = list_checkpoints(tmp_path)
+    assert [variant.name for variant in found] == ["step-000040", "step-000120"]
+    assert len({variant.digest for variant in found}) == 2
+
+
+def test_one_checkpoint_is_taken_as_it_is(tmp_path):
+    assert [v.name for v in list_checkpoints(checkpoint(tmp_path / "mine"))] == ["mine"]
+
+
+def test_a_folder_without_checkpoints_is_refused(tmp_path):
+    with pytest.raises(ModelMismatchError, match=r"inferencer\.ckpt_dir"):
+        list_checkpoints(tmp_path)
+
+
+def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
+    job = Job(Prompt("a", "test", "g", "a toy"), "a toy", 0)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/weights").write_text("1")
+
+    def path(settings=SETTINGS, adapter="", drawn=job, model="hub/id", revision="r"):
+        return SampleCache.open(tmp_path / "c", model, revision, CPU, settings).path(adapter, drawn)
+
+    first = path(model=str(tmp_path / "m"))
+    (tmp_path / "m/weights").write_text("2")
+    paths = [
+        first,
+        path(model=str(tmp_path / "m")),
+        path(),
+        path(adapter="x"),
+        path(revision="s"),
+        path(dataclasses.replace(SETTINGS, guidance_scale=3.0)),
+        path(dataclasses.replace(SETTINGS, seed=1)),
+        path(drawn=dataclasses.replace(job, seed=1)),
+        path(drawn=dataclasses.replace(job, text="a dog")),
+        path(drawn=Job(Prompt("b", "test", "g", "a toy"), "a toy", 0)),
+    ]
+    assert len(set(paths)) == len(paths)
+    assert path(dataclasses.replace(SETTINGS, num_images_per_prompt=9)) == path()
+
+
+def test_png_bytes_are_repeatable_and_hold_nothing_but_pixels():
+    image = Image.effect_noise((32, 32), 50).convert("RGB")
+    image.info["exif"] = b"PII-SENTINEL"
+    image.info["comment"] = "PII-SENTINEL"
+    assert png_bytes(image) == png_bytes(image.copy())
+    assert b"PII" not in png_bytes(image)

@@ -1,0 +1,93 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from src.core.config import load_stage_params
+from src.core.errors import ConfigError
+from src.stages.train import build_accelerator, state_folder
+from src.training.fingerprint import fingerprint
+
+BASE = ["device=cpu"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    for name in ("data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tiny/sd/unet.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def name_of(*overrides):
+    work = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
+    return state_folder(load_stage_params("train", [*BASE, *overrides]), work).path.name
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "lr=1e-3",
+        "rank=4",
+        "seed=1",
+        "train.steps=7",
+        "loss=mse",
+        "method=dora",
+        "lr_schedule=cosine",
+        "train.flip=true",
+        "subject.token=zwx",
+    ],
+)
+def test_state_is_named_after_what_decides_the_weights(data, override):
+    assert name_of(override) != name_of()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "tracker=none",
+        "train.save_every=3",
+        "train.sample_every=5",
+        "exp.run_dir=x",
+        "validation_args.guidance_scale=3.0",
+        "sampler=ddim",
+        "prompts=live",
+    ],
+)
+def test_watching_does_not_start_a_run_anew(data, override):
+    assert name_of(override) == name_of()
+
+
+@pytest.mark.parametrize("file", ["data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tiny/sd/unet.bin"])
+def test_state_follows_the_contents(data, file):
+    before = name_of()
+    (data / file).write_text("edited")
+    assert name_of() != before
+
+
+def test_state_lives_in_the_repository_also_in_temporary_copies(data, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", "/somewhere")
+    work = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
+    assert str(state_folder(load_stage_params("train", BASE), work).path).startswith("/somewhere/.train_state/")
+
+
+def test_fingerprint_does_not_depend_on_the_order_of_keys(tmp_path):
+    (tmp_path / "a").write_text("x")
+    names = {fingerprint(p, [tmp_path], "hub/id", "rev", "cpu") for p in ({"a": 1, "b": 2}, {"b": 2, "a": 1})}
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.mixed_precision=half"], "mixed_precision=half"),
+        (["train.base_dtype=fp8"], "base_dtype=fp8"),
+        (["train.base_dtype=fp16"], "underflow"),
+        (["train.mixed_precision=fp16"], "needs a GPU"),
+    ],
+)
+def test_precisions_that_lose_gradients_are_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        build_accelerator(load_stage_params("train", [*BASE, *overrides]))
