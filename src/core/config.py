@@ -4,6 +4,7 @@ A stage gets no more than dvc.yaml declares for it, so that an undeclared depend
 """
 
 import errno
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from src.core.errors import ConfigError, PipelineError
 PARAMS_FILE = Path("params.yaml")
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
-OBSERVERS = ("exp", "tracker", "prompt", "inferencer")
+OBSERVERS = ("exp", "tracker")
 TRAIN_OBSERVERS = ("validation_args", "sampler")
 TEXT_KEYS = ("prompt", "prior.prompt", "validation_args.negative_prompt", "caption.prefix", "report.title")
 
@@ -111,7 +112,8 @@ def quote_text(override: str) -> str:
     key, _, value = override.partition("=")
     if key not in TEXT_KEYS or value in ("", "null") or value[0] in "'\"":
         return override
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    # Hydra takes a backslash for itself, except before a quote
+    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", r"\'")
     return f"{key}='{escaped}'"
 
 

@@ -63,7 +63,7 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
         if image_id not in texts.index or image_id not in boxes.index or not path.is_file():
             raise EmptyDatasetError(f"{split}: {image_id} has no crop or no caption; run `dvc repro`")
         caption = str(texts[image_id])
-        if token not in caption:
+        if token.lower() not in caption.lower():
             raise CaptionError(f"{captions}: the caption of {image_id} lacks the rare token {token!r}: {caption!r}")
         side_px = float(str(boxes["right"][image_id])) - float(str(boxes["left"][image_id]))
         sides[side].append(Item(image_id, path, caption, side_px))

@@ -43,7 +43,7 @@ def encode_images(model: StableDiffusion, paths: list[Path], flip: bool, cache: 
         paths: N images of one size.
         flip: Whether to add the mirror images.
         cache: A folder for the latents.
-        vae_digest: Names the VAE's weights.
+        vae_digest: Names the VAE's weights and the code that runs them.
 
     Returns:
         The posteriors, in the order of `paths`.

@@ -108,7 +108,9 @@ def draw(model: StableDiffusion, settings: DrawSettings, jobs: list[Job]) -> Ite
                 ],
                 output_type="latent",
             ).images
-            yield from zip(group, decode(model, latents), strict=False)
+            # one by one: decoding is what takes the memory, and a batch of it gains little
+            for job, latent in zip(group, latents, strict=False):
+                yield job, decode(model, latent[None])[0]
     finally:
         pipeline.scheduler = own_scheduler
 

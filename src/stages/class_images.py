@@ -12,6 +12,7 @@ from src.core.config import run_stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_bytes, write_text
+from src.core.provenance import model_digest
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
@@ -44,7 +45,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
         seed=params.prior.seed,
     )
     device, spec = choose_device(params.device), params.model
-    cache = SampleCache.open(work_root() / CACHE, spec.id, spec.revision, device, settings)
+    cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
     missing = [job for job in jobs if not cache.path("", job).is_file()]

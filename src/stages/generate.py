@@ -14,6 +14,7 @@ from src.core.config import run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, work_root, write_csv
+from src.core.provenance import model_digest
 from src.sampling.prompts import Prompt, load_prompts, single_prompt
 from src.training.determinism import set_deterministic, set_environment
 
@@ -79,7 +80,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
     from src.stages.sampling_setup import SampleCache, draw_settings
 
     settings, device, spec = draw_settings(params), choose_device(params.device), params.model
-    cache = SampleCache.open(work_root() / CACHE, spec.id, spec.revision, device, settings)
+    cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
     subject = (params.subject.token, params.subject.class_name)
     plan = [
         (

@@ -11,7 +11,8 @@ from PIL import Image
 
 from src.core.config import to_dict
 from src.core.errors import ConfigError
-from src.core.files import sha256_bytes, sha256_tree, write_bytes
+from src.core.files import sha256_bytes, write_bytes
+from src.core.provenance import code_digest
 from src.models.stable_diffusion import DTYPES
 from src.sampling.generator import DrawSettings, Job
 
@@ -69,23 +70,20 @@ class SampleCache:
     setting: str
 
     @staticmethod
-    def open(
-        folder: Path, model_id: str, revision: str | None, device: torch.device, settings: DrawSettings
-    ) -> "SampleCache":
+    def open(folder: Path, model: str, device: torch.device, settings: DrawSettings) -> "SampleCache":
         """Opens the cache for one base model and one way of drawing.
 
         Args:
             folder: Where the images are.
-            model_id: The base model; a folder's contents count.
-            revision: The pinned commit of a hub id.
+            model: Names the base model's weights.
             device: CPU and GPU differ in the last bits.
             settings: How images are drawn.
 
         Returns:
             The cache.
         """
-        model = sha256_tree(Path(model_id)) if Path(model_id).is_dir() else f"{model_id}@{revision}"
-        parts = {"model": model, "device": device.type, "torch": torch.__version__, **asdict(settings)}
+        code = code_digest("models", "sampling/generator.py", "core/seeding.py")
+        parts = {"model": model, "device": device.type, "code": code, **asdict(settings)}
         del parts["num_images_per_prompt"]
         return SampleCache(folder, json.dumps(parts, sort_keys=True))
 

@@ -13,6 +13,7 @@ from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_csv, write_text
+from src.core.provenance import model_digest
 from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
@@ -20,6 +21,8 @@ from src.training.state import SavedState, StateFolder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from src.trackers.protocol import Tracker
 
 CROPS, CAPTIONS, SPLIT = Path("data/crops"), Path("data/captions.csv"), Path("data/split.csv")
 CLASS_IMAGES = Path("data/class_images")
@@ -70,9 +73,9 @@ def state_folder(params: DictConfig, accelerator: "Accelerator") -> StateFolder:
         resolved["train"].pop(name)
     data = [CROPS, CAPTIONS, SPLIT] + ([CLASS_IMAGES] if params.prior.weight > 0 else [])
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
-    return StateFolder(
-        work_root() / STATE_ROOT / fingerprint(resolved, data, params.model.id, params.model.revision, work)
-    )
+    spec = params.model
+    model = model_digest(spec.id, spec.revision, spec.variant)
+    return StateFolder(work_root() / STATE_ROOT / fingerprint(resolved, data, model, work))
 
 
 def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
@@ -94,6 +97,18 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
     for name, rows in (("loss", saved.losses), ("val_loss", saved.validations)):
         columns = ["step", *sorted(set(rows[0]) - {"step"})]
         write_csv(run_dir / f"metrics/train/{name}.csv", pd.DataFrame(rows)[columns].astype({"step": int}))
+
+
+def report_finished(saved: SavedState, tracker: "Tracker") -> None:
+    """Tells the trackers of a run that had finished before, so that a tracker may be added afterwards.
+
+    Args:
+        saved: The final state.
+        tracker: Who watches.
+    """
+    print(f"these parameters and data were trained before: publishing the result of step {saved.step}")
+    for row in (*saved.losses, *saved.validations):
+        tracker.scalars(int(row["step"]), {f"train/{name}": value for name, value in row.items() if name != "step"})
 
 
 def train_stage(params: DictConfig) -> None:
@@ -120,19 +135,21 @@ def train_stage(params: DictConfig) -> None:
     main = accelerator.is_main_process
     with state.locked() if main else nullcontext():
         saved = state.load()
-        if saved is None or saved.step < plan.steps:
-            from src.training.loop import train
+        services = [instantiate(service) for service in params.tracker.values()] if main else []
+        begun = 0 if saved is None or saved.step == plan.steps else saved.step
+        tracker = start_trackers(services, f"{params.subject.token}-{params.model.name}", begun)
+        try:
+            tracker.config(to_dict(params))
+            if saved is None or saved.step < plan.steps:
+                from src.training.loop import train
 
-            services = [instantiate(service) for service in params.tracker.values()] if main else []
-            run_name = f"{params.subject.token}-{params.model.name}"
-            tracker = start_trackers(services, run_name, saved.step if saved else 0)
-            try:
-                tracker.config(to_dict(params))
                 parts, data = (method, loss, schedule), (dataset, class_items)
                 saved = train(build_run(params, plan, accelerator, parts, data, state, tracker))
-                tracker.artifact("adapter", state.checkpoint(plan.steps))
-            finally:
-                tracker.close(CLOSE_DEADLINE_S)
+            else:
+                report_finished(saved, tracker)
+            tracker.artifact("adapter", state.checkpoint(plan.steps))
+        finally:
+            tracker.close(CLOSE_DEADLINE_S)
         if main:
             publish(params, state, saved)
     accelerator.end_training()

@@ -11,7 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src.core.files import replaced_folder, sha256_tree, work_root
-from src.core.weights import find_model
+from src.core.provenance import code_digest
+from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
 from src.models.latents import encode_images
@@ -75,9 +76,11 @@ def build_run(
     dataset, class_items = data
     spec, train = params.model, params.train
     model = load_stable_diffusion(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
+    vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
+    vae_digest = f"{sha256_tree(vae)}:{code_digest('models')}"
     with accelerator.main_process_first():
         sets = [
-            latent_set(model, items, flip, sha256_tree(find_model(spec.id, spec.revision) / "vae"))
+            latent_set(model, items, flip, vae_digest)
             for items, flip in ((dataset.train, train.flip), (dataset.val, False), (class_items, False))
             if items
         ]

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from src.core.errors import ModelMismatchError
+from src.core.provenance import model_digest
 from src.sampling.generator import DrawSettings, Job
 from src.sampling.prompts import Prompt
 from src.stages.generate import list_checkpoints
@@ -43,7 +44,7 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
     (tmp_path / "m/weights").write_text("1")
 
     def path(settings=SETTINGS, adapter="", drawn=job, model="hub/id", revision="r"):
-        return SampleCache.open(tmp_path / "c", model, revision, CPU, settings).path(adapter, drawn)
+        return SampleCache.open(tmp_path / "c", model_digest(model, revision, None), CPU, settings).path(adapter, drawn)
 
     first = path(model=str(tmp_path / "m"))
     (tmp_path / "m/weights").write_text("2")
