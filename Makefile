@@ -15,8 +15,8 @@ env: $(BIN)/.complete .dvc/plots.html
 $(BIN)/.complete: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 # charts of `dvc plots` that work without network
