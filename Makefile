@@ -37,7 +37,7 @@ lint: env
 	python -m src.stages.config check
 
 test: lint
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 format: env
 	ruff format .

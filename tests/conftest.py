@@ -11,6 +11,11 @@ from src.training.determinism import set_environment
 set_environment()
 
 
+def pytest_collection_modifyitems(items):
+    """Starts with the long tests, so that two workers end together."""
+    items.sort(key=lambda item: "integration/test_pipeline" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> Path:
     """Tiny models of all supported architectures: sd1, sd2, sdxl."""

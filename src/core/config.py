@@ -15,10 +15,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors, user_error
 from src.core.digest import CONFIGS, register
 from src.core.errors import ConfigError, PipelineError
 
@@ -48,7 +49,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         with initialize_config_dir(str(CONFIGS), version_base=None):
             return hydra_compose("config", overrides=list(overrides))
     except HydraException as error:
-        raise ConfigError(str(error).strip()) from error
+        raise ConfigError(describe_composition(error)) from error
 
 
 def load_config(overrides: Sequence[str]) -> DictConfig:
@@ -69,7 +70,7 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
     try:
         OmegaConf.resolve(composed)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(describe_key(error)) from error
     check_types(composed)
     OmegaConf.set_struct(composed, True)
     return composed
@@ -141,22 +142,22 @@ def run_stage(stage: str, body: Callable[[DictConfig], None]) -> None:
         raise SystemExit(0)
     try:
         body(load_stage_params(stage, overrides))
-    except PipelineError as error:
-        print(f"{stage}: {error}", file=sys.stderr)
+    except (PipelineError, InstantiationException) as error:
+        print(f"{stage}: {user_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print(f"{stage}: the disk is full: {error.filename or 'write failed'}; outputs are as before", file=sys.stderr)
+        print(
+            f"{stage}: the disk is full: {error.filename or 'a write failed'}; outputs are as before", file=sys.stderr
+        )
         raise SystemExit(1) from error
 
 
 def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
     if not path.is_file():
         raise ConfigError(f"exp.config_path: no such file: {path}")
-    file = OmegaConf.load(path)
-    if not isinstance(file, DictConfig):
-        raise ConfigError(f"{path}: expected a mapping of keys to values")
+    file = load_yaml(path)
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     choices = [override for override in parsed if override.key_or_group in _groups()]
     lay = _overlay_dump if "configs_digest" in file else _overlay_partial
@@ -221,7 +222,7 @@ def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> D
     try:
         merged = OmegaConf.merge(below, values)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{path}: {describe_key(error)}") from error
     if not isinstance(merged, DictConfig):
         raise ConfigError(f"{path}: expected a mapping of keys to values")
     return merged
@@ -262,7 +263,7 @@ def _apply(config: DictConfig, override: Override) -> None:
     try:
         OmegaConf.update(config, override.key_or_group, override.value(), force_add=override.is_add())
     except OmegaConfBaseException as error:
-        raise ConfigError(f"Could not override '{override.key_or_group}': {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"override {override.input_line!r}: {describe_key(error)}") from error
 
 
 def check_types(config: DictConfig) -> None:
@@ -276,22 +277,11 @@ def check_types(config: DictConfig) -> None:
     """
     default = compose()
     OmegaConf.resolve(default)
-    wrong = _type_errors(to_dict(default), to_dict(config), "")
+    expected, found = to_dict(default), to_dict(config)
+    groups = _groups()
+    missing = sorted(key for key in flatten(expected).keys() - flatten(found).keys() if key.split(".")[0] not in groups)
+    if missing:
+        raise ConfigError(f"missing keys: {', '.join(missing)}")
+    wrong = type_errors(expected, found, "")
     if wrong:
         raise ConfigError("wrong type: " + "; ".join(wrong))
-
-
-def _type_errors(default: Any, value: Any, key: str) -> list[str]:
-    if isinstance(default, dict) and isinstance(value, dict):
-        if default.get("_target_") != value.get("_target_"):
-            return []
-        return [
-            message
-            for name in default.keys() & value.keys()
-            for message in _type_errors(default[name], value[name], f"{key}.{name}" if key else name)
-        ]
-    if default is None or value is None or type(value) is type(default):
-        return []
-    if isinstance(default, float) and type(value) is int:
-        return []
-    return [f"{key}={value!r} is {type(value).__name__}, expected {type(default).__name__}"]

@@ -1,8 +1,11 @@
 """Atomic writes, content hashes and sorted listings; the only way the pipeline touches the disk."""
 
+import glob
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -116,7 +119,8 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
 def replaced_folder(folder: Path) -> Iterator[Path]:
     """Gives an empty folder that takes the place of `folder` only when the block succeeds.
 
-    An error inside the block leaves an earlier `folder` as it was.
+    An error inside the block leaves an earlier `folder` as it was. After a kill the next call on this machine
+    removes what was begun.
 
     Args:
         folder: The folder to write; its parent is made.
@@ -125,12 +129,44 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
         A temporary sibling to write into.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    _remove_leftovers(folder)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_temporary_prefix(folder, str(os.getpid()))))
     os.chmod(temporary, 0o755)
+    old = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, old)
         os.replace(temporary, folder)
     finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary_prefix(folder: Path, process: str) -> str:
+    return f".{folder.name}.{platform.node()}.{process}."
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes of this machine left beside a folder; a kill between two renames is undone."""
+    before, after = (re.escape(part) for part in _temporary_prefix(folder, "\0").split("\0"))
+    name = re.compile(rf"{before}(\d+){after}\w{{8}}(\.old)?")
+    for path in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*")):
+        match = name.fullmatch(path.name)
+        if match is None or _is_alive(int(match[1])):
+            continue
+        if match[2] and not folder.exists():
+            os.replace(path, folder)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

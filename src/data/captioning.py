@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, AutoTokenizer, BlipForConditionalGeneration
 
-from src.core.errors import CaptionError, ModelMismatchError
+from src.core.device import choose_device
+from src.core.errors import CaptionError, ConfigError, ModelMismatchError
 from src.core.weights import find_model
 
 TOKENIZER_FOLDERS = ("tokenizer", "tokenizer_2")
@@ -36,7 +37,10 @@ class BlipCaptioner:
         num_beams: Beams of the search, >= 1.
         max_new_tokens: The longest caption, in pieces of BLIP's vocabulary.
         batch_size: Images at once; always full, so that a caption does not depend on how many photos there are.
-        device: For example ``cpu``; None means cuda where there is one, else cpu.
+        device: ``cuda`` or ``cpu``; None means cuda where there is one, else cpu.
+
+    Raises:
+        ConfigError: A value is out of range, or the device is not there.
     """
 
     def __init__(
@@ -49,13 +53,18 @@ class BlipCaptioner:
         batch_size: int,
         device: str | None,
     ) -> None:
+        if num_beams < 1 or max_new_tokens < 1 or batch_size < 1:
+            raise ConfigError(
+                f"captioner: num_beams={num_beams}, max_new_tokens={max_new_tokens}, batch_size={batch_size}: "
+                "expected 1 or more"
+            )
         self.id = id
         self.revision = revision
         self.weights = weights
         self.num_beams = num_beams
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = choose_device(device)
 
     def describe(self, images: Sequence[Path]) -> list[str]:
         """Describes each image; loads the model, so that a set whose captions are all written needs none.

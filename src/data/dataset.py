@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.core.errors import CaptionError, EmptyDatasetError
+from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import list_files
 from src.data.tables import read_table
 
@@ -53,15 +53,20 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
     Raises:
         EmptyDatasetError: A table or a crop is missing, or a side is empty.
         CaptionError: A caption does not hold the token.
+        ConfigError: The token is empty.
     """
-    texts = read_table(captions).set_index("image_id")["caption"]
-    boxes = read_table(crops / "crops.csv").set_index("image_id")
+    if not token.strip():
+        raise ConfigError("subject.token is empty: expected a rare word, for example sksToy")
+    texts = read_table(captions, "image_id", "caption").set_index("image_id")["caption"]
+    boxes = read_table(crops / "crops.csv", "image_id", "left", "right").set_index("image_id")
     sides: dict[str, list[Item]] = {"train": [], "val": []}
-    for row in read_table(split).itertuples(index=False):
+    for row in read_table(split, "image_id", "split").itertuples(index=False):
         image_id, side = str(row.image_id), str(row.split)
         path = crops / f"{image_id}.png"
         if image_id not in texts.index or image_id not in boxes.index or not path.is_file():
             raise EmptyDatasetError(f"{split}: {image_id} has no crop or no caption; run `dvc repro`")
+        if side not in sides:
+            raise EmptyDatasetError(f"{split}: {image_id} is in {side!r}, expected train or val")
         caption = str(texts[image_id])
         if token.lower() not in caption.lower():
             raise CaptionError(f"{captions}: the caption of {image_id} lacks the rare token {token!r}: {caption!r}")

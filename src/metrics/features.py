@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from src.core.errors import MetricError
+from src.core.errors import ConfigError, MetricError
 from src.core.files import sha256_file
 
 MAX_WORKERS = 16
@@ -71,9 +71,14 @@ class FeatureStore:
     Args:
         batch_size: Images per forward pass.
         device: Where the judges run, for example ``cpu``.
+
+    Raises:
+        ConfigError: `batch_size` is not positive.
     """
 
     def __init__(self, batch_size: int, device: str) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"evaluate.batch_size={batch_size}: expected 1 or more")
         self.batch_size = batch_size
         self.device = device
         self._towers: dict[Judge[Any], Any] = {}

@@ -156,11 +156,14 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     Raises:
         EmptyDatasetError: The file is missing or has no rows.
-        MetricError: A column is missing.
+        MetricError: It is no table, or a column is missing.
     """
     if not path.is_file():
         raise EmptyDatasetError(f"{path}: no such table; run the stage that writes it (`dvc repro`)")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:  # pandas' own errors and UnicodeDecodeError are of this kind
+        raise MetricError(f"{path}: expected a table in UTF-8, found something else: {error}") from error
     if missing := [column for column in columns if column not in table.columns]:
         raise MetricError(f"{path}: no column {', '.join(missing)}")
     if table.empty:

@@ -1,10 +1,12 @@
 """Finds a judge's weight file and loads it into a model, whole or not at all."""
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -64,10 +66,25 @@ class WeightFile:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Reads a safetensors file, or a PyTorch file without running any code in it, onto the CPU."""
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+    """Reads a safetensors file, or a PyTorch file without running any code in it, onto the CPU.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ModelMismatchError: The file is damaged.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelMismatchError(
+            f"{path}: not a whole weight file: {str(error).splitlines()[0].split('. ')[0]}"
+        ) from error
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from src.core.errors import BadPhotoError
 from src.core.files import sha256_bytes
 from src.models.stable_diffusion import StableDiffusion
 from src.models.tensors import load_tensors, save_tensors
@@ -57,8 +58,11 @@ def encode_images(model: StableDiffusion, paths: list[Path], flip: bool, cache: 
 
 
 def _encode(model: StableDiffusion, path: Path, mirrored: bool, cache: Path, vae_digest: str) -> tuple[Tensor, Tensor]:
-    with Image.open(path) as image:
-        pixels = to_pixels(image)
+    try:
+        with Image.open(path) as image:
+            pixels = to_pixels(image)
+    except (OSError, SyntaxError) as error:
+        raise BadPhotoError(f"{path}: cannot be read ({error}); run `dvc repro`") from error
     if mirrored:
         pixels = pixels.flip(-1)
     where = f"{model.device.type}\0{vae_digest}\0{tuple(pixels.shape)}\0".encode()

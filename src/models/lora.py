@@ -17,7 +17,7 @@ from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import write_bytes
 from src.core.seeding import derive_seed
 from src.models.stable_diffusion import StableDiffusion
-from src.models.tensors import canonical_bytes, load_tensors
+from src.models.tensors import canonical_bytes, disk_errors, load_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,8 @@ class LoraMethod:
             raise ConfigError(
                 f"method: rank={rank} (expected >= 1), alpha={alpha} (> 0), dropout={dropout} (in [0, 1))"
             )
+        if not text_encoder_lr >= 0:
+            raise ConfigError(f"method.text_encoder_lr={text_encoder_lr}: expected 0 or more")
         if use_dora and train_text_encoder:
             raise ConfigError(
                 "method: use_dora=true with train_text_encoder=true: diffusers does not load the text encoder's "
@@ -103,10 +105,10 @@ class LoraMethod:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "adapter"))
-            model.pipeline.unet.add_adapter(self._unet)
+            _add_adapter(model.pipeline.unet, self._unet, "method.target_modules")
             if self.train_text_encoder:
                 for name, encoder in model.text_encoders.items():
-                    encoder.add_adapter(self._text_config(model, name))
+                    _add_adapter(encoder, self._text_config(model, name), "method.text_encoder_target_modules")
         groups = [ParameterGroup("unet", _trainable({"unet": model.pipeline.unet}), None)]
         if self.train_text_encoder:
             groups.append(ParameterGroup("text_encoder", _trainable(model.text_encoders), self.text_encoder_lr))
@@ -118,6 +120,13 @@ class LoraMethod:
             return self._text
         last = model.text_encoders[name].config.num_hidden_layers - 1
         return replace(self._text, exclude_modules=rf".*\.layers\.{last}\..*")
+
+
+def _add_adapter(module: Any, config: LoraConfig, key: str) -> None:
+    try:
+        module.add_adapter(config)
+    except ValueError as error:
+        raise ConfigError(f"{key}={sorted(config.target_modules or [])}: {error}") from error
 
 
 def _trainable(modules: dict[str, Any]) -> dict[str, torch.nn.Parameter]:
@@ -142,8 +151,9 @@ def save_adapter(model: StableDiffusion, folder: Path) -> None:
     layers = {f"{name}_lora_layers": state for name, state in _layers(model).items()}
     metadata = {key: _portable(value) for key, value in _collate_lora_metadata(_adapted(model)).items()}
     folder.mkdir(parents=True, exist_ok=True)
-    model.pipeline.save_lora_weights(folder, **layers, **metadata)
     path = folder / WEIGHTS
+    with disk_errors(path):
+        model.pipeline.save_lora_weights(folder, **layers, **metadata)
     write_bytes(path, canonical_bytes(path.read_bytes()))
 
 
@@ -165,6 +175,24 @@ def _portable(config: dict[str, Any]) -> dict[str, Any]:
     return {key: sorted(value) if isinstance(value, set) else value for key, value in kept.items()}
 
 
+def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads an adapter file.
+
+    Args:
+        folder: A checkpoint folder.
+
+    Returns:
+        Tensors and metadata, by name.
+
+    Raises:
+        ModelMismatchError: The file is missing or damaged.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
+    return load_tensors(path)
+
+
 def load_adapter(model: StableDiffusion, folder: Path) -> None:
     """Loads an adapter for inference in place of an earlier one; every tensor must arrive unchanged.
 
@@ -176,9 +204,7 @@ def load_adapter(model: StableDiffusion, folder: Path) -> None:
         ModelMismatchError: The file is missing or damaged, or was made for another base.
     """
     path = folder / WEIGHTS
-    if not path.is_file():
-        raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
-    tensors, metadata = load_tensors(path)
+    tensors, metadata = read_adapter(folder)
     check_fit(model, path, tensors)
     unload_adapter(model)
     model.pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=ADAPTER, local_files_only=True)
@@ -212,6 +238,8 @@ def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) ->
         for component, module in components.items()
         for name, layer in module.named_modules()
     }
+    if not any(FACTOR.fullmatch(name) for name in tensors):
+        raise ModelMismatchError(f"{path}: holds no LoRA layers in the diffusers format")
     for name, tensor in tensors.items():
         match = FACTOR.fullmatch(name)
         if match is None:

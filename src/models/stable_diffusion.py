@@ -12,6 +12,7 @@ import torch
 import transformers
 from diffusers import DDPMScheduler, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -143,20 +144,23 @@ def load_stable_diffusion(
         The model.
 
     Raises:
-        ModelMismatchError: The files describe another architecture.
+        ModelMismatchError: The files describe another architecture, or are damaged.
     """
     folder = find_model(model_id, revision, model_patterns(variant))
     pipeline_class = read_pipeline_class(folder)
     is_xl = pipeline_class == "StableDiffusionXLPipeline"
     options = {} if is_xl else {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    pipeline = DiffusionPipeline.from_pretrained(
-        folder,
-        dtype={"default": DTYPES[dtype], "vae": torch.float32},
-        variant=variant,
-        use_safetensors=True,
-        local_files_only=True,
-        **options,
-    )
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder,
+            dtype={"default": DTYPES[dtype], "vae": torch.float32},
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            **options,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelMismatchError(f"{folder}: cannot be loaded: {str(error).splitlines()[0].split('. ')[0]}") from error
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
     for component in pipeline.components.values():
@@ -181,7 +185,10 @@ def read_pipeline_class(folder: Path) -> str:
     index = folder / "model_index.json"
     if not index.is_file():
         raise ModelMismatchError(f"{folder}: no model_index.json, so not a diffusers model folder")
-    name = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
+    try:
+        name = str(json.loads(index.read_text(encoding="utf-8")).get("_class_name"))
+    except ValueError as error:
+        raise ModelMismatchError(f"{index}: not valid JSON: {error}") from error
     if name not in SUPPORTED:
         raise ModelMismatchError(f"{index}: _class_name is {name}, expected one of {', '.join(SUPPORTED)}")
     return name

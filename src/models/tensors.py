@@ -4,7 +4,11 @@ The library keeps its header's metadata in a hash map, so two keys come out in a
 """
 
 import json
+import os
+import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors.torch
@@ -24,6 +28,28 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     """
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, canonical_bytes(safetensors.torch.save(on_cpu, metadata=metadata)))
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns what safetensors says of a failed write into the OSError that it was.
+
+    Args:
+        path: What is written, for the message.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: The write failed.
+    """
+    try:
+        yield
+    except safetensors.SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,5 +1,6 @@
 """Draws images. An image is a function of weights, text and seed: never of the batch it was drawn in."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from src.core.errors import ConfigError, NonFiniteError
 from src.core.seeding import derive_seed
 from src.models.stable_diffusion import StableDiffusion
 from src.sampling.prompts import Prompt
+
+# the length of the noise schedule of every supported model
+MAX_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,25 @@ class DrawSettings:
     sampler_options: dict[str, Any]
     dtype: str
 
-    def check(self) -> None:
+    def check(self, section: str) -> None:
         """Refuses values that cannot work.
+
+        Args:
+            section: The key under which they are set.
 
         Raises:
             ConfigError: A value is out of range or the sampler is unknown.
         """
         for name in ("num_images_per_prompt", "num_inference_steps", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"validation_args.{name}={getattr(self, name)}: expected 1 or more")
+                raise ConfigError(f"{section}.{name}={getattr(self, name)}: expected 1 or more")
+        if self.num_inference_steps > MAX_STEPS:
+            raise ConfigError(f"{section}.num_inference_steps={self.num_inference_steps}: expected 1 to {MAX_STEPS}")
+        if not 0 <= self.guidance_scale < math.inf:
+            raise ConfigError(f"{section}.guidance_scale={self.guidance_scale}: expected a number from 0 up")
         if self.resolution < 8 or self.resolution % 8:
             raise ConfigError(f"model.resolution={self.resolution}: expected a multiple of 8")
-        if not hasattr(diffusers, self.sampler):
+        if not hasattr(getattr(diffusers, self.sampler, None), "set_timesteps"):
             raise ConfigError(f"sampler.class_name={self.sampler}: no such scheduler in diffusers")
 
 

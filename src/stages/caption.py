@@ -52,8 +52,8 @@ def caption_images(
     Returns:
         The rows, in order of the image ids.
     """
-    ids = sorted(read_table(crops / "crops.csv")["image_id"])
-    table = read_table(images / "images.csv")
+    ids = sorted(read_table(crops / "crops.csv", "image_id")["image_id"])
+    table = read_table(images / "images.csv", "image_id", "source")
     source_of = dict(zip(table["image_id"], table["source"], strict=True))
     if unknown := sorted(set(ids) - set(source_of)):
         raise EmptyDatasetError(f"{images / 'images.csv'}: no row for {', '.join(unknown)}")

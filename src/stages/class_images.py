@@ -44,6 +44,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
         guidance_scale=params.prior.guidance_scale,
         seed=params.prior.seed,
     )
+    settings.check("prior")
     device, spec = choose_device(params.device), params.model
     cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)

@@ -7,9 +7,10 @@
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from src.core.config import PARAMS_FILE, check_types, compose, flatten, to_dict
+from src.core.config_errors import load_yaml
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, PipelineError, StaleParamsError
 from src.core.files import write_text
@@ -40,9 +41,7 @@ def guard_params(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise ConfigError(f"{path} is missing: {HOW_TO}")
-    want, have = compose(), OmegaConf.load(path)
-    if not isinstance(have, DictConfig):
-        raise ConfigError(f"{path}: expected a mapping of keys to values")
+    want, have = compose(), load_yaml(path)
     OmegaConf.resolve(want)
     if have.get("configs_digest") != want.configs_digest:
         raise StaleParamsError(f"{path} was composed from another configs/: {HOW_TO}")

@@ -49,7 +49,7 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
     for key, value in (("crop.size", size), ("crop.max_upscale", max_upscale)):
         if value <= 0:
             raise ConfigError(f"{key}={value}: expected a positive number")
-    table = read_table(images / "images.csv")
+    table = read_table(images / "images.csv", "image_id", "source", "status")
     usable = table[table["status"] == "ok"].sort_values("image_id")
     if usable.empty:
         raise EmptyDatasetError(f"{images / 'images.csv'}: all {len(table)} photos are refused; see column reason")
@@ -75,8 +75,11 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
 
 
 def _open(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise BadPhotoError(f"{path}: cannot be read ({error}); run `dvc repro`") from error
 
 
 def _record(image_id: str, box: Box, cropper: str, size: int, max_upscale: float) -> CropRecord:

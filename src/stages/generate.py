@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device
-from src.core.errors import ModelMismatchError
+from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, work_root, write_csv
 from src.core.provenance import model_digest
 from src.sampling.prompts import Prompt, load_prompts, single_prompt
@@ -74,7 +74,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
         The manifest.
     """
     set_deterministic(True)
-    from src.models.lora import load_adapter
+    from src.models.lora import WEIGHTS, check_fit, load_adapter, read_adapter
     from src.models.stable_diffusion import load_stable_diffusion
     from src.sampling.generator import Job, draw
     from src.stages.sampling_setup import SampleCache, draw_settings
@@ -96,9 +96,13 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
         variant.name: [job for v, job in plan if v == variant and not cache.path(variant.digest, job).is_file()]
         for variant in variants
     }
+    adapters = [variant.folder for variant in variants if variant.folder is not None]
     if any(missing.values()):
+        files = [read_adapter(folder) for folder in adapters]
         model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions(sorted({job.text for _, job in plan} | {settings.negative_prompt}))
+        for folder, file in zip(adapters, files, strict=True):
+            check_fit(model, folder / WEIGHTS, file[0])
         for variant in variants:
             if variant.folder is not None:
                 load_adapter(model, variant.folder)
@@ -135,10 +139,12 @@ def generate_stage(params: DictConfig) -> None:
     Args:
         params: The stage's parameters.
     """
+    if not params.subject.class_name.strip():
+        raise ConfigError("subject.class_name is empty: expected a word, for example toy")
     checkpoints = list_checkpoints(Path(params.inferencer.ckpt_dir))
     out = Path(params.exp.run_dir) / "data/samples"
     if params.prompt is not None:
-        prompts = [single_prompt(params.prompt, params.subject.token, params.subject.class_name)]
+        prompts = [single_prompt(str(params.prompt), params.subject.token, params.subject.class_name)]
         manifest = draw_variants(params, checkpoints[-1:], prompts, out)
     else:
         manifest = draw_variants(

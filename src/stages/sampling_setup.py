@@ -46,7 +46,7 @@ def draw_settings(params: DictConfig) -> DrawSettings:
         sampler_options=to_dict(params.sampler.options),
         dtype=values.dtype,
     )
-    settings.check()
+    settings.check("validation_args")
     return settings
 
 

@@ -37,8 +37,8 @@ def split_photos(captions: Path, images: Path, out: Path, val_fraction: float, s
     Raises:
         CaptionError: captions.csv names a photo twice, or one that images.csv does not know.
     """
-    ids = list(read_table(captions)["image_id"])
-    table = read_table(images / "images.csv")
+    ids = list(read_table(captions, "image_id")["image_id"])
+    table = read_table(images / "images.csv", "image_id", "group")
     known = dict(zip(table["image_id"], table["group"], strict=True))
     if wrong := sorted({i for i in ids if i not in known or ids.count(i) > 1}):
         raise CaptionError(f"{captions}: expected each photo of {images / 'images.csv'} once, found {', '.join(wrong)}")

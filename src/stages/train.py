@@ -92,7 +92,9 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
         for checkpoint in sorted((state.path / "checkpoints").iterdir()):
             if not checkpoint.name.startswith("step-"):
                 continue
-            shutil.copytree(checkpoint, folder / checkpoint.name)
+            (folder / checkpoint.name).mkdir()
+            for file in sorted(checkpoint.iterdir()):
+                shutil.copyfile(file, folder / checkpoint.name / file.name)
             write_text(folder / checkpoint.name / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
     for name, rows in (("loss", saved.losses), ("val_loss", saved.validations)):
         columns = ["step", *sorted(set(rows[0]) - {"step"})]
@@ -121,11 +123,12 @@ def train_stage(params: DictConfig) -> None:
     set_deterministic(params.train.deterministic)
     from hydra.utils import instantiate
 
-    from src.stages.training_setup import build_plan, build_run
+    from src.stages.training_setup import build_plan, build_run, check_settings
     from src.trackers.multi import start_trackers
 
     plan = build_plan(params)
     plan.check(accelerator.num_processes)
+    check_settings(params)
     method, loss, schedule = instantiate(params.method), instantiate(params.loss), instantiate(params.lr_schedule)
     dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token)
     class_items = (

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from src.core.errors import ConfigError
 from src.core.files import replaced_folder, sha256_tree, work_root
 from src.core.provenance import code_digest
 from src.core.weights import find_model, model_patterns
@@ -17,7 +18,13 @@ from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
 from src.models.latents import encode_images
 from src.models.lora import LoraMethod, only_part, save_adapter
-from src.models.stable_diffusion import Conditioning, Denoiser, StableDiffusion, load_stable_diffusion
+from src.models.stable_diffusion import (
+    Conditioning,
+    Denoiser,
+    StableDiffusion,
+    load_stable_diffusion,
+    read_pipeline_class,
+)
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt
 from src.stages.sampling_setup import draw_settings
@@ -45,8 +52,49 @@ def build_plan(params: DictConfig) -> TrainPlan:
         save_every=train.save_every,
         val_every=train.val_every,
         val_timesteps=list(train.val_timesteps),
-        sample_every=train.sample_every,
+        # nobody would see them without a tracker
+        sample_every=train.sample_every if params.tracker else 0,
     )
+
+
+def check_settings(params: DictConfig) -> None:
+    """Refuses, before the model loads, what would fail only after it.
+
+    Args:
+        params: The stage's parameters.
+
+    Raises:
+        ConfigError: A value is out of range.
+        MissingModelError: The base model is not on this machine.
+        ModelMismatchError: The base model is of another architecture.
+    """
+    train, spec = params.train, params.model
+    if not 0 <= train.caption_dropout <= 1:
+        raise ConfigError(f"train.caption_dropout={train.caption_dropout}: expected a number in [0, 1]")
+    if train.sample_every:
+        draw_settings(params)
+    build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
+    read_pipeline_class(find_model(spec.id, spec.revision, model_patterns(spec.variant)))
+
+
+def build_optimizer(settings: DictConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Builds the optimizer.
+
+    Args:
+        settings: Its class and options.
+        groups: Parameters with their learning rates.
+
+    Returns:
+        The optimizer.
+
+    Raises:
+        ConfigError: It refuses an option.
+    """
+    try:
+        optimizer: torch.optim.Optimizer = instantiate(settings)(groups)
+    except ValueError as error:
+        raise ConfigError(f"optimizer: {error}") from error
+    return optimizer
 
 
 def build_run(
@@ -92,14 +140,13 @@ def build_run(
     if not method.train_text_encoder:
         encode = cached_encoder(model, sorted(captions))
     denoiser = Denoiser(model, method.train_text_encoder, train.gradient_checkpointing)
-    if train.sample_every == 0:
+    if plan.sample_every == 0:
         model.pipeline.vae.to("cpu")
         if not method.train_text_encoder:
             for encoder in model.text_encoders.values():
                 encoder.to("cpu")
-    optimizer = instantiate(params.optimizer)(
-        [{"params": list(group.parameters.values()), "lr": group.lr or plan.lr} for group in groups]
-    )
+    rates = [{"params": list(group.parameters.values()), "lr": group.lr or plan.lr} for group in groups]
+    optimizer = build_optimizer(params.optimizer, rates)
     module, optimizer = accelerator.prepare(denoiser.train(), optimizer)
     scheduler = model.noise_scheduler
     noise = Noise(scheduler.alphas_cumprod.float().to(accelerator.device), scheduler.config.prediction_type)
@@ -208,7 +255,11 @@ def draw_samples(params: DictConfig, model: StableDiffusion, prompts: list[Promp
     """
     settings = draw_settings(params)
     jobs = [Job(prompt, prompt.text, seed) for prompt in prompts for seed in range(settings.num_images_per_prompt)]
-    model.pipeline.unet.eval()
+    modules = [model.pipeline.unet, *model.text_encoders.values()]
+    training = [module.training for module in modules]
+    for module in modules:
+        module.eval()
     images = [image for _, image in draw(model, settings, jobs)]
-    model.pipeline.unet.train()
+    for module, was_training in zip(modules, training, strict=True):
+        module.train(was_training)
     return images, [f"{job.text} ({job.seed})" for job in jobs]

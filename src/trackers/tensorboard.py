@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.core.files import write_bytes
 from src.trackers.protocol import label_images
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FLUSH_S = 10
+PROBE_BYTES = 4096
 
 
 class TensorBoardTracker:
@@ -29,8 +31,11 @@ class TensorBoardTracker:
         """Opens the run's folder; TensorBoard then ignores earlier events from `first_step` on."""
         from torch.utils.tensorboard import SummaryWriter
 
-        folder = str(self._log_dir / run_name)
-        self._writer = SummaryWriter(folder, purge_step=first_step, flush_secs=FLUSH_S)
+        folder = self._log_dir / run_name
+        probe = folder / ".probe"
+        write_bytes(probe, b"\0" * PROBE_BYTES)  # a full disk is an error here, not a traceback of the writer's thread
+        probe.unlink()
+        self._writer = SummaryWriter(str(folder), purge_step=first_step, flush_secs=FLUSH_S)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a point to each curve."""

@@ -1,5 +1,6 @@
 """What a training run is made of; the stage builds it, the loop drives it."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -62,8 +63,9 @@ class TrainPlan:
         """
         for name in ("steps", "batch_size", "accumulation", "checkpoint_every", "save_every", "val_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"train: {name}={getattr(self, name)}: expected 1 or more")
-        if self.lr < 0 or self.prior_weight < 0 or self.sample_every < 0:
+                key = "gradient_accumulation_steps" if name == "accumulation" else name
+                raise ConfigError(f"train.{key}={getattr(self, name)}: expected 1 or more")
+        if not (0 <= self.lr < math.inf and 0 <= self.prior_weight < math.inf and self.sample_every >= 0):
             raise ConfigError(
                 f"lr={self.lr}, prior.weight={self.prior_weight}, train.sample_every={self.sample_every}: "
                 "expected 0 or more"

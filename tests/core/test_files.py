@@ -1,4 +1,6 @@
 import os
+import platform
+import subprocess
 
 import pandas as pd
 import pytest
@@ -73,3 +75,39 @@ def test_list_files_is_sorted_and_never_empty(tmp_path):
         list_files(tmp_path, ".jpg")
     with pytest.raises(EmptyDatasetError, match="missing"):
         list_files(tmp_path / "missing", ".png")
+
+
+def leftover(folder, process, suffix=""):
+    path = folder / f".out.{platform.node()}.{process}.abcdefgh{suffix}"
+    path.mkdir()
+    (path / "half").touch()
+    return path
+
+
+@pytest.fixture
+def dead_process():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_replaced_folder_removes_only_what_dead_processes_left(tmp_path, dead_process):
+    dead, other, mine = (
+        leftover(tmp_path, dead_process),
+        tmp_path / f".output.{platform.node()}.{dead_process}.abcdefgh",
+        leftover(tmp_path, os.getpid()),
+    )
+    elsewhere = tmp_path / f".out.another-machine.{dead_process}.abcdefgh"
+    for folder in (other, elsewhere):
+        folder.mkdir()
+    with replaced_folder(tmp_path / "out") as folder:
+        assert [path.exists() for path in (dead, other, mine, elsewhere, folder)] == [False, True, True, True, True]
+
+
+def test_replaced_folder_undoes_a_kill_between_its_renames(tmp_path, dead_process):
+    leftover(tmp_path, dead_process, ".old")
+    leftover(tmp_path, dead_process)
+    with pytest.raises(ValueError, match="stop"), replaced_folder(tmp_path / "out"):
+        raise ValueError("stop")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["half"]

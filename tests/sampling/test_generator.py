@@ -104,4 +104,4 @@ def test_decode_refuses_non_finite_pixels(load_tiny):
 )
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        dataclasses.replace(SETTINGS, **change).check()
+        dataclasses.replace(SETTINGS, **change).check("validation_args")

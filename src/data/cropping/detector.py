@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
+from src.core.device import choose_device
 from src.core.errors import BadPhotoError
 from src.core.weights import find_model
 from src.data.cropping.box import Box, square_box
@@ -41,7 +42,7 @@ class DetectorCropper:
         self.margin = margin
         self.min_score = min_score
         self.prompt = f"a photo of a {class_name}"
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = choose_device(device)
         self.processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         model = AutoModelForZeroShotObjectDetection.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True

@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from src.core.errors import ConfigError
 from src.data.cropping.box import Box, square_box
 from src.data.cropping.windows import most_salient_window
 
@@ -18,12 +19,17 @@ class SaliencyCropper:
 
     Args:
         margin: The square's side over the window's longer side, >= 1.
-        min_side: The smallest square, as a share of the photo's shorter side.
+        min_side: The smallest square, as a share of the photo's shorter side, in [0, 1].
+
+    Raises:
+        ConfigError: A value is out of range.
     """
 
     name = "saliency"
 
     def __init__(self, margin: float, min_side: float) -> None:
+        if not margin >= 1 or not 0 <= min_side <= 1:
+            raise ConfigError(f"cropper: margin={margin} (expected >= 1), min_side={min_side} (in [0, 1])")
         self.margin = margin
         self.min_side = min_side
 

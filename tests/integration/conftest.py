@@ -1,0 +1,77 @@
+"""Fixtures for bad input: a finished project to spoil, and a stage that must refuse it."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.integration.small_project import PROMPTS, PROMPTS_FILE, command_line, hashes, photograph, succeed
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A project of four photos after every stage."""
+    folder, before = tmp_path_factory.mktemp("finished"), Path.cwd()
+    (folder / "data/raw").mkdir(parents=True)
+    for number in range(4):
+        photograph(folder / f"data/raw/IMG_{number}.png", number)
+    (folder / "prompts.yaml").write_text(PROMPTS)
+    os.chdir(folder)
+    try:
+        for stage in ("tiny", "convert", "crop", "caption", "split", "class_images", "train"):
+            succeed(stage)
+        succeed("generate", PROMPTS_FILE)
+        succeed("evaluate")
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def spoiled(finished, tmp_path, monkeypatch):
+    """A copy to spoil; the tiny models are linked."""
+    shutil.copytree(finished, tmp_path / "p", ignore=shutil.ignore_patterns("tiny"))
+    (tmp_path / "p/models/tiny").symlink_to(finished / "models/tiny")
+    monkeypatch.chdir(tmp_path / "p")
+    yield tmp_path / "p"
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Loading a diffusion model, a captioner or a judge is a failure."""
+    import diffusers
+    import transformers
+
+    from src.metrics.features import FeatureStore
+
+    def refuse(*_, **__):
+        raise AssertionError("a model was loaded before the input was refused")
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", refuse)
+    monkeypatch.setattr(transformers.BlipForConditionalGeneration, "from_pretrained", refuse)
+    monkeypatch.setattr(FeatureStore, "tower", refuse)
+
+
+@pytest.fixture
+def refused(spoiled, capsys):
+    """Runs a stage that must fail; returns its message."""
+
+    def check(stage: str, *overrides: str) -> str:
+        before = hashes(spoiled)
+        capsys.readouterr()
+        with command_line(stage, *overrides) as module, pytest.raises(SystemExit) as stop:
+            module.main()
+        message = capsys.readouterr().err
+        assert stop.value.code == 1
+        assert message.startswith(f"{stage}: ")
+        assert "Traceback" not in message
+        assert "full_key" not in message
+        assert hashes(spoiled) == before
+        assert not [p.name for p in (spoiled / "data").iterdir() if re.match(r"\.\w+\.", p.name)]
+        return message
+
+    return check
