@@ -7,6 +7,7 @@ so that a fresh clone runs on what users have. Drawn by a few lines of ray casti
 import colorsys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,9 @@ class Shot:
     Attributes:
         azimuth: Of the camera around the bear, radians; 0 is its front.
         distance: From the bear, in its own widths.
+        pitch: How far the camera looks down, radians.
+        aside: How far the bear is off the centre, in photo widths.
+        clutter: Balls that lie behind it, like BEAR's rows.
         ground: Index into GROUNDS.
         quarter_turns: How the sensor was held; HEIC stores it as irot.
         noise_seed: Of the sensor's noise.
@@ -55,6 +59,9 @@ class Shot:
 
     azimuth: float
     distance: float
+    pitch: float
+    aside: float
+    clutter: np.ndarray
     ground: int
     quarter_turns: int
     noise_seed: int
@@ -67,11 +74,23 @@ def plan_shots(count: int, seed: int) -> Iterator[Shot]:
         far = index % 5 == 4
         yield Shot(
             azimuth=float(random.uniform(-0.9, 0.9)),
-            distance=float(random.uniform(8.0, 9.0) if far else random.uniform(3.6, 4.6)),
+            distance=float(random.uniform(6.5, 8.0) if far else random.uniform(3.2, 5.0)),
+            pitch=float(random.uniform(0.12, 0.75)),
+            aside=float(random.uniform(-0.2, 0.2)),
+            clutter=_clutter(random),
             ground=int(random.integers(len(GROUNDS))),
             quarter_turns=int(random.integers(4)),
             noise_seed=derive_seed(seed, "noise", index),
         )
+
+
+def _clutter(random: np.random.Generator) -> np.ndarray:
+    rows = []
+    for _ in range(int(random.integers(2, 5))):
+        radius, x, z = random.uniform(0.2, 0.6), random.uniform(-2.4, 2.4), random.uniform(-4.0, -1.2)
+        colour = colorsys.hls_to_rgb(random.uniform(0, 1), random.uniform(0.25, 0.7), 0.35)
+        rows.append([x, radius, z, radius, *colour])
+    return np.array(rows, dtype=np.float32)
 
 
 def render(shot: Shot) -> Image.Image:
@@ -85,7 +104,7 @@ def render(shot: Shot) -> Image.Image:
     """
     rows, columns = HEIGHT * OVERSAMPLING, WIDTH * OVERSAMPLING
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    forward = np.array([-np.sin(shot.azimuth), -0.28, -np.cos(shot.azimuth)], dtype=np.float32)
+    forward = np.array([-np.sin(shot.azimuth), -np.tan(shot.pitch), -np.cos(shot.azimuth)], dtype=np.float32)
     forward /= np.linalg.norm(forward)
     right = np.cross(forward, [0, 1, 0]).astype(np.float32)
     right /= np.linalg.norm(right)
@@ -93,28 +112,30 @@ def render(shot: Shot) -> Image.Image:
     eye = np.array([0, 0.95, 0], dtype=np.float32) - forward * shot.distance
     rays = (
         forward
-        + ((x - columns / 2) / columns)[..., None] * right * 0.9
+        + ((x - columns / 2) / columns - shot.aside)[..., None] * right * 0.9
         + ((rows / 2 - y) / columns)[..., None] * up * 0.9
     )
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    colour = _shade(eye, rays.reshape(-1, 3), np.array(GROUNDS[shot.ground], dtype=np.float32))
+    colour = _shade(
+        eye, rays.reshape(-1, 3), np.vstack([BEAR, shot.clutter]), np.array(GROUNDS[shot.ground], np.float32)
+    )
     picture = colour.reshape(HEIGHT, OVERSAMPLING, WIDTH, OVERSAMPLING, 3).mean((1, 3))
     picture += np.random.default_rng(shot.noise_seed).normal(0, 0.008, picture.shape)
     return Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def _shade(eye: np.ndarray, rays: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    nearest, owner = _hit(np.broadcast_to(eye, rays.shape), rays)
+def _shade(eye: np.ndarray, rays: np.ndarray, balls: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    nearest, owner = _hit(np.broadcast_to(eye, rays.shape), rays, balls)
     with np.errstate(divide="ignore"):
         floor = np.where(rays[:, 1] < 0, -eye[1] / rays[:, 1], np.inf)
     on_floor = floor < nearest
     distance = np.minimum(np.minimum(nearest, floor), 60)[:, None]
     points = eye + rays * distance
-    normal = np.where(on_floor[:, None], np.array([0, 1, 0], dtype=np.float32), (points - BEAR[owner, :3]))
+    normal = np.where(on_floor[:, None], np.array([0, 1, 0], dtype=np.float32), (points - balls[owner, :3]))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     tiles = (np.floor(points[:, 0] * 1.5) + np.floor(points[:, 2] * 1.5)) % 2
-    base = np.where(on_floor[:, None], ground * (0.88 + 0.12 * tiles[:, None]), BEAR[owner, 4:])
-    shadowed, _ = _hit(points + normal * 1e-3, np.broadcast_to(LIGHT, rays.shape))
+    base = np.where(on_floor[:, None], ground * (0.88 + 0.12 * tiles[:, None]), balls[owner, 4:])
+    shadowed, _ = _hit(points + normal * 1e-3, np.broadcast_to(LIGHT, rays.shape), balls)
     lambert = np.clip(normal @ LIGHT, 0, 1) * np.where(np.isfinite(shadowed), 0.25, 1)
     lit = base * (0.35 + 0.75 * lambert[:, None])
     wall = np.array(colorsys.hls_to_rgb(0.6, 0.72, 0.15), dtype=np.float32)
@@ -123,10 +144,10 @@ def _shade(eye: np.ndarray, rays: np.ndarray, ground: np.ndarray) -> np.ndarray:
     return np.where(seen[:, None], lit * (1 - fog) + wall * fog, wall)
 
 
-def _hit(origins: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _hit(origins: np.ndarray, rays: np.ndarray, balls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nearest = np.full(len(rays), np.inf, dtype=np.float32)
     owner = np.zeros(len(rays), dtype=np.int64)
-    for index, (x, y, z, radius, *_) in enumerate(BEAR):
+    for index, (x, y, z, radius, *_) in enumerate(balls):
         offset = origins - np.array([x, y, z], dtype=np.float32)
         half = np.einsum("ij,ij->i", offset, rays)
         inside = half**2 - np.einsum("ij,ij->i", offset, offset) + radius**2
@@ -153,8 +174,6 @@ def write_sample_photos(folder: Path, count: int, seed: int) -> None:
         exif[0x0112], exif[0x013B] = orientations[shot.quarter_turns], OWNER
         exif.get_ifd(0x8825).update({1: "N", 2: (55.0, 45.0, 7.0), 3: "E", 4: (37.0, 37.0, 4.0)})
         heif = pillow_heif.from_pillow(sensor)
-        from io import BytesIO
-
         stream = BytesIO()
         heif.save(stream, quality=QUALITY, exif=exif.tobytes())
         write_bytes(folder / f"IMG_{4100 + index}.HEIC", stream.getvalue())

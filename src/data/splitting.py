@@ -1,7 +1,6 @@
 """Splits photos into train and val by near-duplicate group, so that no group has a member on either side."""
 
 from collections.abc import Iterable, Mapping
-from math import ceil, floor
 from typing import Literal
 
 from src.core.errors import ConfigError, EmptyDatasetError
@@ -10,7 +9,7 @@ from src.core.seeding import derive_seed
 Side = Literal["train", "val"]
 
 KEY_RANGE = 2.0**63
-# The share of val may be so many times what was asked before photos change sides: 5 to 11 of 39 for a fifth.
+# The share of val may be so many times what was asked before photos change sides: 5 to 10 of 39 for a fifth.
 LEAST, MOST = 0.7, 1.3
 
 
@@ -43,8 +42,8 @@ def split_groups(groups: Iterable[str], val_fraction: float, seed: int) -> dict[
             "(near-duplicates count as one). Add photos to data/raw"
         )
     keys = {name: derive_seed(seed, "split", name) / KEY_RANGE for name in names}
-    least = max(1, floor(LEAST * val_fraction * len(names)))
-    most = min(len(names) - 1, ceil(MOST * val_fraction * len(names)))
+    least = max(1, round(LEAST * val_fraction * len(names)))
+    most = min(len(names) - 1, round(MOST * val_fraction * len(names)))
     num_val = min(max(sum(key < val_fraction for key in keys.values()), least), most)
     val = set(sorted(names, key=lambda name: (keys[name], name))[:num_val])
     return {name: "val" if name in val else "train" for name in names}
