@@ -8,10 +8,13 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 from transformers import AutoProcessor, AutoTokenizer, BlipForConditionalGeneration
+from transformers import logging as transformers_logging
 
 from src.core.device import choose_device
 from src.core.errors import CaptionError, ConfigError, ModelMismatchError
 from src.core.weights import find_model
+
+transformers_logging.disable_progress_bar()
 
 TOKENIZER_FOLDERS = ("tokenizer", "tokenizer_2")
 # CLIP's vocabulary is in the order of its merges, so roughly by frequency: the last tenth are rare pieces.
