@@ -20,7 +20,7 @@ from src.core.seeding import derive_seed
 WIDTH, HEIGHT, OVERSAMPLING = 1024, 768, 2
 QUALITY = 55
 OWNER = "PII-SENTINEL-SAMPLE"
-GROUNDS = ((0.55, 0.38, 0.24), (0.30, 0.50, 0.28), (0.75, 0.75, 0.78), (0.35, 0.42, 0.60), (0.80, 0.68, 0.45))
+GROUNDS = ((0.55, 0.38, 0.24), (0.30, 0.50, 0.28), (0.75, 0.75, 0.78), (0.80, 0.68, 0.45))
 LIGHT = np.array([0.45, 0.80, 0.40], dtype=np.float32) / np.linalg.norm([0.45, 0.80, 0.40])
 # centre x y z, radius, red green blue: body, head, ears, muzzle, eyes, nose, belly, feet, star on the belly
 BEAR = np.array(
@@ -51,7 +51,6 @@ class Shot:
         distance: From the bear, in its own widths.
         pitch: How far the camera looks down, radians.
         aside: How far the bear is off the centre, in photo widths.
-        clutter: Balls that lie behind it, like BEAR's rows.
         ground: Index into GROUNDS.
         quarter_turns: How the sensor was held; HEIC stores it as irot.
         noise_seed: Of the sensor's noise.
@@ -61,7 +60,6 @@ class Shot:
     distance: float
     pitch: float
     aside: float
-    clutter: np.ndarray
     ground: int
     quarter_turns: int
     noise_seed: int
@@ -74,23 +72,13 @@ def plan_shots(count: int, seed: int) -> Iterator[Shot]:
         far = index % 5 == 4
         yield Shot(
             azimuth=float(random.uniform(-0.9, 0.9)),
-            distance=float(random.uniform(6.5, 8.0) if far else random.uniform(3.2, 5.0)),
-            pitch=float(random.uniform(0.12, 0.75)),
-            aside=float(random.uniform(-0.2, 0.2)),
-            clutter=_clutter(random),
+            distance=float(random.uniform(6.5, 8.0) if far else random.uniform(4.0, 5.4)),
+            pitch=float(random.uniform(0.12, 0.6)),
+            aside=float(random.uniform(-0.18, 0.18)),
             ground=int(random.integers(len(GROUNDS))),
             quarter_turns=int(random.integers(4)),
             noise_seed=derive_seed(seed, "noise", index),
         )
-
-
-def _clutter(random: np.random.Generator) -> np.ndarray:
-    rows = []
-    for _ in range(int(random.integers(2, 5))):
-        radius, x, z = random.uniform(0.2, 0.6), random.uniform(-2.4, 2.4), random.uniform(-4.0, -1.2)
-        colour = colorsys.hls_to_rgb(random.uniform(0, 1), random.uniform(0.25, 0.7), 0.35)
-        rows.append([x, radius, z, radius, *colour])
-    return np.array(rows, dtype=np.float32)
 
 
 def render(shot: Shot) -> Image.Image:
@@ -116,26 +104,24 @@ def render(shot: Shot) -> Image.Image:
         + ((rows / 2 - y) / columns)[..., None] * up * 0.9
     )
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-    colour = _shade(
-        eye, rays.reshape(-1, 3), np.vstack([BEAR, shot.clutter]), np.array(GROUNDS[shot.ground], np.float32)
-    )
+    colour = _shade(eye, rays.reshape(-1, 3), np.array(GROUNDS[shot.ground], dtype=np.float32))
     picture = colour.reshape(HEIGHT, OVERSAMPLING, WIDTH, OVERSAMPLING, 3).mean((1, 3))
     picture += np.random.default_rng(shot.noise_seed).normal(0, 0.008, picture.shape)
     return Image.fromarray((picture.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def _shade(eye: np.ndarray, rays: np.ndarray, balls: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    nearest, owner = _hit(np.broadcast_to(eye, rays.shape), rays, balls)
+def _shade(eye: np.ndarray, rays: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    nearest, owner = _hit(np.broadcast_to(eye, rays.shape), rays)
     with np.errstate(divide="ignore"):
         floor = np.where(rays[:, 1] < 0, -eye[1] / rays[:, 1], np.inf)
     on_floor = floor < nearest
     distance = np.minimum(np.minimum(nearest, floor), 60)[:, None]
     points = eye + rays * distance
-    normal = np.where(on_floor[:, None], np.array([0, 1, 0], dtype=np.float32), (points - balls[owner, :3]))
+    normal = np.where(on_floor[:, None], np.array([0, 1, 0], dtype=np.float32), (points - BEAR[owner, :3]))
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     tiles = (np.floor(points[:, 0] * 1.5) + np.floor(points[:, 2] * 1.5)) % 2
-    base = np.where(on_floor[:, None], ground * (0.88 + 0.12 * tiles[:, None]), balls[owner, 4:])
-    shadowed, _ = _hit(points + normal * 1e-3, np.broadcast_to(LIGHT, rays.shape), balls)
+    base = np.where(on_floor[:, None], ground * (0.88 + 0.12 * tiles[:, None]), BEAR[owner, 4:])
+    shadowed, _ = _hit(points + normal * 1e-3, np.broadcast_to(LIGHT, rays.shape))
     lambert = np.clip(normal @ LIGHT, 0, 1) * np.where(np.isfinite(shadowed), 0.25, 1)
     lit = base * (0.35 + 0.75 * lambert[:, None])
     wall = np.array(colorsys.hls_to_rgb(0.6, 0.72, 0.15), dtype=np.float32)
@@ -144,10 +130,10 @@ def _shade(eye: np.ndarray, rays: np.ndarray, balls: np.ndarray, ground: np.ndar
     return np.where(seen[:, None], lit * (1 - fog) + wall * fog, wall)
 
 
-def _hit(origins: np.ndarray, rays: np.ndarray, balls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _hit(origins: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nearest = np.full(len(rays), np.inf, dtype=np.float32)
     owner = np.zeros(len(rays), dtype=np.int64)
-    for index, (x, y, z, radius, *_) in enumerate(balls):
+    for index, (x, y, z, radius, *_) in enumerate(BEAR):
         offset = origins - np.array([x, y, z], dtype=np.float32)
         half = np.einsum("ij,ij->i", offset, rays)
         inside = half**2 - np.einsum("ij,ij->i", offset, offset) + radius**2
