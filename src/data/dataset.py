@@ -5,7 +5,7 @@ from pathlib import Path
 
 from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import list_files
-from src.data.tables import read_table
+from src.core.tables import read_table
 
 
 @dataclass(frozen=True)

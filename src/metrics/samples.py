@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from src.core.errors import EmptyDatasetError, MetricError
+from src.core.errors import MetricError
 from src.core.files import sha256_bytes
+from src.core.tables import read_table
 from src.metrics.features import image_file
 from src.metrics.scores import BASE, COPY, REAL, References, Sample
 
@@ -31,7 +32,7 @@ def read_samples(folder: Path) -> list[Sample]:
             another has; or there is nothing to compare.
     """
     manifest = folder / MANIFEST
-    table = read_table(manifest, MANIFEST_COLUMNS)
+    table = read_table(manifest, *MANIFEST_COLUMNS)
     for columns in (["path"], ["variant", "prompt_id", "seed"]):
         twice = table[table.duplicated(columns)]
         if len(twice):
@@ -60,7 +61,7 @@ def read_references(split: Path, crops: Path) -> References:
     Raises:
         MetricError: A side is empty, or a crop is missing.
     """
-    table = read_table(split, ("image_id", "split")).sort_values("image_id")
+    table = read_table(split, "image_id", "split").sort_values("image_id")
     sides = {
         side: tuple(image_file(crops / f"{image_id}.png") for image_id in table["image_id"][table["split"] == side])
         for side in ("val", "train")
@@ -84,7 +85,7 @@ def real_samples(references: References, captions: Path, token: str) -> list[Sam
     Raises:
         MetricError: A photo has no caption.
     """
-    table = read_table(captions, ("image_id", "caption"))
+    table = read_table(captions, "image_id", "caption")
     texts = dict(zip(table["image_id"], table["caption"], strict=True))
     if missing := [file.path.stem for file in references.val if file.path.stem not in texts]:
         raise MetricError(f"{captions}: no caption for {', '.join(missing)}")
@@ -142,33 +143,6 @@ def checkpoint_steps(samples: Sequence[Sample]) -> dict[str, int]:
 def sample_key(sample: Sample) -> tuple[str, str, int]:
     """Returns what samples are sorted by."""
     return sample.variant, sample.prompt_id, sample.seed
-
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Reads a table of an earlier stage, every cell as text.
-
-    Args:
-        path: A CSV file.
-        columns: What it must have.
-
-    Returns:
-        At least one row.
-
-    Raises:
-        EmptyDatasetError: The file is missing or has no rows.
-        MetricError: It is no table, or a column is missing.
-    """
-    if not path.is_file():
-        raise EmptyDatasetError(f"{path}: no such table; run the stage that writes it (`dvc repro`)")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' own errors and UnicodeDecodeError are of this kind
-        raise MetricError(f"{path}: expected a table in UTF-8, found something else: {error}") from error
-    if missing := [column for column in columns if column not in table.columns]:
-        raise MetricError(f"{path}: no column {', '.join(missing)}")
-    if table.empty:
-        raise EmptyDatasetError(f"{path}: expected at least one row, found none")
-    return table
 
 
 def _sample(folder: Path, row: "pd.Series[str]") -> Sample:

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from src.core.config import run_stage
 from src.core.errors import CaptionError, EmptyDatasetError
 from src.core.files import write_csv
+from src.core.tables import read_table
 from src.core.weights import find_model
 from src.data.caption_file import WrittenCaption, match_captions, read_captions
 from src.data.captioning import Captioner, check_length, load_tokenizers, report_token
 from src.data.captions import CaptionRules, compose_caption, compose_user_caption
-from src.data.tables import read_table
 
 
 @dataclass(frozen=True)

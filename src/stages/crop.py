@@ -10,8 +10,8 @@ from PIL import Image
 from src.core.config import run_stage
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import replaced_folder, write_csv
+from src.core.tables import read_table
 from src.data.cropping.box import Box, Cropper
-from src.data.tables import read_table
 
 
 @dataclass(frozen=True)

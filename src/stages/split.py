@@ -8,8 +8,8 @@ import pandas as pd
 from src.core.config import run_stage
 from src.core.errors import CaptionError
 from src.core.files import write_csv
+from src.core.tables import read_table
 from src.data.splitting import Side, split_images
-from src.data.tables import read_table
 
 
 @dataclass(frozen=True)

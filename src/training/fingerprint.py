@@ -11,7 +11,6 @@ from src.core.provenance import code_digest
 CODE = (
     "core",
     "data/dataset.py",
-    "data/tables.py",
     "losses",
     "models",
     "stages/train.py",

@@ -67,7 +67,6 @@ def edit(change):
         (edit(lambda t: t[t["variant"] == "base"]), "expected base and at least one step"),
         (edit(lambda t: t[t["variant"] != "base"]), "expected base and at least one step"),
         (edit(lambda t: t[t["set"] == "dev"]), "expected test prompts"),
-        (edit(lambda t: t.drop(columns="sha256")), "no column sha256"),
         (edit(lambda t: t.assign(variant=t["variant"].replace("base", "bass"))), "unknown variant 'bass'"),
         (edit(lambda t: t.assign(set="holdout")), "unknown prompt set 'holdout'"),
         (edit(lambda t: t.assign(seed=t["seed"].astype(str) + "a")), "expected a seed like 0"),
@@ -77,6 +76,12 @@ def edit(change):
 def test_samples_and_manifest_must_agree(tmp_path, damage, words):
     damage(tmp_path, write_samples(tmp_path))
     with pytest.raises(MetricError, match=words):
+        read_samples(tmp_path)
+
+
+def test_samples_need_every_column_of_the_manifest(tmp_path):
+    edit(lambda t: t.drop(columns="sha256"))(tmp_path, write_samples(tmp_path))
+    with pytest.raises(EmptyDatasetError, match="no column sha256"):
         read_samples(tmp_path)
 
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
+from src.core.tables import read_table
 from src.data.photos.budget import PixelBudget
-from src.data.tables import read_table
 from src.stages.convert import convert_photos
 from tests.data.photos.samples import SENTINEL, as_stored, difference, display_p3, encode, exif, noise, scene
 
