@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors, user_error
-from src.core.digest import CONFIGS, register
+from src.core.digest import CONFIGS, SCRATCH, register
 from src.core.errors import ConfigError, PipelineError
 
 PARAMS_FILE = Path("params.yaml")
@@ -125,12 +125,17 @@ def to_dict(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def run_stage(stage: str, body: Callable[[DictConfig], None]) -> None:
+def run_stage(
+    stage: str,
+    body: Callable[[DictConfig], None],
+    load: Callable[[str, Sequence[str]], DictConfig] = load_stage_params,
+) -> None:
     """Runs a stage's body with its parameters; a user's error becomes one message and exit status 1.
 
     Args:
         stage: A stage of dvc.yaml.
         body: Takes the stage's parameters.
+        load: Makes them from the stage's name and the command line.
 
     Raises:
         SystemExit: The user asked for help, or made an error.
@@ -141,16 +146,15 @@ def run_stage(stage: str, body: Callable[[DictConfig], None]) -> None:
         print(OmegaConf.to_yaml(compose()))
         raise SystemExit(0)
     try:
-        body(load_stage_params(stage, overrides))
+        body(load(stage, overrides))
     except (PipelineError, InstantiationException) as error:
         print(f"{stage}: {user_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print(
-            f"{stage}: the disk is full: {error.filename or 'a write failed'}; outputs are as before", file=sys.stderr
-        )
+        where = error.filename or "a write failed"
+        print(f"{stage}: the disk is full: {where}; outputs are as before", file=sys.stderr)
         raise SystemExit(1) from error
 
 
@@ -164,7 +168,7 @@ def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
     config = lay(path, file, choices)
     for override in parsed:
         if override not in choices:
-            _apply(config, override)
+            apply_override(config, override)
     return config
 
 
@@ -207,7 +211,7 @@ def _interpolated_keys(node: DictConfig, prefix: str = "") -> list[str]:
 
 
 def _groups() -> set[str]:
-    return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir()}
+    return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name not in SCRATCH}
 
 
 def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> DictConfig:
@@ -259,7 +263,16 @@ def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _apply(config: DictConfig, override: Override) -> None:
+def apply_override(config: DictConfig, override: Override) -> None:
+    """Sets one key.
+
+    Args:
+        config: In struct mode.
+        override: From the command line.
+
+    Raises:
+        ConfigError: There is no such key.
+    """
     try:
         OmegaConf.update(config, override.key_or_group, override.value(), force_add=override.is_add())
     except OmegaConfBaseException as error:

@@ -1,12 +1,13 @@
 """From scores to means: every mean is taken over a prompt's images first, then over prompts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
+from src.metrics.intervals import against_base
 from src.metrics.scores import BASE, REAL, Score
 
 ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
@@ -134,13 +135,19 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], selection: Selection) 
         selection: The chosen checkpoint.
 
     Returns:
-        Means on the test prompts of run, base, copy and every checkpoint, of the held-out photos, and counts.
+        Means on the test prompts of run, base, copy and every checkpoint, of the held-out photos, counts, and the
+        run's difference to base with its 95 % interval.
     """
     checkpoints = {variant: mean_scores(table, variant, "test") for variant in steps}
     scored = table.groupby("metric")["value"].agg(["count", "size"])
     drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
+    intervals = against_base(table, selection.variant)
     return {
         "run": checkpoints[selection.variant],
+        "against_base": {
+            metric: {name: rounded(value) for name, value in asdict(interval).items()}
+            for metric, interval in intervals.items()
+        },
         "base": mean_scores(table, BASE, "test"),
         "real": mean_scores(table, REAL, "none"),
         "copy": mean_scores(table, "copy", "test"),

@@ -51,10 +51,22 @@ class MetricTable:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """What the run gained over base in one metric, with its interval; `sure` when the interval leaves out zero."""
+
+    metric: str
+    mean: str
+    low: str
+    high: str
+    sure: bool
+
+
+@dataclass(frozen=True)
 class MetricPage:
     """The metric section: the table, what surrounds it and what its columns mean."""
 
     table: MetricTable
+    differences: tuple[Difference, ...]
     intro: str
     counts: tuple[tuple[str, str], ...]
     legend: tuple[tuple[str, str], ...]
@@ -77,10 +89,32 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     counts = flatten(inputs.metrics["counts"]) if "counts" in inputs.metrics else {}
     return MetricPage(
         table=table,
+        differences=differences(inputs.metrics.get("against_base", {})),
         intro=texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()),
         counts=tuple((name, _plain(value)) for name, value in sorted(counts.items())),
         legend=tuple((name, _meaning(name, texts)) for name in table.columns),
         unscored=tuple(unscored(inputs.scores)),
+    )
+
+
+def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Difference, ...]:
+    """Lays out the differences between run and base.
+
+    Args:
+        against_base: ``mean``, ``low`` and ``high`` by metric, as in metrics.json.
+
+    Returns:
+        In the order of the other tables.
+    """
+    return tuple(
+        Difference(
+            metric=metric,
+            mean=f"{against_base[metric]['mean']:+.4f}",
+            low=f"{against_base[metric]['low']:+.4f}",
+            high=f"{against_base[metric]['high']:+.4f}",
+            sure=against_base[metric]["low"] > 0 or against_base[metric]["high"] < 0,
+        )
+        for metric in metric_order(against_base)
     )
 
 

@@ -1,6 +1,7 @@
 """BLIP in small: the true architecture and file formats with random weights. Its captions are word salad."""
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -33,25 +34,45 @@ def build_captioner(folder: Path, seed: int) -> None:
         folder: Where to write; made if missing.
         seed: Of the weights.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
-    BlipProcessor(
-        image_processor=BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}),
-        tokenizer=tokenizer,
-    ).save_pretrained(folder)
+    tokenizer = build_word_tokenizer(WORDS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "tiny", "blip"))
         model = BlipForConditionalGeneration(_config(len(tokenizer)))
     _say_words_only(model, tokenizer)
+    save_captioner(folder, model, tokenizer)
+
+
+def save_captioner(folder: Path, model: BlipForConditionalGeneration, tokenizer: BertTokenizer) -> None:
+    """Writes a BLIP as the published ones are stored; the same weights give the same bytes.
+
+    Args:
+        folder: Where to write; made if missing.
+        model: With a square input.
+        tokenizer: Its own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    side = model.config.vision_config.image_size
+    processor = BlipProcessor(
+        image_processor=BlipImageProcessor(size={"height": side, "width": side}), tokenizer=tokenizer
+    )
+    processor.save_pretrained(folder)
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     # The library's own writer picks the name of a shared tensor in the order of a set: not the same bytes each time.
     write_bytes(folder / "model.safetensors", save(_unique_tensors(model), metadata={"format": "pt"}))
 
 
-def _tokenizer() -> BertTokenizer:
+def build_word_tokenizer(words: Sequence[str]) -> BertTokenizer:
+    """Builds a BERT tokenizer in which each word is one piece; other words are spelled.
+
+    Args:
+        words: Lower-case ASCII words.
+
+    Returns:
+        The tokenizer, with BLIP's additional start token ``[DEC]``.
+    """
     characters = string.ascii_lowercase + string.digits
-    words = [*characters, *(word for word in WORDS if len(word) > 1)]
+    words = [*characters, *(word for word in words if len(word) > 1)]
     pieces = [*SPECIALS, *PUNCTUATION, *words, *(f"##{character}" for character in characters)]
     return BertTokenizer(
         vocab={piece: index for index, piece in enumerate(pieces)},

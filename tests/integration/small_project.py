@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 SMALL = (
+    "model=tiny",
     "device=cpu",
     "tracker=none",
     "exp.run_dir=.",

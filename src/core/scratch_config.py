@@ -1,0 +1,66 @@
+"""The configuration of a training from noise: configs/scratch.yaml < the file of exp.config_path < the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.core.config import apply_override, to_dict
+from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors
+from src.core.digest import CONFIGS
+from src.core.errors import ConfigError
+
+ROOT_FILE = CONFIGS / "scratch.yaml"
+
+
+def trains_from_noise(words: Sequence[str]) -> bool:
+    """Says whether a command line names a file that trains from noise: one with a ``task``."""
+    path = _file_of(words)
+    return path is not None and path.is_file() and "task" in load_yaml(path)
+
+
+def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
+    """Loads what the command line asks for, resolved, checked for unknown keys and wrong types.
+
+    Args:
+        words: Overrides; among them ``exp.config_path=FILE``.
+
+    Returns:
+        The configuration in struct mode.
+
+    Raises:
+        ConfigError: A key is unknown, a value has the wrong type, or the file is missing.
+    """
+    path = _file_of(words)
+    if path is None or not path.is_file():
+        raise ConfigError(f"exp.config_path: no such file: {path}")
+    root = load_yaml(ROOT_FILE)
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    except HydraException as error:
+        raise ConfigError(describe_composition(error)) from error
+    OmegaConf.set_struct(root, True)
+    try:
+        config = OmegaConf.merge(root, load_yaml(path))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {describe_key(error)}") from error
+    assert isinstance(config, DictConfig), "two mappings give a mapping"
+    OmegaConf.set_struct(config, True)
+    for override in overrides:
+        apply_override(config, override)
+    OmegaConf.resolve(config)
+    for key in ("task", "train_data", "val_data"):
+        if not OmegaConf.is_dict(config[key]) or "_target_" not in config[key]:
+            raise ConfigError(f"{path}: {key}: expected a mapping with a _target_")
+    wrong = type_errors(to_dict(root), to_dict(config), "")
+    if wrong:
+        raise ConfigError("wrong type: " + "; ".join(wrong))
+    return config
+
+
+def _file_of(words: Sequence[str]) -> Path | None:
+    values = [word.partition("=")[2] for word in words if word.startswith("exp.config_path=")]
+    return Path(values[-1]) if values else None

@@ -1,0 +1,204 @@
+"""The page of one training from noise: loss, measures over steps, samples of every class, parameters; one file."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from src.core.errors import EmptyDatasetError
+from src.core.files import list_files, write_text
+from src.reporting.charts import VEGA_LITE, Spec, lines_chart, thinning
+from src.reporting.library import inline_library
+from src.reporting.provenance import shorten_paths
+from src.reporting.texts import Texts
+from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
+
+TEMPLATES = Path(__file__).parent / "templates"
+OUT, LOSS, EVALUATION, SAMPLES, CONFIG = "report.html", "loss.csv", "evaluation.csv", "samples", "config.yaml"
+# samples of more classes than this are folded away
+SHOWN_CLASSES = 20
+MAKER = "`python train.py exp.config_path=configs/scratch/<name>.yaml`"
+# the moving average looks back over about this share of the rows, which are averages themselves
+SMOOTHING_SHARE = 0.02
+# what is better when it is smaller; other measures of evaluation.csv (psnr, shares of right answers) are not
+FALLING = ("fid", "kid", "loss", "val_loss")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of evaluation.csv.
+
+    Attributes:
+        name: Its name.
+        last: Its last value.
+        best: Its best value.
+        best_step: The first step with that value.
+        arrow: Which way is better, ``↓`` or ``↑``.
+    """
+
+    name: str
+    last: float
+    best: float
+    best_step: int
+    arrow: str
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Samples of one class.
+
+    Attributes:
+        name: The class.
+        sources: The pictures, ``data:`` addresses.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+
+
+def write_scratch_report(run_dir: Path, title: str) -> None:
+    """Writes run_dir/report.html, self-contained, from what the training left in `run_dir`.
+
+    Args:
+        run_dir: Holds loss.csv (``step``, ``loss`` and other losses), evaluation.csv (``step`` and measures),
+            config.yaml and, where the model draws, samples/<class>/*.png.
+        title: The heading.
+
+    Raises:
+        EmptyDatasetError: One of the tables is missing, has no rows or lacks a column, or a folder of samples is
+            empty.
+    """
+    losses, evaluations = _table(run_dir / LOSS, ("step", "loss")), _table(run_dir / EVALUATION, ("step",))
+    config = run_dir / CONFIG
+    if not config.is_file():
+        raise EmptyDatasetError(f"{config} is missing; it is made by {MAKER}")
+    measures = [measure for name in _order(evaluations) if (measure := _measure(evaluations, name))]
+    specs = _loss_specs(losses) | {f"measure-{m.name}": _measure_spec(evaluations, m.name) for m in measures}
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("scratch.html.j2").render(
+        title=title,
+        number=_number,
+        steps=int(losses["step"].iloc[-1]),
+        final_loss=float(losses["loss"].iloc[-1]),
+        measures=measures,
+        parts=[name for name in _parts(losses) if f"part-{name}" in specs],
+        stride=thinning(len(losses)),
+        evaluations=evaluations,
+        rows=_class_rows(run_dir / SAMPLES),
+        shown_classes=SHOWN_CLASSES,
+        config=shorten_paths(config.read_text(encoding="utf-8")),
+        specs=specs,
+        style=_verbatim("style.css"),
+        script=_verbatim("charts.js"),
+        library=Markup(inline_library(VEGA_LITE)),
+    )
+    write_text(run_dir / OUT, page)
+
+
+def _verbatim(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if not path.is_file():
+        raise EmptyDatasetError(f"{path} is missing; it is made by {MAKER}")
+    try:
+        table = pd.read_csv(path, encoding="utf-8")
+    except pd.errors.EmptyDataError as error:
+        raise EmptyDatasetError(f"{path} is empty; it is made by {MAKER}") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise EmptyDatasetError(f"{path}: no column {', '.join(missing)}; it is made by {MAKER}")
+    if table.empty:
+        raise EmptyDatasetError(f"{path} has no rows; it is made by {MAKER}")
+    return table
+
+
+def _order(evaluations: pd.DataFrame) -> list[str]:
+    """FID first: it is what runs are compared by."""
+    names = [str(name) for name in evaluations.columns if name != "step"]
+    return sorted(names, key=lambda name: (not name.startswith("fid"), names.index(name)))
+
+
+def _measure(evaluations: pd.DataFrame, name: str) -> Measure | None:
+    column = evaluations[["step", name]].dropna()
+    if column.empty:
+        return None
+    falls = name.startswith(FALLING)
+    place = int(column[name].argmin() if falls else column[name].argmax())
+    return Measure(
+        name=name,
+        last=float(column[name].iloc[-1]),
+        best=float(column[name].iloc[place]),
+        best_step=int(column["step"].iloc[place]),
+        arrow="↓" if falls else "↑",
+    )
+
+
+def _parts(losses: pd.DataFrame) -> list[str]:
+    return [str(name) for name in losses.columns if name not in ("step", "loss")]
+
+
+def _loss_specs(losses: pd.DataFrame) -> dict[str, Spec]:
+    smooth = losses["loss"].ewm(span=max(len(losses) * SMOOTHING_SHARE, 1.0)).mean()
+    table = pd.DataFrame({"step": losses["step"], "loss": losses["loss"], "smooth": smooth})
+    names = {"loss": "loss", "smooth": "moving average"}
+    specs = {"loss": _lines(table, names, "loss", ["var(--pale)", "var(--run)"])}
+    if (losses["loss"] > 0).all():
+        specs["loss-log"] = _lines(table, names, "loss", ["var(--pale)", "var(--run)"], {"type": "log", "nice": False})
+    for name in _parts(losses):
+        if losses[name].notna().any():
+            specs[f"part-{name}"] = _lines(losses, {name: name}, name, ["var(--run)"])
+    return specs
+
+
+def _measure_spec(evaluations: pd.DataFrame, name: str) -> Spec:
+    spec = _lines(evaluations, {name: name}, name, ["var(--copy)" if name.startswith("fid") else "var(--real)"])
+    spec["mark"] = {"type": "line", "strokeWidth": 2, "point": {"size": 40, "filled": True}}
+    return spec
+
+
+def _lines(
+    table: pd.DataFrame,
+    labels: Mapping[str, str],
+    axis: str,
+    colours: list[str],
+    scale: Spec | None = None,
+) -> Spec:
+    words = {"axis.step": "step", f"axis.{axis}": axis} | {f"series.{name}": label for name, label in labels.items()}
+    # a column's name is a word as it stands, braces and all
+    escaped = {key: word.replace("{", "{{").replace("}", "}}") for key, word in words.items()}
+    spec = lines_chart(table, {name: name for name in labels}, axis, Texts("en", escaped))
+    assert spec is not None, f"{', '.join(labels)}: the caller has seen numbers there"
+    spec["encoding"]["color"]["scale"]["range"] = colours
+    if len(labels) == 1:
+        spec["encoding"]["color"]["legend"] = None
+    if scale is not None:
+        spec["encoding"]["y"]["scale"] = scale
+    spec["encoding"]["y"]["axis"]["format"] = "~r"
+    return spec
+
+
+def _class_rows(samples: Path) -> list[ClassRow]:
+    folders = sorted(path for path in samples.iterdir() if path.is_dir()) if samples.is_dir() else []
+    files = {folder.name: list_files(folder, ".png") for folder in folders}
+    sources = iter(encode_all(lambda path: thumbnail(path, SMALL_PX), [path for own in files.values() for path in own]))
+    return [ClassRow(name, tuple(islice(sources, len(own)))) for name, own in files.items()]
+
+
+def _number(value: float) -> str:
+    """Returns four significant digits, without an exponent where that stays short."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 10000 else f"{value:.4g}"

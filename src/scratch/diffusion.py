@@ -1,0 +1,256 @@
+"""Trains a diffusion model from noise: unconditional, by class or by text; on pixels or on an autoencoder's latents.
+
+Symbols: B batch, N training images, C channels, h w cells (or pixels).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel, UNet2DModel
+from torch import Tensor, nn
+
+from src.core.errors import ConfigError
+from src.core.seeding import derive_seed
+from src.losses.diffusion import MinSNRLoss, diffusion_target
+from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextCondition
+from src.scratch.engine import Plan
+from src.scratch.fid import Measure
+from src.scratch.images import Draws, ImageSet, check_pair, to_bytes, to_unit
+
+NOISE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "prediction_type": "v_prediction",
+}
+# held-out images, and timesteps of each, that the held-out loss looks at
+SHOWN, SHOWN_STEPS, SHOWN_GUIDANCE = 6, 30, 3.0
+EVALUATED, EVAL_TIMESTEPS = 128, (100, 300, 500, 700, 900)
+
+
+class DiffusionTask:
+    """Predicts velocity with min-SNR weights; a share of the conditions is left out for guidance.
+
+    Papers: Progressive Distillation (Salimans & Ho, 2022), arXiv:2202.00512, for velocity; Min-SNR (Hang et al., 2023),
+    arXiv:2303.09556; Classifier-Free Diffusion Guidance (Ho & Salimans, 2022), arXiv:2207.12598.
+
+    Args:
+        train_set: What it learns from.
+        val_set: What the held-out loss is measured on.
+        plan: Of the training.
+        seed: Of weights and draws.
+        device: Where to.
+        condition: ``none``, ``class`` or ``text``.
+        unet: Arguments of UNet2DConditionModel for text, else of UNet2DModel.
+        vae: A folder with an AutoencoderKL; None works on pixels.
+        text: Arguments of CLIPTextConfig; needed for text.
+        gamma: Of the min-SNR weight.
+        dropout: Share of the conditions that are left out, in [0, 1).
+        measures: What evaluations measure besides the held-out loss, such as FID.
+
+    Raises:
+        ConfigError: `condition` is none of the three, `text` does not fit it, or the two sets do not fit each other.
+    """
+
+    def __init__(
+        self,
+        train_set: ImageSet,
+        val_set: ImageSet,
+        plan: Plan,
+        seed: int,
+        device: torch.device,
+        condition: str,
+        unet: dict[str, Any],
+        vae: str | None,
+        text: dict[str, Any] | None,
+        gamma: float,
+        dropout: float,
+        measures: list[Measure],
+    ) -> None:
+        check_pair(train_set, val_set, condition == "class")
+        for measure in measures:
+            measure.check(val_set)
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.plan, self.device, self.seed = plan, device, seed
+        self.vae = None if vae is None else _load_vae(vae, device)
+        self.condition = _condition(condition, train_set, text, dropout, seed, device)
+        self.unet = self._build_unet(condition, unet).to(device)
+        self.unet.to(memory_format=torch.channels_last)
+        self.networks: dict[str, nn.Module] = {"unet": self.unet, **self.condition.networks}
+        self.averaged = tuple(self.networks)
+        parameters = [parameter for network in self.networks.values() for parameter in network.parameters()]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "adam": torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        }
+        self.parameters = parameters
+        self.loss = MinSNRLoss(gamma)
+        self.noise = DDPMScheduler.from_config(DDIMScheduler(**NOISE).config)
+        self.train_set, self.val_set = train_set, val_set
+        self.latents = self.encode(train_set.pixels)
+        self.draws = Draws(len(train_set), plan.batch_size, seed)
+        self.measures = measures
+
+    def _build_unet(self, condition: str, arguments: dict[str, Any]) -> nn.Module:
+        channels = 3 if self.vae is None else int(self.vae.config.latent_channels)
+        shape = {"in_channels": channels, "out_channels": channels}
+        if condition == "text":
+            return UNet2DConditionModel(**shape, **arguments)
+        return UNet2DModel(**shape, num_class_embeds=self.condition.count, **arguments)
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Turns images into what the model denoises: scaled latent means, or the pixels themselves.
+
+        Args:
+            pixels: (N, 3, S, S), uint8.
+
+        Returns:
+            Latents (N, C, h, w), float32 on the CPU; without an autoencoder the pixels as they are.
+        """
+        if self.vae is None:
+            return pixels
+        scale = float(self.vae.config.scaling_factor)
+        parts = []
+        for part in pixels.split(64):
+            with self.plan.autocast(self.device):
+                posterior = self.vae.encode(to_unit(part, self.device)).latent_dist
+            parts.append((posterior.mean.float() * scale).cpu())
+        return torch.cat(parts)
+
+    def batch(self, values: Tensor) -> Tensor:
+        """Puts latents or pixels on the device, float32, channels last."""
+        if self.vae is None:
+            return to_unit(values, self.device)
+        return values.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def update(self, step: int) -> dict[str, Tensor]:
+        """Does one update; see Task."""
+        chosen = self.draws.at(step)
+        clean = self.batch(self.latents[chosen])
+        noise = torch.randn_like(clean)
+        timesteps = torch.randint(len(self.noise.alphas_cumprod), (len(clean),)).to(self.device)
+        noisy, target, snr = diffusion_target(
+            clean, noise, self.noise.alphas_cumprod.to(self.device), timesteps, "v_prediction"
+        )
+        with self.plan.autocast(self.device):
+            arguments = self.condition.training_arguments(self.train_set, chosen, step)
+            prediction = self.unet(noisy, timesteps, **arguments).sample
+        loss = self.loss(prediction, target, snr, "v_prediction").mean()
+        optimizer = self.optimizers["adam"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.max_grad_norm)
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Returns the held-out loss ``val_loss`` (unweighted, fixed noise) and what `measures` add."""
+        for network in self.networks.values():
+            network.eval()
+        clean = self.encode(self.val_set.pixels[:EVALUATED])
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "val"))
+        total = 0.0
+        for timestep in EVAL_TIMESTEPS:
+            for first in range(0, len(clean), 32):
+                part = self.batch(clean[first : first + 32])
+                noise = torch.randn(part.shape, generator=generator).to(self.device)
+                timesteps = torch.full((len(part),), timestep, device=self.device)
+                noisy, target, _ = diffusion_target(
+                    part, noise, self.noise.alphas_cumprod.to(self.device), timesteps, "v_prediction"
+                )
+                rows = torch.arange(first, first + len(part))
+                with self.plan.autocast(self.device):
+                    arguments = self.condition.arguments(self.condition.describe(self.val_set, rows))
+                    prediction = self.unet(noisy, timesteps, **arguments).sample
+                total += float((prediction.float() - target).square().mean()) * len(part)
+        row = {"val_loss": total / len(clean) / len(EVAL_TIMESTEPS)}
+        for measure in self.measures:
+            row |= measure(self)
+        for network in self.networks.values():
+            network.train()
+        return row
+
+    @torch.no_grad()
+    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int = 64) -> Tensor:
+        """Draws images by DDIM.
+
+        Paper: Denoising Diffusion Implicit Models (Song et al., 2020), arXiv:2010.02502.
+
+        Args:
+            wanted: A text or a class number for each image; None for each without condition.
+            seed: Of the noise; image i depends on (seed, i) alone, but for its last bits.
+            steps: Denoising steps.
+            guidance: Classifier-free guidance scale; 1 switches it off.
+            batch_size: Images at a time.
+
+        Returns:
+            (N, 3, S, S), uint8.
+        """
+        scheduler = DDIMScheduler(**NOISE)
+        scheduler.set_timesteps(steps)
+        shape = self.batch(self.encode(self.val_set.pixels[:1])).shape[1:]
+        images = []
+        for first in range(0, len(wanted), batch_size):
+            part = wanted[first : first + batch_size]
+            noise = [
+                torch.randn(shape, generator=torch.Generator().manual_seed(derive_seed(seed, "sample", first + i)))
+                for i in range(len(part))
+            ]
+            latents = torch.stack(noise).to(self.device)
+            guided = guidance != 1 and self.condition.can_guide
+            with self.plan.autocast(self.device):
+                arguments = self.condition.arguments([*part, *self.condition.nothing(len(part))] if guided else part)
+            for timestep in scheduler.timesteps:
+                twice = torch.cat([latents, latents]) if guided else latents
+                with self.plan.autocast(self.device):
+                    prediction = self.unet(twice, timestep.to(self.device), **arguments).sample.float()
+                if guided:
+                    told, untold = prediction.chunk(2)
+                    prediction = untold + guidance * (told - untold)
+                latents = scheduler.step(prediction, timestep, latents).prev_sample
+            images.append(self._decode(latents))
+        return torch.cat(images)
+
+    def samples(self) -> dict[str, Tensor]:
+        """Returns SHOWN images of each class, or of no class."""
+        wanted = self.condition.showcase(self.train_set.classes, SHOWN)
+        flat = [item for items in wanted.values() for item in items]
+        images = self.sample(flat, self.seed, SHOWN_STEPS, SHOWN_GUIDANCE)
+        return dict(zip(wanted, images.split(SHOWN), strict=True))
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        if self.vae is not None:
+            with self.plan.autocast(self.device):
+                latents = self.vae.decode(latents / float(self.vae.config.scaling_factor)).sample.float()
+        return to_bytes(latents)
+
+    def save(self, folder: Path) -> None:
+        """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""
+        self.unet.eval()
+        self.condition.save(folder, self.unet, self.vae, DDIMScheduler(**NOISE))
+
+
+def _load_vae(folder: str, device: torch.device) -> AutoencoderKL:
+    if not (Path(folder) / "config.json").is_file():
+        raise ConfigError(f"task.vae={folder}: no autoencoder there; train it first (`dvc repro` in tabletop/)")
+    vae = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return vae.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def _condition(
+    kind: str, images: ImageSet, text: dict[str, Any] | None, dropout: float, seed: int, device: torch.device
+) -> Condition:
+    if (kind == "text") != (text is not None):
+        raise ConfigError(f"task.condition={kind}: task.text is needed for text, and for text only")
+    if kind == "text" and text is not None:
+        return TextCondition(text, dropout, seed, device)
+    if kind == "class":
+        return ClassCondition(images.classes, dropout, device)
+    if kind == "none":
+        return NoCondition()
+    raise ConfigError(f"task.condition={kind}: expected none, class or text")

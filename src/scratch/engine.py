@@ -1,0 +1,265 @@
+"""The loop that trains any model from noise: draw, update, average, save; it resumes to the same bytes.
+
+A task knows its networks, losses and optimizers; the loop knows none of them, so that a GAN and a diffusion model
+run through the same lines.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
+from src.core.seeding import derive_seed
+from src.training.schedules import LrSchedule
+from src.training.state import Row, SavedState, StateFolder, pack_optimizer, unpack_optimizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast, and when to look.
+
+    Attributes:
+        steps: Updates.
+        lr: Learning rate before the schedule.
+        batch_size: Images per update.
+        ema_decay: Of the averaged weights, in [0, 1); 0 keeps the last weights.
+        max_grad_norm: Gradients are clipped to this norm.
+        mixed_precision: ``no`` or ``bf16``.
+        save_every: Updates between resumable states.
+        log_every: Updates that one row of the loss curve averages.
+        eval_every: Updates between evaluations.
+    """
+
+    steps: int
+    lr: float
+    batch_size: int
+    ema_decay: float
+    max_grad_norm: float
+    mixed_precision: str
+    save_every: int
+    log_every: int
+    eval_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "save_every", "log_every", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name}={getattr(self, name)}: expected 1 or more")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"train.ema_decay={self.ema_decay}: expected a number in [0, 1)")
+        if not (0 < self.lr < math.inf and self.max_grad_norm > 0):
+            raise ConfigError(f"train.lr={self.lr}, train.max_grad_norm={self.max_grad_norm}: expected more than 0")
+        if self.mixed_precision not in ("no", "bf16"):
+            raise ConfigError(f"train.mixed_precision={self.mixed_precision}: expected no or bf16")
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Returns the context in which networks run forward."""
+        if self.mixed_precision == "no":
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+class Task(Protocol):
+    """What is trained.
+
+    Attributes:
+        networks: Everything with weights, by name.
+        averaged: The names of those networks whose weights are averaged over steps.
+        optimizers: By name.
+    """
+
+    networks: dict[str, nn.Module]
+    averaged: tuple[str, ...]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def update(self, step: int) -> dict[str, Tensor]:
+        """Does one update of every optimizer; draws from torch's global stream, which the loop has seeded.
+
+        Args:
+            step: From 0.
+
+        Returns:
+            Losses, each of shape (), still on the device; ``loss`` is among them.
+        """
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Measures the networks as they are (the loop has put the averaged weights in)."""
+        ...
+
+    def samples(self) -> dict[str, Tensor]:
+        """Returns pictures to look at, (n, 3, S, S), uint8, under what they are of."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the networks as they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What training left behind.
+
+    Attributes:
+        losses: A row for every `Plan.log_every` updates.
+        evaluations: A row for every evaluation.
+    """
+
+    losses: list[Row]
+    evaluations: list[Row]
+
+
+def train_from_noise(
+    task: Task,
+    plan: Plan,
+    schedule: LrSchedule,
+    seed: int,
+    state: StateFolder,
+) -> Curves:
+    """Trains to the plan's last step, from the saved state if there is one; leaves the averaged weights in the task.
+
+    Args:
+        task: What is trained.
+        plan: How long and how.
+        schedule: Of the learning rate.
+        seed: Of every draw.
+        state: Where to resume from.
+
+    Returns:
+        The curves.
+
+    Raises:
+        NonFiniteError: A loss is NaN or infinite; the last good state stays.
+        ModelMismatchError: The saved state holds other weights.
+    """
+    average = {
+        f"ema.{name}.{key}": value.detach().clone()
+        for name in task.averaged
+        for key, value in task.networks[name].state_dict().items()
+    }
+    saved = state.load()
+    start, losses, evaluations = 0, list[Row](), list[Row]()
+    if saved is not None:
+        start, losses, evaluations = saved.step, list(saved.losses), list(saved.validations)
+        _restore(task, average, saved, state)
+        print(f"resuming after step {start} of {plan.steps}", flush=True)
+    pending: list[dict[str, Tensor]] = []
+    began = time.monotonic()
+    for step in range(start, plan.steps):
+        for optimizer in task.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = plan.lr * group.get("lr_factor", 1.0) * schedule.factor(step, plan.steps)
+        torch.manual_seed(derive_seed(seed, "update", step))
+        pending.append(task.update(step))
+        _average(task, average, min(plan.ema_decay, (1 + step) / (10 + step)))
+        done = step + 1
+        last = done == plan.steps
+        if last or done % plan.log_every == 0:
+            losses.append(_summarize(done, pending))
+            pending = []
+        if last or done % plan.eval_every == 0:
+            with _averaged_weights(task, average):
+                row = {"step": done, **task.evaluate()}
+            evaluations.append(row)
+            rate = (done - start) * plan.batch_size / (time.monotonic() - began)
+            numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**losses[-1], **row}.items() if k != "step")
+            print(f"step {done}/{plan.steps}: {numbers}; {rate:.0f} images/s", flush=True)
+        if last or (done % plan.save_every == 0 and not pending):
+            state.save(_pack(task, average, done, losses, evaluations))
+    _load(task, average)
+    return Curves(losses, evaluations)
+
+
+def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:
+    row: Row = {"step": done}
+    for name in pending[0]:
+        row[name] = float(torch.stack([values[name].detach().float() for values in pending]).mean())
+    if not all(math.isfinite(value) for value in row.values()):
+        raise NonFiniteError(f"a loss is not finite before step {done} ({row}): try a smaller train.lr")
+    return row
+
+
+@torch.no_grad()
+def _average(task: Task, average: Mapping[str, Tensor], decay: float) -> None:
+    floats: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for name in task.averaged:
+        for key, value in task.networks[name].state_dict().items():
+            kept = average[f"ema.{name}.{key}"]
+            if kept.is_floating_point():
+                floats[0].append(kept)
+                floats[1].append(value)
+            else:
+                kept.copy_(value)
+    if floats[0]:
+        torch._foreach_lerp_(floats[0], floats[1], 1 - decay)
+
+
+def _load(task: Task, tensors: Mapping[str, Tensor]) -> None:
+    for name in task.averaged:
+        prefix = f"ema.{name}."
+        weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        task.networks[name].load_state_dict(weights)
+
+
+class _averaged_weights:  # noqa: N801
+    """Puts the averaged weights into the networks, and the trained ones back."""
+
+    def __init__(self, task: Task, average: Mapping[str, Tensor]) -> None:
+        self.task, self.average = task, average
+        self.kept: dict[str, Tensor] = {}
+
+    def __enter__(self) -> None:
+        self.kept = {
+            f"ema.{name}.{key}": value.detach().clone()
+            for name in self.task.averaged
+            for key, value in self.task.networks[name].state_dict().items()
+        }
+        _load(self.task, self.average)
+
+    def __exit__(self, *_: object) -> None:
+        _load(self.task, self.kept)
+
+
+def _pack(
+    task: Task, average: Mapping[str, Tensor], done: int, losses: list[Row], evaluations: list[Row]
+) -> SavedState:
+    tensors: dict[str, Tensor] = dict(average)
+    scalars: dict[str, object] = {}
+    for name, network in task.networks.items():
+        # copies, since a file cannot hold one tensor under two names
+        tensors |= {f"network.{name}.{key}": value.clone() for key, value in network.state_dict().items()}
+    for name, optimizer in task.optimizers.items():
+        moments, scalars[name] = pack_optimizer(optimizer)
+        tensors |= {f"{name}/{key}": value for key, value in moments.items()}
+    return SavedState(done, tensors, scalars, losses, evaluations)
+
+
+def _restore(task: Task, average: Mapping[str, Tensor], saved: SavedState, state: StateFolder) -> None:
+    for name, network in task.networks.items():
+        prefix = f"network.{name}."
+        weights = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelMismatchError(f"{state.path}: no fitting {name}; delete the folder to start anew") from error
+    for name, optimizer in task.optimizers.items():
+        prefix = f"{name}/"
+        moments = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        unpack_optimizer(optimizer, moments, saved.scalars[name])
+        _match_layout(optimizer)
+    for key, kept in average.items():
+        kept.copy_(saved.tensors[key])
+
+
+def _match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Lays moments out in memory as their parameters are: fused optimizers pair them by address, not by index."""
+    for parameter, memory in optimizer.state.items():
+        for key, value in memory.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                memory[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

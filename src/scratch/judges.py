@@ -1,0 +1,204 @@
+"""Trains the embedded judges: CLIP and a vision transformer without labels. Both learn by telling pairs apart."""
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from src.core.files import write_json
+from src.core.seeding import derive_seed
+from src.metrics.preprocessing import IMAGENET, OPENAI
+from src.models.tensors import save_tensors
+from src.scratch.augment import augmented
+from src.scratch.engine import Plan
+from src.scratch.images import Draws, ImageSet, to_unit
+from src.tabletop.captions import caption, plain_caption
+from src.tabletop.world import VIEWS
+
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+# unseen renders, and captions to choose from, in an evaluation
+EVALUATED, CHOICES = 1000, 100
+
+
+def normalised(images: Tensor, normalisation: Normalisation) -> Tensor:
+    """Turns images in [-1, 1] into what a judge reads."""
+    mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in normalisation)
+    return (images / 2 + 0.5 - mean) / std
+
+
+class _Contrast:
+    """What both have in common: one network, one optimizer, both directions of InfoNCE.
+
+    Paper: Representation Learning with Contrastive Predictive Coding (van den Oord et al., 2018), arXiv:1807.03748.
+    """
+
+    averaged = ("model",)
+
+    def __init__(self, train_set: ImageSet, val_set: ImageSet, plan: Plan, seed: int, device: torch.device) -> None:
+        self.train_set, self.val_set, self.plan, self.seed, self.device = train_set, val_set, plan, seed, device
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+
+    def samples(self) -> dict[str, Tensor]:
+        """Returns nothing: it draws no pictures."""
+        return {}
+
+    def _trains(self, *networks: nn.Module) -> None:
+        self.parameters = [parameter for network in networks for parameter in network.parameters()]
+        self.optimizers["adam"] = torch.optim.AdamW(
+            self.parameters, self.plan.lr, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        )
+
+    def _step(self, first: Tensor, second: Tensor, scale: Tensor | float) -> dict[str, Tensor]:
+        first, second = functional.normalize(first.float(), dim=1), functional.normalize(second.float(), dim=1)
+        logits = first @ second.T * scale
+        target = torch.arange(len(logits), device=logits.device)
+        loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+        self.optimizers["adam"].zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.max_grad_norm)
+        self.optimizers["adam"].step()
+        hit = (logits.argmax(1) == target).float().mean()
+        return {"loss": loss.detach(), "hits": hit.detach()}
+
+
+class ClipTask(_Contrast):
+    """CLIP (Radford et al., 2021, arXiv:2103.00020) on renders and their captions.
+
+    Args:
+        train_set: Pictures of the world.
+        val_set: Others.
+        plan: Of the training.
+        seed: Of weights and draws.
+        device: Where to.
+        model: Arguments of open_clip.CLIP.
+    """
+
+    def __init__(
+        self,
+        train_set: ImageSet,
+        val_set: ImageSet,
+        plan: Plan,
+        seed: int,
+        device: torch.device,
+        model: dict[str, Any],
+    ) -> None:
+        super().__init__(train_set, val_set, plan, seed, device)
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.config = model
+        self.model = open_clip.CLIP(**model).to(device)
+        self.networks["model"] = self.model
+        self._trains(self.model)
+        self.draws = Draws(len(train_set), plan.batch_size, seed)
+        assert train_set.scenes is not None, "CLIP learns from captions"
+        assert val_set.scenes is not None, "CLIP learns from captions"
+
+    def update(self, step: int) -> dict[str, Tensor]:
+        """Does one update; see Task."""
+        chosen = self.draws.at(step)
+        scenes = self.train_set.scenes or []
+        texts = [caption(scenes[row], derive_seed(self.seed, "caption", step, row)) for row in chosen.tolist()]
+        images = augmented(to_unit(self.train_set.pixels[chosen], self.device))
+        with self.plan.autocast(self.device):
+            seen = self.model.encode_image(normalised(images, OPENAI))
+            read = self.model.encode_text(open_clip.tokenize(texts).to(self.device))
+        return self._step(seen, read, self.model.logit_scale.exp().clamp(max=100))
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Returns ``right_of_100``: how often the right caption wins among those of 100 unseen renders."""
+        self.model.eval()
+        features = [
+            self.model.encode_image(normalised(to_unit(part, self.device), OPENAI), normalize=True)
+            for part in self.val_set.pixels[:EVALUATED].split(100)
+        ]
+        scenes = (self.val_set.scenes or [])[:EVALUATED]
+        texts = [plain_caption(scene["name"], scene["colour"], scene["ground"]) for scene in scenes]
+        right = []
+        for first in range(0, len(scenes), CHOICES):
+            choices = sorted(set(texts[first : first + CHOICES]))
+            others = [text for text in sorted(set(texts)) if text not in choices]
+            choices += others[: CHOICES - len(choices)]
+            read = self.model.encode_text(open_clip.tokenize(choices).to(self.device), normalize=True)
+            best = (torch.cat(features)[first : first + CHOICES] @ read.T).argmax(1)
+            right += [choices[int(i)] == text for i, text in zip(best, texts[first : first + CHOICES], strict=True)]
+        self.model.train()
+        return {"right_of_100": sum(right) / len(right)}
+
+    def save(self, folder: Path) -> None:
+        """Writes weights and config as open_clip's ``local-dir:`` reads them."""
+        save_tensors(folder / "open_clip_model.safetensors", self.model.state_dict(), {"format": "pt"})
+        write_json(folder / "open_clip_config.json", {"model_cfg": self.config, "preprocess_cfg": {}})
+
+
+class ViewsTask(_Contrast):
+    """A vision transformer that learns without labels: two pictures of one toy, from other sides and on other grounds,
+    are to be told from pictures of other toys.
+
+    Papers: SimCLR (Chen et al., 2020), arXiv:2002.05709, with another view in place of another crop; it takes the place
+    of DINO (Caron et al., 2021, arXiv:2104.14294), whose teacher needs far longer training.
+
+    Args:
+        train_set: Pictures of the world, VIEWS in a row of each toy.
+        val_set: Others.
+        plan: Of the training; batch_size counts toys.
+        seed: Of weights and draws.
+        device: Where to.
+        architecture: A vision transformer of timm.
+        model: Its arguments.
+        temperature: Of the loss.
+    """
+
+    def __init__(
+        self,
+        train_set: ImageSet,
+        val_set: ImageSet,
+        plan: Plan,
+        seed: int,
+        device: torch.device,
+        architecture: str,
+        model: dict[str, Any],
+        temperature: float,
+    ) -> None:
+        super().__init__(train_set, val_set, plan, seed, device)
+        torch.manual_seed(derive_seed(seed, "weights"))
+        self.architecture, self.arguments, self.temperature = architecture, model, temperature
+        self.model = timm.create_model(architecture, pretrained=False, num_classes=0, **model).to(device)
+        width = int(self.model.num_features)
+        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 64)).to(device)
+        self.networks |= {"model": self.model, "head": self.head}
+        self._trains(self.model, self.head)
+        self.draws = Draws(len(train_set) // VIEWS, plan.batch_size, seed)
+
+    def update(self, step: int) -> dict[str, Tensor]:
+        """Does one update; see Task."""
+        toys = self.draws.at(step)
+        pixels = torch.cat([self.train_set.pixels[toys * VIEWS], self.train_set.pixels[toys * VIEWS + 1]])
+        images = augmented(to_unit(pixels, self.device))
+        with self.plan.autocast(self.device):
+            first, second = self.head(self.model(normalised(images, IMAGENET))).chunk(2)
+        return self._step(first, second, 1 / self.temperature)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Returns ``same_toy_first``: how often a toy's other view is nearest among EVALUATED / VIEWS unseen toys."""
+        self.model.eval()
+        features = torch.cat(
+            [
+                functional.normalize(self.model(normalised(to_unit(part, self.device), IMAGENET)), dim=1)
+                for part in self.val_set.pixels[:EVALUATED].split(100)
+            ]
+        )
+        self.model.train()
+        nearest = (features[::VIEWS] @ features[1::VIEWS].T).argmax(1).cpu()
+        return {"same_toy_first": float((nearest == torch.arange(len(nearest))).float().mean())}
+
+    def save(self, folder: Path) -> None:
+        """Writes weights and config as timm's ``local-dir:`` reads them."""
+        save_tensors(folder / "model.safetensors", self.model.state_dict(), {"format": "pt"})
+        config = {"architecture": self.architecture, "pretrained_cfg": {"num_classes": 0}, "model_args": self.arguments}
+        write_json(folder / "config.json", config)

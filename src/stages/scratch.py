@@ -1,0 +1,103 @@
+"""Trains a model from noise: `python train.py exp.config_path=configs/scratch/NAME.yaml`. Writes exp.run_dir."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.config import run_stage, to_dict
+from src.core.device import choose_device
+from src.core.files import replaced_folder, sha256_bytes, sha256_tree, work_root, write_csv, write_text
+from src.core.provenance import code_digest
+from src.core.scratch_config import load_scratch_config
+from src.training.determinism import set_deterministic, set_environment
+from src.training.state import Row, StateFolder
+
+STATE_ROOT = ".train_state"
+# The code whose change can change a weight.
+CODE = ("core", "losses", "metrics", "models", "scratch", "tabletop", "tiny", "training", "stages/scratch.py")
+# Changing these changes what is written down, never a weight.
+WATCHING = ("save_every", "eval_every")
+
+
+def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolder:
+    """Names the state after everything that decides the weights: parameters, images, code, versions.
+
+    Args:
+        params: The resolved parameters.
+        data: Image sets.
+        device: Kind of device.
+
+    Returns:
+        Where to resume from.
+    """
+    resolved = to_dict(params)
+    resolved.pop("exp")
+    for name in WATCHING:
+        resolved["train"].pop(name)
+    folders = [value for value in (params.task.get("vae"),) if value is not None]
+    parts = {
+        "params": resolved,
+        "data": [sha256_bytes(images.pixels.numpy().tobytes()) for images in data],
+        "models": [sha256_tree(Path(folder)) for folder in folders],
+        "code": code_digest(*CODE),
+        "device": device,
+    }
+    name = sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:16]
+    return StateFolder(work_root() / STATE_ROOT / f"scratch-{name}")
+
+
+def write_curve(path: Path, rows: list[Row]) -> None:
+    """Writes a curve, a row each."""
+    columns = ["step", *sorted(set(rows[0]) - {"step"})]
+    write_csv(path, pd.DataFrame(rows)[columns].astype({"step": int}))
+
+
+def scratch_stage(params: DictConfig) -> None:
+    """Trains, or goes on with what was interrupted, and writes model, curves, samples and report.
+
+    Args:
+        params: The resolved parameters.
+    """
+    set_deterministic(params.train.deterministic)
+    from hydra.utils import instantiate
+
+    from src.reporting.scratch_page import write_scratch_report
+    from src.scratch.engine import Plan, train_from_noise
+    from src.scratch.images import save_samples
+
+    began = time.monotonic()
+    device = choose_device(params.device)
+    train = to_dict(params.train)
+    train.pop("deterministic")
+    plan = Plan(**train)
+    train_set, val_set = instantiate(params.train_data), instantiate(params.val_data)
+    state = state_folder(params, [train_set, val_set], device.type)
+    run_dir = Path(params.exp.run_dir)
+    with state.locked():
+        build = instantiate(params.task, _partial_=True, _convert_="all")
+        task = build(train_set=train_set, val_set=val_set, plan=plan, seed=params.seed, device=device)
+        curves = train_from_noise(task, plan, instantiate(params.lr_schedule), params.seed, state)
+        with replaced_folder(run_dir) as folder:
+            task.save(folder / "model")
+            save_samples(folder / "samples", task.samples())
+            write_curve(folder / "loss.csv", curves.losses)
+            write_curve(folder / "evaluation.csv", curves.evaluations)
+            made_by = {key: value for key, value in to_dict(params).items() if key != "exp"}
+            write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
+            write_scratch_report(folder, run_dir.name)
+    minutes = (time.monotonic() - began) / 60
+    print(f"{run_dir}: {plan.steps} updates on {device.type}, {minutes:.1f} minutes in this process")
+
+
+def main() -> None:
+    """Runs the stage."""
+    set_environment()
+    run_stage("scratch", scratch_stage, load_scratch_config)
+
+
+if __name__ == "__main__":
+    main()

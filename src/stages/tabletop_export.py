@@ -1,0 +1,22 @@
+"""Writes pictures of the embedded world as a folder of class folders: `python -m src.stages.tabletop_export OUT`."""
+
+import argparse
+from pathlib import Path
+
+from src.core.files import replaced_folder
+from src.scratch.folders import export_class_folders
+from src.scratch.images import load_world
+
+
+def main() -> None:
+    """Exports; what was in OUT before is replaced."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="for example data/class_folders")
+    parser.add_argument("--world", default="tabletop/world/train", help="what src.stages.tabletop_world wrote")
+    wanted = parser.parse_args()
+    with replaced_folder(wanted.out) as folder:
+        export_class_folders(load_world(wanted.world), folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Gathers the trained models in half precision: tabletop/*/model to models/tabletop, at most 64 MB."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from src.core.errors import ModelMismatchError, PipelineError
+from src.core.files import replaced_folder, write_text
+from src.models.tensors import load_tensors, save_tensors
+
+TRAINED, OUT = Path("tabletop"), Path("models/tabletop")
+# where each trained model goes
+PLACES = {
+    "diffusion": "sd",
+    "captioner": "blip",
+    "clip": "judges/clip",
+    "dino": "judges/dino",
+    "lpips": "judges/alexnet",
+    "reader": "reader",
+}
+LARGEST = 64 * 10**6
+CARD = """# {name}
+
+One of the small models that come with the project. It was trained from noise by the project's own scripts, on renders
+of the embedded world (src/tabletop) and on nothing else, and knows nothing but that world.
+
+- Configuration: configs/scratch/tabletop_{name}.yaml
+- Data: {images} pictures of 64 px, tabletop/world/train
+- Updates: {steps}
+- Scores on unseen renders at the last update: {scores}
+- Training times and the figures that the whole set reaches: docs/tabletop.md
+"""
+
+
+def publish(trained: Path, out: Path) -> int:
+    """Copies the models with weights in fp16, and writes a card for each.
+
+    Args:
+        trained: Where `dvc repro` in tabletop/ wrote them.
+        out: Where they go.
+
+    Returns:
+        Their size, bytes.
+
+    Raises:
+        ModelMismatchError: They are larger than LARGEST together, or a model is missing.
+    """
+    with replaced_folder(out) as folder:
+        for name, place in PLACES.items():
+            source = trained / name
+            if not (source / "model").is_dir():
+                raise ModelMismatchError(f"{source}/model: not trained yet; `dvc repro` in tabletop/ trains it")
+            for file in sorted(path for path in (source / "model").rglob("*") if path.is_file()):
+                target = folder / place / file.relative_to(source / "model")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if file.suffix == ".safetensors":
+                    tensors, metadata = load_tensors(file)
+                    halves = {
+                        key: value.half() if value.dtype == torch.float32 else value for key, value in tensors.items()
+                    }
+                    save_tensors(target, halves, metadata)
+                else:
+                    shutil.copyfile(file, target)
+            write_text(folder / place / "README.md", _card(name, source, trained))
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if size > LARGEST:
+            raise ModelMismatchError(f"{out}: {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB")
+    return size
+
+
+def _card(name: str, source: Path, trained: Path) -> str:
+    evaluation = pd.read_csv(source / "evaluation.csv").iloc[-1]
+    scores = ", ".join(f"{key} {value:.4g}" for key, value in evaluation.items() if key != "step")
+    images = len(pd.read_csv(trained / "world/train/scenes.csv"))
+    return CARD.format(name=name, images=images, steps=int(evaluation["step"]), scores=scores)
+
+
+def main() -> None:
+    """Publishes; `dvc add models/tabletop` and `dvc push` hand them out."""
+    try:
+        size = publish(TRAINED, OUT)
+    except PipelineError as error:
+        raise SystemExit(f"tabletop_publish: {error}") from error
+    print(json.dumps({"folder": str(OUT), "megabytes": round(size / 1e6, 1)}))
+
+
+if __name__ == "__main__":
+    main()

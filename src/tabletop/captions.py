@@ -1,0 +1,123 @@
+"""What a picture is called: a small grammar with synonyms, true to the scene."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+CLASS_WORDS: dict[str, tuple[str, ...]] = {
+    "ball": ("ball", "round ball"),
+    "bear": ("bear", "teddy bear"),
+    "boat": ("boat", "sailing boat"),
+    "car": ("car", "toy car"),
+    "chair": ("chair", "wooden chair"),
+    "dog": ("dog", "puppy"),
+    "duck": ("duck", "toy duck"),
+    "house": ("house", "little house"),
+    "lamp": ("lamp", "table lamp"),
+    "mug": ("mug", "cup"),
+    "mushroom": ("mushroom", "toadstool"),
+    "robot": ("robot", "toy robot"),
+    "rocket": ("rocket", "spaceship"),
+    "tree": ("tree", "christmas tree"),
+}
+COLOUR_WORDS: dict[str, tuple[str, ...]] = {
+    "red": ("red", "crimson"),
+    "orange": ("orange",),
+    "yellow": ("yellow", "golden"),
+    "green": ("green",),
+    "cyan": ("cyan", "turquoise"),
+    "blue": ("blue",),
+    "purple": ("purple", "violet"),
+    "pink": ("pink",),
+    "white": ("white",),
+    "black": ("black",),
+}
+GROUND_PHRASES: dict[str, tuple[str, ...]] = {
+    "asphalt": ("on asphalt", "on the street", "on a road"),
+    "bricks": ("on bricks", "on a brick floor"),
+    "cloth": ("on a checkered cloth", "on a checkered tablecloth"),
+    "grass": ("on grass", "in the grass", "in a meadow"),
+    "marble": ("on marble", "on a marble counter"),
+    "rug": ("on a striped rug", "on a striped carpet"),
+    "sand": ("on sand", "on the beach", "in the desert"),
+    "snow": ("in the snow", "on snow"),
+    "tiles": ("on tiles", "on a tiled floor"),
+    "wood": ("on a wooden table", "on a wooden floor", "on wood"),
+}
+STARTS = ("a photo of", "a picture of", "a photograph of", "an image of", "")
+# no class name: the noun that fits every toy
+ANY_TOY = "toy"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VIEWS = ("seen from the front", "seen from the side", "seen from behind", "seen from above")
+
+
+def caption(scene: Mapping[str, Any], seed: int) -> str:
+    """Says what a picture shows; the same arguments give the same words.
+
+    The colour, the ground and the class are each left out now and then, so that a model learns to fill them in. The
+    view, the distance and the light are mentioned now and then. Some captions have a word without meaning before the
+    noun, so that a rare token does not disturb the model before it has been taught.
+
+    Args:
+        scene: A row of a scene table: name, colour, ground, azimuth (degrees), elevation (degrees), distance, warmth.
+        seed: Of the choice of words.
+
+    Returns:
+        Lower-case words, at most 25.
+    """
+    random = np.random.default_rng(seed)
+
+    def one_of(words: tuple[str, ...]) -> str:
+        return words[int(random.integers(len(words)))]
+
+    noun = ANY_TOY if random.uniform() < 0.08 else one_of(CLASS_WORDS[scene["name"]])
+    colour = "" if random.uniform() < 0.12 else one_of(COLOUR_WORDS[scene["colour"]])
+    size = _size_word(float(scene["distance"])) if random.uniform() < 0.25 else ""
+    rare = _nonsense(random) if random.uniform() < 0.06 else ""
+    subject = " ".join(word for word in (size, colour, rare, noun) if word)
+    article = "an" if subject[0] in "aeiou" else "a"
+    ground = "" if random.uniform() < 0.08 else one_of(GROUND_PHRASES[scene["ground"]])
+    view = view_of(scene) if random.uniform() < 0.3 else ""
+    light = _light_word(float(scene["warmth"])) if random.uniform() < 0.15 else ""
+    return " ".join(part for part in (one_of(STARTS), article, subject, ground, view, light) if part)
+
+
+def plain_caption(name: str, colour: str, ground: str) -> str:
+    """Returns the caption without synonyms and asides, the words that evaluations use."""
+    article = "an" if colour[0] in "aeiou" else "a"
+    return f"a photo of {article} {colour} {CLASS_WORDS[name][0]} {GROUND_PHRASES[ground][0]}"
+
+
+def description(scene: Mapping[str, Any]) -> str:
+    """Returns what a captioner should say: colour, class, ground and the side that is seen, without synonyms."""
+    plain = plain_caption(scene["name"], scene["colour"], scene["ground"]).removeprefix(f"{STARTS[0]} ")
+    return f"{plain} {view_of(scene)}"
+
+
+def view_of(scene: Mapping[str, Any]) -> str:
+    """Returns which side of the toy the camera sees."""
+    if float(scene["elevation"]) > 40:
+        return VIEWS[3]
+    turn = abs(float(scene["azimuth"]))
+    return VIEWS[0] if turn < 45 else VIEWS[2] if turn > 135 else VIEWS[1]
+
+
+def vocabulary() -> list[str]:
+    """Returns every word that a caption can have, sorted."""
+    phrases = [*STARTS, *VIEWS, "small", "big", "a", "an", "in warm light", "in cold light", ANY_TOY]
+    for table in (CLASS_WORDS, COLOUR_WORDS, GROUND_PHRASES):
+        phrases += [phrase for choices in table.values() for phrase in choices]
+    return sorted({word for phrase in phrases for word in phrase.split()})
+
+
+def _nonsense(random: np.random.Generator) -> str:
+    return "".join(LETTERS[index] for index in random.integers(len(LETTERS), size=int(random.integers(3, 7))))
+
+
+def _size_word(distance: float) -> str:
+    return "small" if distance > 3.45 else "big" if distance < 3.1 else ""
+
+
+def _light_word(warmth: float) -> str:
+    return "in warm light" if warmth > 0.5 else "in cold light" if warmth < -0.1 else ""

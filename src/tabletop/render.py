@@ -1,0 +1,139 @@
+"""Draws scenes by ray tracing: one light with a shadow, ambient light from above, a little gloss.
+
+Symbols: B scenes, R rays of a scene.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from src.tabletop.geometry import FAR, first_hit, normals, place
+from src.tabletop.grounds import ground_colour
+from src.tabletop.scene import Scene
+from src.tabletop.toys import CLASSES, FIXED, Part
+
+HALF_VIEW = math.tan(math.radians(15.0))
+AIM_HEIGHT = 0.45
+AMBIENT = 0.42
+GLOSS, SHININESS = 0.10, 24.0
+GAMMA = 2.2
+# toy heights behind the toy after which a texture is its mean colour
+FADE = 3.5
+# more rays at a time leave the processor's cache and take longer each
+RAYS_AT_ONCE = 16384
+
+
+def render(
+    scenes: Sequence[Scene],
+    width: int,
+    height: int,
+    oversampling: int,
+    catalogue: Mapping[str, Sequence[Part]] = CLASSES,
+) -> Tensor:
+    """Draws pictures; the same scenes give the same bytes on one machine, however they are grouped.
+
+    Args:
+        scenes: What to draw.
+        width: Pixels.
+        height: Pixels.
+        oversampling: Rays per pixel side, averaged; 2 or more smooths edges.
+        catalogue: The parts of every class.
+
+    Returns:
+        (B, height, width, 3), uint8.
+    """
+    pictures = torch.empty(len(scenes), height, width, 3, dtype=torch.uint8)
+    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, scene in enumerate(scenes):
+        alike[scene.toy.name, scene.ground].append(index)
+    rows_at_once = max(1, RAYS_AT_ONCE // (width * oversampling**2))
+    for (name, _), indices in sorted(alike.items()):
+        for index in indices:
+            for top in range(0, height, rows_at_once):
+                rows = range(top, min(top + rows_at_once, height))
+                pictures[index, rows.start : rows.stop] = _draw(
+                    [scenes[index]], catalogue[name], width, height, rows, oversampling
+                )[0]
+    return pictures
+
+
+def _draw(
+    scenes: Sequence[Scene], parts: Sequence[Part], width: int, height: int, rows: range, oversampling: int
+) -> Tensor:
+    eye, directions = _rays(scenes, width, height, rows, oversampling)
+    solids = place(parts, torch.tensor([scene.toy.scale for scene in scenes]))
+    toy_distance, part = first_hit(solids, eye[:, None], directions)
+    floor_distance = torch.where(directions[..., 2] < -1e-6, -eye[:, None, 2] / directions[..., 2], FAR)
+    on_toy = toy_distance < floor_distance
+    distance = torch.minimum(toy_distance, floor_distance).clamp(max=60.0)
+    points = eye[:, None] + directions * distance[..., None]
+
+    surface = torch.zeros_like(points)
+    surface[..., 2] = 1.0
+    scene_of, ray_of = on_toy.nonzero(as_tuple=True)
+    surface[scene_of, ray_of] = normals(solids, scene_of, part[scene_of, ray_of], points[scene_of, ray_of])
+
+    colour = _floor(scenes, points, distance)
+    paint = torch.stack([_paint(scene, parts) for scene in scenes])
+    colour[scene_of, ray_of] = paint[scene_of, part[scene_of, ray_of]]
+
+    light = torch.stack([_light_direction(scene) for scene in scenes])
+    facing = torch.einsum("brk,bk->br", surface, light).clamp(min=0)
+    blocked, _ = first_hit(solids, points + surface * 2e-3, light[:, None])
+    lit = facing * (blocked == FAR)
+    warmth = torch.tensor([[1 + 0.08 * s.warmth, 1.0, 1 - 0.12 * s.warmth] for s in scenes])
+    exposure = torch.tensor([s.exposure for s in scenes])
+    halfway = torch.nn.functional.normalize(light[:, None] - directions, dim=-1)
+    shine = GLOSS * lit * on_toy * (surface * halfway).sum(-1).clamp(min=0) ** SHININESS
+    ambient = AMBIENT * (0.75 + 0.25 * surface[..., 2])
+    radiance = colour**GAMMA * (ambient + 0.85 * lit)[..., None] + shine[..., None]
+    picture = (radiance * (warmth * exposure[:, None])[:, None]).clamp(0, 1)
+    fine = picture.reshape(len(scenes), len(rows), oversampling, width, oversampling, 3).mean((2, 4))
+    return (fine ** (1 / GAMMA) * 255).round().to(torch.uint8)
+
+
+def _rays(scenes: Sequence[Scene], width: int, height: int, rows: range, oversampling: int) -> tuple[Tensor, Tensor]:
+    columns = (torch.arange(width * oversampling) + 0.5) / (width * oversampling) * 2 - 1
+    lines = torch.arange(rows.start * oversampling, rows.stop * oversampling)
+    down = ((lines + 0.5) / (height * oversampling) * 2 - 1) * height / width
+    eyes, directions = [], []
+    for scene in scenes:
+        azimuth, elevation = math.radians(scene.azimuth), math.radians(scene.elevation)
+        back = torch.tensor(
+            [math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)]
+        )
+        right = torch.tensor([-math.sin(azimuth), math.cos(azimuth), 0.0])
+        up = torch.linalg.cross(back, right)
+        eyes.append(torch.tensor([0.0, 0.0, AIM_HEIGHT]) + back * scene.distance)
+        aside, above = scene.aside
+        across = ((columns - aside) * HALF_VIEW)[None, :, None] * right
+        upward = ((-down - above) * HALF_VIEW)[:, None, None] * up
+        directions.append(torch.nn.functional.normalize(across + upward - back, dim=-1).reshape(-1, 3))
+    return torch.stack(eyes), torch.stack(directions)
+
+
+def _light_direction(scene: Scene) -> Tensor:
+    azimuth = math.radians(scene.azimuth + scene.light_azimuth)
+    elevation = math.radians(scene.light_elevation)
+    return torch.tensor(
+        [math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)]
+    )
+
+
+def _floor(scenes: Sequence[Scene], points: Tensor, distance: Tensor) -> Tensor:
+    colours = []
+    for scene, place_, far in zip(scenes, points, distance, strict=True):
+        turn = math.radians(scene.ground_turn)
+        x = place_[:, 0] * math.cos(turn) + place_[:, 1] * math.sin(turn) + scene.ground_phase
+        y = place_[:, 1] * math.cos(turn) - place_[:, 0] * math.sin(turn) + 2 * scene.ground_phase
+        fade = ((far - scene.distance) / FADE).clamp(0, 1)
+        colours.append(ground_colour(scene.ground, x, y, fade, torch.tensor(scene.ground_phase)))
+    return torch.stack(colours)
+
+
+def _paint(scene: Scene, parts: Sequence[Part]) -> Tensor:
+    roles = {**FIXED, "body": scene.toy.body, "accent": scene.toy.accent}
+    return torch.tensor([roles[part.role] for part in parts])

@@ -1,0 +1,124 @@
+"""A set of pictures of the world on disk: what every embedded model learns from, and nothing else."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from io import BytesIO
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pandas as pd
+import torch
+
+from src.core.files import sha256_bytes, write_bytes, write_csv
+from src.core.provenance import code_digest
+from src.core.seeding import derive_seed
+from src.tabletop.render import render
+from src.tabletop.scene import Scene, draw_scene, draw_toy, triples
+from src.tabletop.toys import CLASSES, COLOURS
+
+# pictures of one toy, from different sides and on different grounds
+VIEWS = 2
+SHARD = 500
+IMAGES, SCENES = "images.npy", "scenes.csv"
+# what turns scenes into pixels
+CODE = ("tabletop/geometry.py", "tabletop/grounds.py", "tabletop/render.py", "tabletop/toys.py")
+
+
+def plan_world(purpose: str, count: int, seed: int) -> list[Scene]:
+    """Plans pictures: VIEWS in a row show one toy; held-out combinations do not occur.
+
+    Args:
+        purpose: ``train`` or ``val``; other toys for each.
+        count: How many; a multiple of VIEWS.
+        seed: Of the world.
+
+    Returns:
+        The scenes.
+    """
+    allowed: dict[tuple[str, str], list[str]] = {}
+    for name, colour, ground in triples(seed)[0]:
+        allowed.setdefault((name, colour), []).append(ground)
+    scenes = []
+    for index in range(count):
+        number = index // VIEWS
+        random = np.random.default_rng(derive_seed(seed, purpose, number))
+        name, colour = sorted(CLASSES)[random.integers(len(CLASSES))], sorted(COLOURS)[random.integers(len(COLOURS))]
+        grounds = allowed[name, colour]
+        toy = draw_toy(name, colour, derive_seed(seed, purpose, "toy", number))
+        first = int(random.integers(len(grounds)))
+        ground = grounds[(first + index % VIEWS) % len(grounds)]
+        scenes.append(draw_scene(toy, ground, derive_seed(seed, purpose, "scene", index)))
+    return scenes
+
+
+def draw_world(folder: Path, cache: Path, scenes: Sequence[Scene], resolution: int, oversampling: int) -> None:
+    """Draws pictures with all processors; shards that an interrupted run drew are not drawn again.
+
+    Args:
+        folder: Gets IMAGES (N, resolution, resolution, 3), uint8, and SCENES.
+        cache: Where finished shards stay, each under a name made from everything that decides it; may be shared by
+            any number of worlds, and deleted.
+        scenes: What to draw.
+        resolution: Side, pixels.
+        oversampling: Rays per pixel side.
+    """
+    shards = [scenes[start : start + SHARD] for start in range(0, len(scenes), SHARD)]
+    how = f"{code_digest(*CODE)} {resolution} {oversampling}"
+    files = [cache / f"{_shard_digest(shard, how)}.npy" for shard in shards]
+    missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not file.is_file()]
+    # spawned, not forked: threads of torch do not survive a fork
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        list(pool.map(partial(_draw_shard, resolution=resolution, oversampling=oversampling), missing))
+    write_array(folder / IMAGES, np.concatenate([np.load(file) for file in files]))
+    write_csv(folder / SCENES, scene_table(scenes))
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is killed; the pool alone would leave it waiting for ever."""
+    parent = parent_process()
+    assert parent is not None, "runs in a worker"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def _shard_digest(scenes: Sequence[Scene], how: str) -> str:
+    return sha256_bytes("\0".join([how, *map(repr, scenes)]).encode())
+
+
+def _draw_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversampling: int) -> None:
+    torch.set_num_threads(1)
+    file, scenes = task
+    write_array(file, render(scenes, resolution, resolution, oversampling).numpy())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes a .npy file atomically."""
+    stream = BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, stream.getvalue())
+
+
+def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
+    """Returns what a caption may say about each scene, a row each."""
+    return pd.DataFrame(
+        {
+            "toy": [index // VIEWS for index in range(len(scenes))],
+            "name": [scene.toy.name for scene in scenes],
+            "colour": [scene.toy.colour for scene in scenes],
+            "ground": [scene.ground for scene in scenes],
+            "azimuth": [round(scene.azimuth, 2) for scene in scenes],
+            "elevation": [round(scene.elevation, 2) for scene in scenes],
+            "distance": [round(scene.distance, 3) for scene in scenes],
+            "warmth": [round(scene.warmth, 3) for scene in scenes],
+            "exposure": [round(scene.exposure, 3) for scene in scenes],
+        }
+    )

@@ -1,0 +1,69 @@
+import pytest
+
+from src.core.digest import CONFIGS, SCRATCH, configs_digest
+from src.core.errors import ConfigError
+from src.core.scratch_config import load_scratch_config, trains_from_noise
+
+NAMES = sorted(path.stem for path in (CONFIGS / "scratch").glob("*.yaml"))
+
+
+def words(name, *more):
+    return [f"exp.config_path={CONFIGS}/scratch/{name}.yaml", *more]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_loads_and_names_what_exists(name):
+    from hydra.utils import get_class, get_method
+
+    config = load_scratch_config("scratch", words(name))
+    assert get_class(config.task._target_).__name__.endswith("Task")
+    for key in ("train_data", "val_data"):
+        get_method(config[key]._target_)
+
+
+def test_the_command_line_lies_over_the_file_and_the_file_over_the_root():
+    config = load_scratch_config("scratch", words("tabletop_vae", "train.lr=3e-4", "task.kl_weight=1e-5"))
+    assert (config.train.lr, config.task.kl_weight) == (3e-4, 1e-5)
+    assert config.train.batch_size == 16
+    assert config.train.ema_decay == 0.999
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("train.stepz=3", "stepz"),
+        ("train.steps=many", "train.steps='many' is str, expected int"),
+        ("task=null", "task: expected a mapping with a _target_"),
+        ("train.steps=[", "train.steps"),
+    ],
+)
+def test_what_is_wrong_is_named(more, message):
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        load_scratch_config("scratch", words("tabletop_vae", more))
+
+
+def test_a_missing_file_and_an_unknown_section_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_scratch_config("scratch", ["exp.config_path=nowhere.yaml"])
+    (tmp_path / "own.yaml").write_text("task: {_target_: x}\nother: 1\n")
+    with pytest.raises(ConfigError, match="other"):
+        load_scratch_config("scratch", [f"exp.config_path={tmp_path}/own.yaml"])
+
+
+def test_train_py_tells_both_kinds_apart(tmp_path):
+    (tmp_path / "adapter.yaml").write_text("lr: 1e-4\n")
+    assert trains_from_noise(words("gan" if "gan" in NAMES else NAMES[0]))
+    assert not trains_from_noise([f"exp.config_path={tmp_path}/adapter.yaml", "lr=1"])
+    assert not trains_from_noise([])
+    assert not trains_from_noise(["exp.config_path=nowhere.yaml"])
+
+
+def test_params_yaml_does_not_depend_on_training_from_noise(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: 1")
+    before = configs_digest(tmp_path)
+    (tmp_path / SCRATCH[0]).mkdir()
+    (tmp_path / SCRATCH[0] / "b.yaml").write_text("b: 1")
+    (tmp_path / SCRATCH[1]).write_text("c: 1")
+    assert configs_digest(tmp_path) == before
+    (tmp_path / "d.yaml").write_text("d: 1")
+    assert configs_digest(tmp_path) != before

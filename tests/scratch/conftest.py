@@ -1,0 +1,103 @@
+import pytest
+import torch
+
+from src.scratch.diffusion import DiffusionTask
+from src.scratch.engine import Plan
+from src.scratch.gan import GanTask
+from src.scratch.images import ImageSet
+
+CPU = torch.device("cpu")
+PLAN = {
+    "steps": 6,
+    "lr": 1e-2,
+    "batch_size": 4,
+    "ema_decay": 0.9,
+    "max_grad_norm": 1.0,
+    "mixed_precision": "no",
+    "save_every": 3,
+    "log_every": 1,
+    "eval_every": 2,
+}
+UNET = {
+    "sample_size": 8,
+    "block_out_channels": [8, 8],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+    "attention_head_dim": 4,
+}
+TEXT_UNET = {
+    "sample_size": 8,
+    "block_out_channels": [8, 8],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+    "cross_attention_dim": 16,
+    "attention_head_dim": 2,
+}
+TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "projection_dim": 16,
+}
+SCENE = {"name": "mug", "colour": "red", "ground": "wood"} | dict.fromkeys(
+    ("azimuth", "elevation", "distance", "warmth"), 3.0
+)
+
+
+def image_set(count, seed, side=8, classes=("cat", "dog", "mug")):
+    """Noise, brighter from class to class; rows of the classes are 3 : 2 : 1."""
+    random = torch.Generator().manual_seed(seed)
+    pattern = torch.tensor([0, 0, 0, 1, 1, 2]).clamp(max=len(classes) - 1)
+    labels = pattern.repeat(count // 6 + 1)[:count]
+    pixels = torch.randint(100, (count, 3, side, side), generator=random) + 70 * labels[:, None, None, None]
+    return ImageSet(pixels.to(torch.uint8), labels, list(classes), [SCENE] * count)
+
+
+@pytest.fixture
+def plan():
+    return Plan(**PLAN)
+
+
+@pytest.fixture
+def make_diffusion():
+    def make(condition="class", plan=PLAN, measures=(), **sets):
+        return DiffusionTask(
+            train_set=sets.get("train_set", image_set(12, 0)),
+            val_set=sets.get("val_set", image_set(6, 1)),
+            plan=Plan(**plan),
+            seed=3,
+            device=CPU,
+            condition=condition,
+            unet=TEXT_UNET if condition == "text" else UNET,
+            vae=None,
+            text=TEXT if condition == "text" else None,
+            gamma=5.0,
+            dropout=0.3,
+            measures=list(measures),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_gan():
+    def make(condition="class", plan=PLAN, measures=(), **changes):
+        keys = {
+            "train_set": image_set(12, 0),
+            "val_set": image_set(6, 1),
+            "noise_size": 4,
+            "generator_widths": [8, 8],
+            "discriminator_widths": [8, 16],
+            "discriminator_halvings": 1,
+            "discriminator_updates": 2,
+            "discriminator_lr_factor": 2.0,
+            **changes,
+        }
+        return GanTask(plan=Plan(**plan), seed=3, device=CPU, condition=condition, measures=list(measures), **keys)
+
+    return make
