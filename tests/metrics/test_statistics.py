@@ -1,0 +1,96 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from src.metrics.intervals import Interval
+from src.metrics.statistics import Comparison, Verdict, compare_run_means, compare_scores, holm, judge, sign_flip
+
+MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
+
+
+def simulate(random, effect, prompts=25, seeds=4, size=1.0):
+    """The variances of evaluation.md 3.3: prompts differ by .04, images of a prompt by .06."""
+    return effect + size * (random.normal(0, 0.04, (prompts, 1)) + random.normal(0, 0.06, (prompts, seeds)))
+
+
+def of(low, high, p=0.001):
+    return Comparison(Interval((low + high) / 2, low, high), p, 0.01, 25, few_prompts=False)
+
+
+def test_interval_covers_the_truth_in_93_to_97_percent_and_false_better_stays_under_5():
+    random = np.random.default_rng(0)
+    repeats, covered, better = 500, 0, 0
+    for repeat in range(repeats):
+        pair = {
+            "dino_vits16": compare_scores(simulate(random, 0.0), repeat),
+            "clip_t": compare_scores(simulate(random, 0.0, size=0.25), repeat),
+        }
+        interval = pair["dino_vits16"].interval
+        covered += interval.low <= 0 <= interval.high
+        better += judge(pair, MARGINS) is Verdict.BETTER
+    assert 0.93 <= covered / repeats <= 0.975
+    assert better / repeats < 0.05
+
+
+def test_sign_flip_is_exact_for_few_prompts():
+    values = np.array([0.3, 0.1, -0.05, 0.2, 0.4])
+    means = [abs(np.mean(values * flips)) for flips in itertools.product((-1, 1), repeat=5)]
+    assert sign_flip(values, 0) == pytest.approx(np.mean([mean >= abs(values.mean()) - 1e-12 for mean in means]))
+    assert sign_flip(np.zeros(6), 0) == 1.0
+
+
+def test_few_prompts_give_students_interval():
+    values = np.random.default_rng(3).normal(0.1, 0.05, (6, 3))
+    comparison = compare_scores(values, 0)
+    half = 2.5706 * values.mean(1).std(ddof=1) / np.sqrt(6)
+    assert comparison.few_prompts
+    assert comparison.interval.high - comparison.interval.mean == pytest.approx(half, rel=1e-3)
+
+
+def test_a_run_against_itself_is_equivalent_at_zero():
+    same = {name: compare_scores(np.zeros((24, 2)), 0) for name in MARGINS}
+    assert all(c.interval == Interval(0, 0, 0) and c.p == 1 for c in same.values())
+    assert judge(same, MARGINS) is Verdict.EQUIVALENT
+
+
+@pytest.mark.parametrize(
+    ("dino", "clip", "verdict"),
+    [
+        (of(0.05, 0.1), of(-0.004, 0.004, 0.9), Verdict.BETTER),
+        (of(0.05, 0.1), of(-0.02, 0.01, 0.4), Verdict.INCONCLUSIVE),
+        (of(0.05, 0.1), of(-0.03, -0.01), Verdict.TRADE_OFF),
+        (of(-0.1, -0.05), of(-0.004, 0.004, 0.9), Verdict.WORSE),
+        (of(-0.01, 0.01, 0.8), of(-0.004, 0.004, 0.9), Verdict.EQUIVALENT),
+        (of(0.001, 0.015, 0.04), of(-0.004, 0.004, 0.9), Verdict.EQUIVALENT),
+        (of(-0.03, 0.05, 0.6), of(-0.004, 0.004, 0.9), Verdict.INCONCLUSIVE),
+        # the interval leaves out zero, but not after Holm
+        (of(0.001, 0.06, 0.04), of(-0.004, 0.004, 0.9), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_verdicts(dino, clip, verdict):
+    assert judge({"dino_vits16": dino, "clip_t": clip}, MARGINS) is verdict
+
+
+def test_holm_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    assert holm({"a": 0.6, "b": 0.9}) == {"a": 1.0, "b": 1.0}
+
+
+def test_an_effect_of_the_detectable_size_is_found_in_about_four_of_five():
+    random = np.random.default_rng(5)
+    found = 0
+    for repeat in range(200):
+        comparison = compare_scores(simulate(random, 0.028), repeat)
+        found += comparison.interval.low > 0
+    assert 0.68 <= found / 200 <= 0.92
+
+
+def test_training_seeds_are_the_unit():
+    interval, p = compare_run_means([0.50, 0.52, 0.51], [0.60, 0.61, 0.63])
+    assert interval.mean == pytest.approx(0.10333, abs=1e-4)
+    assert interval.low > 0
+    assert p < 0.01
+    noisy, p = compare_run_means([0.3, 0.7], [0.4, 0.7])
+    assert noisy.low < 0 < noisy.high
+    assert p > 0.5

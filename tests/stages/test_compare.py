@@ -1,0 +1,118 @@
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from src.core.errors import MetricError
+from src.metrics.comparison import compare_runs, differing_fields
+from src.metrics.statistics import Verdict
+from src.stages import compare
+from src.stages.compare import describe, read_run
+
+MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
+META = {
+    "selected": "step-000100",
+    "prompt_set_sha256": "p",
+    "seeds": [0, 1],
+    "references": {"val": {"a.png": "1"}},
+    "judges": {"dino_vits16": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
+}
+PARAMS = {
+    "lr": 1e-4,
+    "subject": {"class_name": "bear"},
+    "sampler": {"class_name": "DDIM"},
+    "validation_args": {"guidance_scale": 4.0, "batch_size": 8},
+}
+
+
+def write_run(folder, effect=0.0, seed=0, meta=(), params=()):
+    random = np.random.default_rng(seed)
+    rows = []
+    for metric, spread, shift in (("dino_vits16", 0.05, effect), ("clip_t", 0.004, 0.0)):
+        for prompt in range(24):
+            level = random.normal(0.5, spread)
+            for k in range(2):
+                value = level + shift + (0.002 * np.sin(prompt + k) if effect else 0)
+                rows.append(("step-000100", f"p{prompt}", "test", "g", k, metric, "val", value, ""))
+                rows.append(("step-000100", f"p{prompt}", "test", "g", k, metric, "train", 9.0, ""))
+                rows.append(("base", f"p{prompt}", "test", "g", k, metric, "val", 0.1, ""))
+                rows.append(("step-000100", f"d{prompt}", "dev", "g", k, metric, "val", 9.0, ""))
+    columns = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
+    (folder / "metrics").mkdir(parents=True)
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "metrics/scores.csv", index=False)
+    (folder / "metrics/metrics_meta.json").write_text(json.dumps({**META, **dict(meta)}))
+    (folder / "params.yaml").write_text(yaml.safe_dump({**PARAMS, **dict(params)}))
+    return read_run(str(folder))
+
+
+def test_a_run_against_itself_is_equivalent(tmp_path):
+    run = write_run(tmp_path / "a")
+    report = compare_runs(run, run, MARGINS, 0)
+    assert report.verdict is Verdict.EQUIVALENT
+    assert {c.interval.mean for c in report.metrics.values()} == {0.0}
+
+
+def test_a_gain_is_found_and_told(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    report = compare_runs(a, b, MARGINS, 0)
+    assert report.verdict is Verdict.BETTER
+    assert report.metrics["dino_vits16"].interval.mean == pytest.approx(0.1, abs=0.002)
+    assert compare_runs(b, a, MARGINS, 0).verdict is Verdict.WORSE
+    text = describe(a, b, report, MARGINS)
+    assert "**BETTER**" in text
+    assert "CHECKPOINTS" in text
+    assert "| dino_vits16 | +0.1" in text
+
+
+@pytest.mark.parametrize(
+    ("meta", "params", "field"),
+    [
+        ({"prompt_set_sha256": "q"}, {}, "prompt_set_sha256"),
+        ({"seeds": [0, 1, 2]}, {}, "seeds"),
+        ({"references": {"val": {"b.png": "2"}}}, {}, "references"),
+        ({"judges": {"dino_vits16": {"sha256": "z"}, "clip_t": {"sha256": "y"}}}, {}, "judges.dino_vits16"),
+        ({}, {"validation_args": {"guidance_scale": 7.5, "batch_size": 8}}, "validation_args.guidance_scale"),
+        ({}, {"sampler": {"class_name": "Euler"}}, "sampler.class_name"),
+    ],
+)
+def test_runs_that_differ_in_how_they_were_judged_are_refused(tmp_path, meta, params, field):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", meta=meta, params=params)
+    assert differing_fields(a, b) == [field]
+    with pytest.raises(MetricError, match=field):
+        compare_runs(a, b, MARGINS, 0)
+
+
+def test_what_is_compared_may_differ(tmp_path):
+    more = {"lr": 1.0, "validation_args": {"guidance_scale": 4.0, "batch_size": 2}}
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", params=more)
+    assert differing_fields(a, b) == []
+
+
+def test_missing_values_are_dropped_on_both_sides_and_counted_and_too_many_are_refused(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    scores = b.scores.copy()
+    rows = scores.index[(scores.variant != "base") & (scores.set == "test") & (scores.references == "val")]
+    scores.loc[rows[0], "value"] = np.nan
+    report = compare_runs(a, replace(b, scores=scores), MARGINS, 0)
+    assert report.dropped == {"clip_t": 0, "dino_vits16": 1}
+    assert report.metrics["dino_vits16"].prompts == 23
+    scores.loc[rows[:5], "value"] = np.nan
+    with pytest.raises(MetricError, match="5 of 48 pairs lack a value"):
+        compare_runs(a, replace(b, scores=scores), MARGINS, 0)
+
+
+def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "a")
+    monkeypatch.setattr(sys, "argv", ["compare", str(tmp_path / "a"), str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        compare.main()
+    assert stop.value.code == 1
+    assert "metrics/scores.csv: no such file" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["compare", str(tmp_path / "a"), "no-such-revision"])
+    with pytest.raises(SystemExit):
+        compare.main()
+    assert "no-such-revision: no evaluated run there" in capsys.readouterr().err
