@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.training_utils import _collate_lora_metadata
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 ADAPTER = "default"
-FACTOR = re.compile(r"(?P<layer>.+)\.lora(?:_linear_layer)?\.(?P<factor>down|up)\.weight")
+FACTOR = re.compile(r"(?P<layer>.+)\.(?:lora_(?P<new>[AB])|lora(?:_linear_layer)?\.(?P<old>down|up))\.weight")
 
 
 @dataclass(frozen=True)
@@ -163,10 +162,7 @@ def _adapted(model: StableDiffusion) -> dict[str, Any]:
 
 
 def _layers(model: StableDiffusion) -> dict[str, dict[str, Tensor]]:
-    return {
-        name: convert_state_dict_to_diffusers(get_peft_model_state_dict(module, adapter_name=ADAPTER))
-        for name, module in _adapted(model).items()
-    }
+    return {name: get_peft_model_state_dict(module, adapter_name=ADAPTER) for name, module in _adapted(model).items()}
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
@@ -203,18 +199,24 @@ def load_adapter(model: StableDiffusion, folder: Path) -> None:
     Raises:
         ModelMismatchError: The file is missing or damaged, or was made for another base.
     """
-    path = folder / WEIGHTS
-    tensors, metadata = read_adapter(folder)
+    path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
     check_fit(model, path, tensors)
     unload_adapter(model)
     model.pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=ADAPTER, local_files_only=True)
     arrived = {
         f"{component}.{name}": tensor for component, layers in _layers(model).items() for name, tensor in layers.items()
     }
+    tensors = {_peft_name(name): tensor for name, tensor in tensors.items()}
     lost = sorted(name for name in tensors.keys() | arrived.keys() if not _equal(tensors.get(name), arrived.get(name)))
     if lost:
         raise ModelMismatchError(f"{path}: {len(lost)} tensors did not arrive in the base model, first {lost[0]}")
     _check_alpha(model, path, json.loads(metadata.get("lora_adapter_metadata", "{}")))
+
+
+def _peft_name(name: str) -> str:
+    match = FACTOR.fullmatch(name)
+    old = {"down": "A", "up": "B"}.get(match["old"]) if match else None  # what files of older versions say
+    return f"{match['layer']}.lora_{old}.weight" if match and old else name
 
 
 def _equal(file: Tensor | None, model: Tensor | None) -> bool:
@@ -247,7 +249,7 @@ def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) ->
         weight = getattr(layers.get(match["layer"]), "weight", None)
         if weight is None:
             raise ModelMismatchError(f"{path}: adapts {match['layer']}, which the base model does not have")
-        axis = 1 if match["factor"] == "down" else 0
+        axis = 1 if (match["new"] or match["old"]) in ("A", "down") else 0
         if tensor.shape[axis] != weight.shape[axis]:
             raise ModelMismatchError(
                 f"{path}: {name} has width {tensor.shape[axis]}, the base model's layer {weight.shape[axis]}; "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
-from src.losses.diffusion import MinSNRLoss, diffusion_target
+from src.losses.diffusion import DiffusionLoss, diffusion_target
 from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextCondition
 from src.scratch.engine import Plan
 from src.scratch.fid import Measure
@@ -33,10 +33,10 @@ EVALUATED, EVAL_TIMESTEPS = 128, (100, 300, 500, 700, 900)
 
 
 class DiffusionTask:
-    """Predicts velocity with min-SNR weights; a share of the conditions is left out for guidance.
+    """Predicts velocity; a share of the conditions is left out for guidance.
 
-    Papers: Progressive Distillation (Salimans & Ho, 2022), arXiv:2202.00512, for velocity; Min-SNR (Hang et al., 2023),
-    arXiv:2303.09556; Classifier-Free Diffusion Guidance (Ho & Salimans, 2022), arXiv:2207.12598.
+    Papers: Progressive Distillation (Salimans & Ho, 2022), arXiv:2202.00512, for velocity; Classifier-Free Diffusion
+    Guidance (Ho & Salimans, 2022), arXiv:2207.12598.
 
     Args:
         train_set: What it learns from.
@@ -48,7 +48,7 @@ class DiffusionTask:
         unet: Arguments of UNet2DConditionModel for text, else of UNet2DModel.
         vae: A folder with an AutoencoderKL; None works on pixels.
         text: Arguments of CLIPTextConfig; needed for text.
-        gamma: Of the min-SNR weight.
+        loss: Of the prediction; plain MSE of the velocity leaves large shapes their weight at high noise.
         dropout: Share of the conditions that are left out, in [0, 1).
         measures: What evaluations measure besides the held-out loss, such as FID.
 
@@ -67,7 +67,7 @@ class DiffusionTask:
         unet: dict[str, Any],
         vae: str | None,
         text: dict[str, Any] | None,
-        gamma: float,
+        loss: DiffusionLoss,
         dropout: float,
         measures: list[Measure],
     ) -> None:
@@ -87,7 +87,7 @@ class DiffusionTask:
             "adam": torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
         }
         self.parameters = parameters
-        self.loss = MinSNRLoss(gamma)
+        self.loss = loss
         self.noise = DDPMScheduler.from_config(DDIMScheduler(**NOISE).config)
         self.train_set, self.val_set = train_set, val_set
         self.latents = self.encode(train_set.pixels)

@@ -19,7 +19,7 @@ from src.tabletop.subject import Shot, plan_shots, take_photo
 
 OUT, SEED = Path("data/raw"), 0
 LONG_SIDE = 4032
-# half the size and half the time of the encoder's own preset at the same error
+# a quarter smaller and twice as fast as the encoder's own preset, for 0.2 to 0.4 dB
 QUALITY, PRESET = 45, {"preset": "superfast"}
 OWNER = "PII-SENTINEL-SAMPLE"
 FIRST_NUMBER = 4100
@@ -99,7 +99,7 @@ def _xyz(values: tuple[float, float, float]) -> bytes:
 
 
 def main() -> None:
-    """Takes them; about two minutes. A folder on the command line takes the place of data/raw."""
+    """Takes them; about four minutes on one core. A folder on the command line takes the place of data/raw."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
     write_sample_photos(folder, plan_shots(SEED), LONG_SIDE)
 

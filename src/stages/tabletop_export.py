@@ -3,19 +3,21 @@
 import argparse
 from pathlib import Path
 
-from src.core.files import replaced_folder
+from src.core.errors import PipelineError
 from src.scratch.folders import export_class_folders
 from src.scratch.images import load_world
 
 
 def main() -> None:
-    """Exports; what was in OUT before is replaced."""
+    """Exports; a folder that exists is refused."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="for example data/class_folders")
     parser.add_argument("--world", default="tabletop/world/train", help="what src.stages.tabletop_world wrote")
     wanted = parser.parse_args()
-    with replaced_folder(wanted.out) as folder:
-        export_class_folders(load_world(wanted.world), folder)
+    try:
+        export_class_folders(load_world(wanted.world), wanted.out)
+    except PipelineError as error:
+        raise SystemExit(f"tabletop_export: {error}") from error
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from src.core.errors import ConfigError, ModelMismatchError
 from src.models.lora import WEIGHTS, LoraMethod, load_adapter, only_part, save_adapter, unload_adapter
 from src.models.stable_diffusion import Denoiser
+from src.models.tensors import load_tensors, save_tensors
 
 UNET = ["to_q", "to_k", "to_v", "to_out.0"]
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
@@ -46,6 +47,36 @@ def test_adapter_round_trip_gives_the_same_predictions(load_tiny, tmp_path, kind
     assert (predict(fresh) - before).abs().max() > 1e-3
     unload_adapter(fresh)
     assert torch.equal(predict(fresh), before)
+
+
+def test_convolutions_and_feed_forward_layers_survive_beside_attention(load_tiny, tiny_models, tmp_path):
+    """diffusers names the factors of attention in its own way, and then cannot load them beside others."""
+    wide = [*UNET, "conv1", "conv2", "proj_in", "ff.net.0.proj", "ff.net.2"]
+    model = load_tiny("sd1")
+    for group in LoraMethod(4, 8.0, 0.0, wide, False, False, 1e-5, TEXT).attach(model, seed=1):
+        assert any("conv1.lora_A" in name for name in group.parameters)
+        for parameter in group.parameters.values():
+            parameter.data.add_(torch.randn_like(parameter) * 0.05)
+    save_adapter(model, tmp_path)
+    fresh = load_tiny("sd1")
+    load_adapter(fresh, tmp_path)
+    torch.testing.assert_close(predict(fresh), predict(model), rtol=0, atol=1e-6)
+    plain = DiffusionPipeline.from_pretrained(tiny_models / "sd1")
+    plain.load_lora_weights(tmp_path)
+    arrived = [name for name, _ in plain.unet.named_parameters() if "lora_" in name]
+    assert len(arrived) == sum("lora_" in name for name in model.pipeline.unet.state_dict())
+
+
+def test_files_with_the_older_names_load(load_tiny, tmp_path):
+    model = trained(load_tiny, "sd1", False, False)
+    save_adapter(model, tmp_path)
+    tensors, metadata = load_tensors(tmp_path / WEIGHTS)
+    older = {k.replace("lora_A", "lora.down").replace("lora_B", "lora.up"): v for k, v in tensors.items()}
+    assert older.keys() != tensors.keys()
+    save_tensors(tmp_path / WEIGHTS, older, metadata)
+    fresh = load_tiny("sd1")
+    load_adapter(fresh, tmp_path)
+    torch.testing.assert_close(predict(fresh), predict(model), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "text", "dora"), CASES)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from src.losses.diffusion import MinSNRLoss
 from src.scratch.diffusion import DiffusionTask
 from src.scratch.engine import Plan
 from src.scratch.gan import GanTask
@@ -76,7 +77,7 @@ def make_diffusion():
             unet=TEXT_UNET if condition == "text" else UNET,
             vae=None,
             text=TEXT if condition == "text" else None,
-            gamma=5.0,
+            loss=MinSNRLoss(5.0),
             dropout=0.3,
             measures=list(measures),
         )
