@@ -61,12 +61,10 @@ def make_project(folder: Path) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     tiny = folder / "configs/model/tiny.yaml"
     tiny.write_text(tiny.read_text().split("\ntrain:")[0] + SMALL)
-    config = folder / "configs/config.yaml"
-    config.write_text(config.read_text().replace("- model: tabletop", "- model: tiny"))
     run(folder, "python", "-m", "src.stages.config", "write")
     run(folder, "python", "-m", "src.stages.plots_template")
     run(folder, "git", "init", "-q")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "start")
-    run(folder, "dvc", "pull", "-q", "data/raw", "models/tabletop")
+    run(folder, "dvc", "pull", "-q", "data/raw")
     return folder
