@@ -26,6 +26,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     """Loads what the command line asks for, resolved, checked for unknown keys and wrong types.
 
     Args:
+        _stage: The name that messages begin with; no stage of dvc.yaml.
         words: Overrides; among them ``exp.config_path=FILE``.
 
     Returns:
@@ -37,14 +38,19 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     path = _file_of(words)
     if path is None or not path.is_file():
         raise ConfigError(f"exp.config_path: no such file: {path}")
-    root = load_yaml(ROOT_FILE)
+    root, file = load_yaml(ROOT_FILE), load_yaml(path)
+    defaults = to_dict(root)
+    for key in map(str, file):
+        # another class brings its own arguments
+        if key in root and OmegaConf.is_dict(file[key]) and "_target_" in file[key]:
+            root[key] = None
     try:
         overrides = OverridesParser.create().parse_overrides(list(words))
     except HydraException as error:
         raise ConfigError(describe_composition(error)) from error
     OmegaConf.set_struct(root, True)
     try:
-        config = OmegaConf.merge(root, load_yaml(path))
+        config = OmegaConf.merge(root, file)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {describe_key(error)}") from error
     assert isinstance(config, DictConfig), "two mappings give a mapping"
@@ -55,7 +61,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     for key in ("task", "train_data", "val_data"):
         if not OmegaConf.is_dict(config[key]) or "_target_" not in config[key]:
             raise ConfigError(f"{path}: {key}: expected a mapping with a _target_")
-    wrong = type_errors(to_dict(root), to_dict(config), "")
+    wrong = type_errors(defaults, to_dict(config), "")
     if wrong:
         raise ConfigError("wrong type: " + "; ".join(wrong))
     return config

@@ -33,8 +33,6 @@ class AutoencoderTask:
             different images for the same work.
     """
 
-    averaged = ("vae",)
-
     def __init__(
         self,
         train_set: ImageSet,
@@ -47,6 +45,7 @@ class AutoencoderTask:
         whole_from: float,
     ) -> None:
         torch.manual_seed(seed)
+        self.averaged: tuple[str, ...] = ("vae",)
         self.vae = AutoencoderKL(**model).to(device, memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = {"vae": self.vae}
         self.optimizers: dict[str, torch.optim.Optimizer] = {

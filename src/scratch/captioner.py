@@ -35,8 +35,6 @@ class CaptionerTask:
         vision: Arguments of BlipVisionConfig.
     """
 
-    averaged = ("model",)
-
     def __init__(
         self,
         train_set: ImageSet,
@@ -61,6 +59,7 @@ class CaptionerTask:
             text_config={**text, **tokens}, vision_config=vision, projection_dim=int(text["hidden_size"])
         )
         self.model = BlipForConditionalGeneration(config).to(device)
+        self.averaged: tuple[str, ...] = ("model",)
         self.networks: dict[str, nn.Module] = {"model": self.model}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "adam": torch.optim.AdamW(

@@ -106,10 +106,9 @@ class ClassCondition:
         device: Where to.
     """
 
-    can_guide = True
-
     def __init__(self, classes: list[str], dropout: float, device: torch.device) -> None:
         self.classes, self.dropout, self.device = classes, dropout, device
+        self.can_guide = True
         self.count: int | None = len(classes) + 1
         self.networks: dict[str, nn.Module] = {}
 
@@ -150,9 +149,6 @@ class TextCondition:
         device: Where to.
     """
 
-    count: int | None = None
-    can_guide = True
-
     def __init__(self, text: dict[str, Any], dropout: float, seed: int, device: torch.device) -> None:
         with TemporaryDirectory() as folder:
             build_clip_tokenizer(Path(folder), [*LETTERS, *vocabulary()], "<|endoftext|>")
@@ -166,6 +162,8 @@ class TextCondition:
             **text,
         )
         self.encoder = CLIPTextModel(config).to(device)
+        self.can_guide = True
+        self.count: int | None = None
         self.networks: dict[str, nn.Module] = {"text_encoder": self.encoder}
         self.dropout, self.seed, self.device = dropout, seed, device
 

@@ -55,8 +55,6 @@ class ReaderTask:
         widths: Channels of the reader's levels; None trains AlexNet instead.
     """
 
-    averaged = ("reader",)
-
     def __init__(
         self,
         train_set: ImageSet,
@@ -70,6 +68,7 @@ class ReaderTask:
         network: AlexNet | Reader = AlexNet() if widths is None else Reader(widths)
         self.reader = network.to(device)
         self.reader.to(memory_format=torch.channels_last)
+        self.averaged: tuple[str, ...] = ("reader",)
         self.networks: dict[str, nn.Module] = {"reader": self.reader}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "adam": torch.optim.AdamW(self.reader.parameters(), plan.lr, weight_decay=0.05, fused=True)

@@ -28,6 +28,11 @@ def test_the_command_line_lies_over_the_file_and_the_file_over_the_root():
     assert config.train.ema_decay == 0.999
 
 
+def test_another_class_brings_its_own_arguments():
+    config = load_scratch_config("scratch", words("small_gan"))
+    assert dict(config.lr_schedule) == {"_target_": "src.training.schedules.ConstantSchedule", "warmup_steps": 0}
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
