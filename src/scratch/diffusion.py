@@ -239,7 +239,7 @@ def _load_vae(folder: str, device: torch.device) -> AutoencoderKL:
     if not (Path(folder) / "config.json").is_file():
         raise ConfigError(f"task.vae={folder}: no autoencoder there; train it first (`dvc repro` in tabletop/)")
     vae = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    return vae.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return vae.float().to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def _condition(
