@@ -70,11 +70,7 @@ class AutoencoderTask:
         kl = 0.5 * (mean.square() + spread.exp() - 1 - spread).mean()
         reconstruction = error.abs().mean() + error.square().mean()
         loss = reconstruction + self.kl_weight * kl
-        optimizer = self.optimizers["adam"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.vae.parameters(), self.plan.max_grad_norm)
-        optimizer.step()
+        self.plan.descend(self.optimizers["adam"], loss)
         return {"loss": loss.detach(), "kl": kl.detach()}
 
     def evaluate(self) -> dict[str, float]:

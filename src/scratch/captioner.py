@@ -88,10 +88,7 @@ class CaptionerTask:
                 attention_mask=words.attention_mask.to(self.device),
                 labels=labels.to(self.device),
             ).loss
-        self.optimizers["adam"].zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.max_grad_norm)
-        self.optimizers["adam"].step()
+        self.plan.descend(self.optimizers["adam"], loss)
         return {"loss": loss.detach()}
 
     @torch.no_grad()

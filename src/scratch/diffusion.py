@@ -86,7 +86,6 @@ class DiffusionTask:
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "adam": torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
         }
-        self.parameters = parameters
         self.loss = loss
         self.noise = DDPMScheduler.from_config(DDIMScheduler(**NOISE).config)
         self.train_set, self.val_set = train_set, val_set
@@ -140,11 +139,7 @@ class DiffusionTask:
             arguments = self.condition.training_arguments(self.train_set, chosen, step)
             prediction = self.unet(noisy, timesteps, **arguments).sample
         loss = self.loss(prediction, target, snr, "v_prediction").mean()
-        optimizer = self.optimizers["adam"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.max_grad_norm)
-        optimizer.step()
+        self.plan.descend(self.optimizers["adam"], loss)
         return {"loss": loss.detach()}
 
     @torch.no_grad()

@@ -64,6 +64,14 @@ class Plan:
             return nullcontext()
         return torch.autocast(device.type, dtype=torch.bfloat16)
 
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """Takes one step down a loss, its gradient clipped."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        optimizer.step()
+
 
 class Task(Protocol):
     """What is trained.

@@ -100,7 +100,7 @@ class GanTask:
             fake = self.generator(self._noise(len(real)), labels).float()
         with normalised_once(self.discriminator):
             loss = discriminator_loss(*self._scores(real, fake, labels))
-        self._step("discriminator", loss)
+        self.plan.descend(self.optimizers["discriminator"], loss)
         return loss.detach()
 
     def _update_generator(self, labels: Tensor | None) -> Tensor:
@@ -108,16 +108,9 @@ class GanTask:
         with normalised_once(self.discriminator), self.plan.autocast(self.device):
             fake = self.generator(self._noise(self.plan.batch_size), labels)
             loss = generator_loss(self.discriminator(fake, labels).float())
-        self._step("generator", loss)
+        self.plan.descend(self.optimizers["generator"], loss)
         self.discriminator.requires_grad_(True)
         return loss.detach()
-
-    def _step(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.networks[name].parameters(), self.plan.max_grad_norm)
-        optimizer.step()
 
     def _noise(self, count: int) -> Tensor:
         return torch.randn(count, self.generator.noise_size).to(self.device)

@@ -48,9 +48,9 @@ class _Contrast:
         return {}
 
     def _trains(self, *networks: nn.Module) -> None:
-        self.parameters = [parameter for network in networks for parameter in network.parameters()]
+        parameters = [parameter for network in networks for parameter in network.parameters()]
         self.optimizers["adam"] = torch.optim.AdamW(
-            self.parameters, self.plan.lr, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+            parameters, self.plan.lr, betas=(0.9, 0.98), weight_decay=0.05, fused=True
         )
 
     def _step(self, first: Tensor, second: Tensor, scale: Tensor | float) -> dict[str, Tensor]:
@@ -58,10 +58,7 @@ class _Contrast:
         logits = first @ second.T * scale
         target = torch.arange(len(logits), device=logits.device)
         loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-        self.optimizers["adam"].zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.plan.max_grad_norm)
-        self.optimizers["adam"].step()
+        self.plan.descend(self.optimizers["adam"], loss)
         hit = (logits.argmax(1) == target).float().mean()
         return {"loss": loss.detach(), "hits": hit.detach()}
 

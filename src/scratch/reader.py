@@ -88,10 +88,7 @@ class ReaderTask:
             for name in ANSWERS
         ]
         loss = torch.stack(losses).sum()
-        self.optimizers["adam"].zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.reader.parameters(), self.plan.max_grad_norm)
-        self.optimizers["adam"].step()
+        self.plan.descend(self.optimizers["adam"], loss)
         return {"loss": loss.detach()}
 
     @torch.no_grad()
