@@ -24,7 +24,7 @@ $(BIN)/.complete: requirements.txt requirements-dev.txt
 	$(BIN)/python -m src.stages.plots_template
 
 demo: env
-	dvc pull --quiet data/raw
+	dvc pull --quiet data/raw models/tabletop
 	dvc repro
 	@echo "the report: metrics/report.html"
 

@@ -66,5 +66,5 @@ def make_project(folder: Path) -> Path:
     run(folder, "git", "init", "-q")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "start")
-    run(folder, "dvc", "pull", "-q", "data/raw")
+    run(folder, "dvc", "pull", "-q", "data/raw", "models/tabletop")
     return folder

@@ -75,7 +75,7 @@ def test_bad_photos_among_good_ones_stop_or_become_rows(spoiled, refused, capsys
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], "prompts.subject_name='toy' is not in data/prompts_and_classes.txt, which knows: dog, rex"),
+        ([], "prompts.subject_name='bear' is not in data/prompts_and_classes.txt, which knows: dog, rex"),
         (["subject.class_name=dog"], "expected a line 'Live Subject Prompts'"),
         (["prompts.file=nowhere.txt"], "prompts.file: no such file: nowhere.txt"),
     ],
@@ -103,7 +103,7 @@ def test_written_caption_is_refused_by_line(spoiled, refused, no_model, line, me
 @pytest.mark.parametrize(
     ("file", "old", "new", "stage", "message"),
     [
-        ("data/captions.csv", b"sksToy", b"a", "train", "lacks the rare token 'sksToy': 'a photo of a toy"),
+        ("data/captions.csv", b"sksToy", b"a", "train", "lacks the rare token 'sksToy': 'a photo of a bear"),
         ("data/captions.csv", b"caption,", b"text,", "train", "data/captions.csv: no column caption, found image_id"),
         ("data/split.csv", b",train", b",trian", "train", "is in 'trian', expected train or val"),
         ("data/split.csv", b",val", b",train", "train", "data/split.csv: no photo on the val side"),
@@ -124,9 +124,9 @@ def test_edited_table_is_refused_by_file(spoiled, refused, no_model, file, old, 
 
 def test_caption_over_the_limit_is_refused_before_training(spoiled, refused):
     table = spoiled / "data/captions.csv"
-    table.write_text(table.read_text().replace("sksToy toy", f"sksToy toy {LONG}".strip(), 1))
+    table.write_text(table.read_text().replace("sksToy bear", f"sksToy bear {LONG}".strip(), 1))
     message = refused("train")
-    assert "which takes 77: 'a photo of sksToy toy very very" in message
+    assert "which takes 77: 'a photo of sksToy bear very very" in message
     assert not list((spoiled / ".train_state").rglob("loss*"))
 
 

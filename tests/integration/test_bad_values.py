@@ -7,7 +7,7 @@ import torch
 @pytest.mark.parametrize(
     ("stage", "overrides", "message"),
     [
-        ("caption", ["subject=unicorn"], "subject/unicorn: no such choice, expected one of dog, person, toy"),
+        ("caption", ["subject=unicorn"], "subject/unicorn: no such choice, expected one of bear, dog, person, toy"),
         ("caption", ["subject.class_name=''"], "subject.class_name is empty: expected a word"),
         ("generate", ["subject.class_name=''"], "subject.class_name is empty: expected a word"),
         ("train", ["subject.token=''"], "subject.token is empty"),

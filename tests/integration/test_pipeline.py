@@ -209,7 +209,7 @@ def test_inference_draws_one_prompt_with_the_newest_checkpoint(project):
         project,
         "python",
         "inference.py",
-        "prompt=a photo of sksToy toy, on the moon",
+        "prompt=a photo of sksToy bear, on the moon",
         "exp.run_dir=outputs/moon",
         "validation_args.num_images_per_prompt=3",
     )
