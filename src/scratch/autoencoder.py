@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from src.scratch.engine import Plan
+from src.scratch.engine import Given
 from src.scratch.images import Draws, ImageSet, flipped, to_bytes, to_unit
 
 # held-out images that an evaluation looks at
@@ -22,11 +22,7 @@ class AutoencoderTask:
     appendix G, without its discriminator: at 64 px its texture is not missed.
 
     Args:
-        train_set: What it learns from.
-        val_set: What it is measured on.
-        plan: Of the training.
-        seed: Of weights and draws.
-        device: Where to.
+        given: What every task is given.
         model: Arguments of AutoencoderKL.
         kl_weight: Of the Kullback-Leibler term, which keeps the latents near a normal distribution.
         whole_from: Share of the training after which whole images are shown instead of quarters: quarters show more
@@ -35,15 +31,12 @@ class AutoencoderTask:
 
     def __init__(
         self,
-        train_set: ImageSet,
-        val_set: ImageSet,
-        plan: Plan,
-        seed: int,
-        device: torch.device,
+        given: Given,
         model: dict[str, Any],
         kl_weight: float,
         whole_from: float,
     ) -> None:
+        train_set, val_set, plan, seed, device = given
         torch.manual_seed(seed)
         self.averaged: tuple[str, ...] = ("vae",)
         self.vae = AutoencoderKL(**model).to(device, memory_format=torch.channels_last)

@@ -10,10 +10,10 @@ from transformers import BlipConfig, BlipForConditionalGeneration
 from src.core.seeding import derive_seed
 from src.metrics.preprocessing import OPENAI
 from src.scratch.augment import augmented
-from src.scratch.engine import Plan
-from src.scratch.images import Draws, ImageSet, to_unit
+from src.scratch.engine import Given
+from src.scratch.images import Draws, to_unit
 from src.scratch.judges import normalised
-from src.tabletop.captions import description, vocabulary
+from src.tabletop.captions import agree, description, vocabulary
 from src.tiny.captioner import CONTEXT_LENGTH, build_word_tokenizer, save_captioner
 
 # unseen renders that are described in an evaluation, and the longest description in pieces
@@ -26,25 +26,18 @@ class CaptionerTask:
     Paper: BLIP (Li et al., 2022), arXiv:2201.12086, its language-modelling loss alone.
 
     Args:
-        train_set: Pictures of the world.
-        val_set: Others.
-        plan: Of the training.
-        seed: Of weights and draws.
-        device: Where to.
+        given: What every task is given.
         text: Arguments of BlipTextConfig.
         vision: Arguments of BlipVisionConfig.
     """
 
     def __init__(
         self,
-        train_set: ImageSet,
-        val_set: ImageSet,
-        plan: Plan,
-        seed: int,
-        device: torch.device,
+        given: Given,
         text: dict[str, Any],
         vision: dict[str, Any],
     ) -> None:
+        train_set, val_set, plan, seed, device = given
         torch.manual_seed(derive_seed(seed, "weights"))
         self.tokenizer = build_word_tokenizer(vocabulary())
         tokens = {
@@ -102,11 +95,7 @@ class CaptionerTask:
             )
             said += self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         self.model.train()
-        # the view comes last and is no part of the question
-        right = [
-            wanted.split(" seen ")[0] == text.split(" seen ")[0]
-            for text, wanted in zip(said, self.val_texts, strict=False)
-        ]
+        right = [agree(text, wanted) for text, wanted in zip(said, self.val_texts, strict=False)]
         return {"right": sum(right) / len(right)}
 
     def samples(self) -> dict[str, Tensor]:

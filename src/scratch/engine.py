@@ -6,17 +6,18 @@ run through the same lines.
 
 import math
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.core.seeding import derive_seed
+from src.scratch.images import ImageSet
 from src.training.schedules import LrSchedule
 from src.training.state import Row, SavedState, StateFolder, pack_optimizer, unpack_optimizer
 
@@ -71,6 +72,24 @@ class Plan:
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
         optimizer.step()
+
+
+class Given(NamedTuple):
+    """What every task is built from, whatever it trains.
+
+    Attributes:
+        train_set: What it learns from.
+        val_set: What it is measured on.
+        plan: Of the training.
+        seed: Of weights and draws.
+        device: Where to.
+    """
+
+    train_set: ImageSet
+    val_set: ImageSet
+    plan: Plan
+    seed: int
+    device: torch.device
 
 
 class Task(Protocol):
@@ -146,11 +165,7 @@ def train_from_noise(
         NonFiniteError: A loss is NaN or infinite; the last good state stays.
         ModelMismatchError: The saved state holds other weights.
     """
-    average = {
-        f"ema.{name}.{key}": value.detach().clone()
-        for name in task.averaged
-        for key, value in task.networks[name].state_dict().items()
-    }
+    average = _copies(task)
     saved = state.load()
     start, losses, evaluations = 0, list[Row](), list[Row]()
     if saved is not None:
@@ -193,6 +208,14 @@ def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:
     return row
 
 
+def _copies(task: Task) -> dict[str, Tensor]:
+    return {
+        f"ema.{name}.{key}": value.detach().clone()
+        for name in task.averaged
+        for key, value in task.networks[name].state_dict().items()
+    }
+
+
 @torch.no_grad()
 def _average(task: Task, average: Mapping[str, Tensor], decay: float) -> None:
     floats: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -215,23 +238,13 @@ def _load(task: Task, tensors: Mapping[str, Tensor]) -> None:
         task.networks[name].load_state_dict(weights)
 
 
-class _averaged_weights:  # noqa: N801
+@contextmanager
+def _averaged_weights(task: Task, average: Mapping[str, Tensor]) -> Iterator[None]:
     """Puts the averaged weights into the networks, and the trained ones back."""
-
-    def __init__(self, task: Task, average: Mapping[str, Tensor]) -> None:
-        self.task, self.average = task, average
-        self.kept: dict[str, Tensor] = {}
-
-    def __enter__(self) -> None:
-        self.kept = {
-            f"ema.{name}.{key}": value.detach().clone()
-            for name in self.task.averaged
-            for key, value in self.task.networks[name].state_dict().items()
-        }
-        _load(self.task, self.average)
-
-    def __exit__(self, *_: object) -> None:
-        _load(self.task, self.kept)
+    trained = _copies(task)
+    _load(task, average)
+    yield
+    _load(task, trained)
 
 
 def _pack(
@@ -260,14 +273,5 @@ def _restore(task: Task, average: Mapping[str, Tensor], saved: SavedState, state
         prefix = f"{name}/"
         moments = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
         unpack_optimizer(optimizer, moments, saved.scalars[name])
-        _match_layout(optimizer)
     for key, kept in average.items():
         kept.copy_(saved.tensors[key])
-
-
-def _match_layout(optimizer: torch.optim.Optimizer) -> None:
-    """Lays moments out in memory as their parameters are: fused optimizers pair them by address, not by index."""
-    for parameter, memory in optimizer.state.items():
-        for key, value in memory.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                memory[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -65,7 +65,7 @@ def load_class_folders(folder: str, resolution: int, part: str, val_fraction: fl
             f"{folder}: expected 2 images or more in the part {part}, found {len(files)} (val_fraction={val_fraction})"
         )
     pixels = _decode_all([path for _, path in files], resolution)
-    return ImageSet(pixels, torch.tensor([label for label, _ in files]), classes, None)
+    return ImageSet(pixels, torch.tensor([label for label, _ in files]), classes, None, None)
 
 
 def export_class_folders(images: ImageSet, folder: Path) -> None:

@@ -13,7 +13,7 @@ from src.core.files import write_json
 from src.core.seeding import derive_seed
 from src.models.tensors import load_tensors, save_tensors
 from src.scratch.conditions import ClassCondition, Condition, NoCondition
-from src.scratch.engine import Plan
+from src.scratch.engine import Given
 from src.scratch.fid import Measure
 from src.scratch.gan_networks import FIRST_SIDE, Discriminator, Generator, normalised_once
 from src.scratch.images import Draws, ImageSet, check_pair, to_bytes, to_unit
@@ -29,11 +29,7 @@ class GanTask:
     equations 17 and 18; two learning rates: Heusel et al., 2017, arXiv:1706.08500.
 
     Args:
-        train_set: What it learns from.
-        val_set: What the held-out loss is measured on.
-        plan: Of the training; a step is one update of the generator.
-        seed: Of weights and draws.
-        device: Where to.
+        given: What every task is given; a step of the plan is one update of the generator.
         condition: ``none`` or ``class``.
         noise_size: Values of the noise that an image is drawn from.
         generator_widths: Channels of the first layer and every block; each block doubles the side, from 4 px.
@@ -49,11 +45,7 @@ class GanTask:
 
     def __init__(
         self,
-        train_set: ImageSet,
-        val_set: ImageSet,
-        plan: Plan,
-        seed: int,
-        device: torch.device,
+        given: Given,
         condition: str,
         noise_size: int,
         generator_widths: list[int],
@@ -63,6 +55,7 @@ class GanTask:
         discriminator_lr_factor: float,
         measures: list[Measure],
     ) -> None:
+        train_set, val_set, plan, seed, device = given
         check_pair(train_set, val_set, condition == "class")
         for measure in measures:
             measure.check(val_set)
@@ -83,7 +76,7 @@ class GanTask:
             "generator": _adam(self.generator, plan.lr, 1.0),
             "discriminator": _adam(self.discriminator, plan.lr, discriminator_lr_factor),
         }
-        self.train_set, self.val_set, self.plan, self.seed, self.device = train_set, val_set, plan, seed, device
+        self.train_set, self.val_set, self.plan, self.seed, self.device = given
         self.discriminator_updates, self.measures = discriminator_updates, measures
         self.draws = Draws(len(train_set), plan.batch_size * discriminator_updates, seed)
 

@@ -26,12 +26,14 @@ class ImageSet:
         labels: Class numbers, (N,), int64.
         classes: Class names; `labels` index them.
         scenes: What is seen on each image of the world; None for a folder of class folders.
+        masks: (N, S, S), uint8, 1 on the toy; None for a folder of class folders.
     """
 
     pixels: Tensor
     labels: Tensor
     classes: list[str]
     scenes: list[dict[str, Any]] | None
+    masks: Tensor | None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -46,7 +48,7 @@ def load_world(folder: str) -> ImageSet:
     """Loads pictures of the embedded world.
 
     Args:
-        folder: What `python -m src.stages.world` wrote: images.npy and scenes.csv.
+        folder: What `python -m src.stages.tabletop_world` wrote: images.npy, masks.npy and scenes.csv.
 
     Returns:
         The set.
@@ -54,14 +56,15 @@ def load_world(folder: str) -> ImageSet:
     Raises:
         EmptyDatasetError: The files are not there.
     """
-    images, scenes = Path(folder) / "images.npy", Path(folder) / "scenes.csv"
-    if not (images.is_file() and scenes.is_file()):
-        raise EmptyDatasetError(f"{folder}: expected images.npy and scenes.csv; run `dvc repro` in tabletop/")
+    images, masks, scenes = (Path(folder) / name for name in ("images.npy", "masks.npy", "scenes.csv"))
+    if not (images.is_file() and masks.is_file() and scenes.is_file()):
+        raise EmptyDatasetError(f"{folder}: expected images.npy, masks.npy, scenes.csv; run `dvc repro` in tabletop/")
     table = pd.read_csv(scenes)
     classes = sorted(table["name"].unique())
     labels = torch.tensor([classes.index(name) for name in table["name"]])
     pixels = torch.from_numpy(np.load(images)).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(pixels, labels, classes, [{str(k): v for k, v in row.items()} for row in table.to_dict("records")])
+    rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    return ImageSet(pixels, labels, classes, rows, torch.from_numpy(np.load(masks)))
 
 
 def check_pair(train_set: ImageSet, val_set: ImageSet, by_class: bool) -> None:

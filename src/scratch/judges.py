@@ -14,8 +14,8 @@ from src.core.seeding import derive_seed
 from src.metrics.preprocessing import IMAGENET, OPENAI
 from src.models.tensors import save_tensors
 from src.scratch.augment import augmented
-from src.scratch.engine import Plan
-from src.scratch.images import Draws, ImageSet, to_unit
+from src.scratch.engine import Given
+from src.scratch.images import Draws, to_unit
 from src.tabletop.captions import caption, plain_caption
 from src.tabletop.world import VIEWS
 
@@ -38,8 +38,9 @@ class _Contrast:
 
     averaged = ("model",)
 
-    def __init__(self, train_set: ImageSet, val_set: ImageSet, plan: Plan, seed: int, device: torch.device) -> None:
-        self.train_set, self.val_set, self.plan, self.seed, self.device = train_set, val_set, plan, seed, device
+    def __init__(self, given: Given) -> None:
+        self.train_set, self.val_set, self.plan, self.seed, self.device = given
+        torch.manual_seed(derive_seed(self.seed, "weights"))
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
@@ -67,32 +68,23 @@ class ClipTask(_Contrast):
     """CLIP (Radford et al., 2021, arXiv:2103.00020) on renders and their captions.
 
     Args:
-        train_set: Pictures of the world.
-        val_set: Others.
-        plan: Of the training.
-        seed: Of weights and draws.
-        device: Where to.
+        given: What every task is given.
         model: Arguments of open_clip.CLIP.
     """
 
     def __init__(
         self,
-        train_set: ImageSet,
-        val_set: ImageSet,
-        plan: Plan,
-        seed: int,
-        device: torch.device,
+        given: Given,
         model: dict[str, Any],
     ) -> None:
-        super().__init__(train_set, val_set, plan, seed, device)
-        torch.manual_seed(derive_seed(seed, "weights"))
+        super().__init__(given)
         self.config = model
-        self.model = open_clip.CLIP(**model).to(device)
+        self.model = open_clip.CLIP(**model).to(self.device)
         self.networks["model"] = self.model
         self._trains(self.model)
-        self.draws = Draws(len(train_set), plan.batch_size, seed)
-        assert train_set.scenes is not None, "CLIP learns from captions"
-        assert val_set.scenes is not None, "CLIP learns from captions"
+        self.draws = Draws(len(self.train_set), self.plan.batch_size, self.seed)
+        assert self.train_set.scenes is not None, "CLIP learns from captions"
+        assert self.val_set.scenes is not None, "CLIP learns from captions"
 
     def update(self, step: int) -> dict[str, Tensor]:
         """Does one update; see Task."""
@@ -140,11 +132,7 @@ class ViewsTask(_Contrast):
     of DINO (Caron et al., 2021, arXiv:2104.14294), whose teacher needs far longer training.
 
     Args:
-        train_set: Pictures of the world, VIEWS in a row of each toy.
-        val_set: Others.
-        plan: Of the training; batch_size counts toys.
-        seed: Of weights and draws.
-        device: Where to.
+        given: What every task is given; images are VIEWS in a row of each toy, and batch_size counts toys.
         architecture: A vision transformer of timm.
         model: Its arguments.
         temperature: Of the loss.
@@ -152,24 +140,19 @@ class ViewsTask(_Contrast):
 
     def __init__(
         self,
-        train_set: ImageSet,
-        val_set: ImageSet,
-        plan: Plan,
-        seed: int,
-        device: torch.device,
+        given: Given,
         architecture: str,
         model: dict[str, Any],
         temperature: float,
     ) -> None:
-        super().__init__(train_set, val_set, plan, seed, device)
-        torch.manual_seed(derive_seed(seed, "weights"))
+        super().__init__(given)
         self.architecture, self.arguments, self.temperature = architecture, model, temperature
-        self.model = timm.create_model(architecture, pretrained=False, num_classes=0, **model).to(device)
+        self.model = timm.create_model(architecture, pretrained=False, num_classes=0, **model).to(self.device)
         width = int(self.model.num_features)
-        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 64)).to(device)
+        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 64)).to(self.device)
         self.networks |= {"model": self.model, "head": self.head}
         self._trains(self.model, self.head)
-        self.draws = Draws(len(train_set) // VIEWS, plan.batch_size, seed)
+        self.draws = Draws(len(self.train_set) // VIEWS, self.plan.batch_size, self.seed)
 
     def update(self, step: int) -> dict[str, Tensor]:
         """Does one update; see Task."""

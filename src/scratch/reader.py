@@ -16,7 +16,7 @@ from src.core.seeding import derive_seed
 from src.metrics.preprocessing import IMAGENET
 from src.models.tensors import save_tensors
 from src.scratch.augment import augmented
-from src.scratch.engine import Plan
+from src.scratch.engine import Given
 from src.scratch.images import Draws, ImageSet, to_unit
 from src.scratch.judges import normalised
 from src.tabletop.reader import ANSWERS, Reader
@@ -47,23 +47,16 @@ class ReaderTask:
     """Cross-entropy on class, colour and ground.
 
     Args:
-        train_set: Pictures of the world.
-        val_set: Others.
-        plan: Of the training.
-        seed: Of weights and draws.
-        device: Where to.
+        given: What every task is given.
         widths: Channels of the reader's levels; None trains AlexNet instead.
     """
 
     def __init__(
         self,
-        train_set: ImageSet,
-        val_set: ImageSet,
-        plan: Plan,
-        seed: int,
-        device: torch.device,
+        given: Given,
         widths: list[int] | None,
     ) -> None:
+        train_set, val_set, plan, seed, device = given
         torch.manual_seed(derive_seed(seed, "weights"))
         network: AlexNet | Reader = AlexNet() if widths is None else Reader(widths)
         self.reader = network.to(device)

@@ -19,7 +19,7 @@ from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
 from src.scratch.autoencoder import psnr
 from src.scratch.images import ImageSet, to_unit
-from src.tabletop.captions import description, plain_caption
+from src.tabletop.captions import agree, description, plain_caption
 from src.tabletop.reader import ANSWERS, load_reader
 from src.tabletop.render import render
 from src.tabletop.scene import Triple, draw_scene, draw_toy, triples
@@ -151,7 +151,7 @@ def _score_captioner(models: Embedded, unseen: ImageSet) -> float:
             Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(files[-1])
         said = models.captioner.describe(files)
     wanted = [description(scene) for scene in (unseen.scenes or [])[:RENDERS]]
-    right = [text.split(" seen ")[0] == answer.split(" seen ")[0] for text, answer in zip(said, wanted, strict=True)]
+    right = [agree(text, answer) for text, answer in zip(said, wanted, strict=True)]
     return sum(right) / len(right)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,10 @@ def scratch_stage(params: DictConfig) -> None:
     """
     set_deterministic(params.train.deterministic)
     from hydra.utils import instantiate
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from src.reporting.scratch_page import write_scratch_report
-    from src.scratch.engine import Plan, train_from_noise
+    from src.scratch.engine import Given, Plan, train_from_noise
     from src.scratch.images import save_samples
 
     began = time.monotonic()
@@ -77,9 +79,11 @@ def scratch_stage(params: DictConfig) -> None:
     train_set, val_set = instantiate(params.train_data), instantiate(params.val_data)
     state = state_folder(params, [train_set, val_set], device.type)
     run_dir = Path(params.exp.run_dir)
-    with state.locked():
+    # on CPUs flash attention's backward pass is slower than plain matrix products
+    attention = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    with state.locked(), attention:
         build = instantiate(params.task, _partial_=True, _convert_="all")
-        task = build(train_set=train_set, val_set=val_set, plan=plan, seed=params.seed, device=device)
+        task = build(Given(train_set, val_set, plan, params.seed, device))
         curves = train_from_noise(task, plan, instantiate(params.lr_schedule), params.seed, state)
         with replaced_folder(run_dir) as folder:
             task.save(folder / "model")

@@ -95,6 +95,11 @@ def description(scene: Mapping[str, Any]) -> str:
     return f"{plain} {view_of(scene)}"
 
 
+def agree(said: str, description: str) -> bool:
+    """Says whether two descriptions name the same colour, class and ground; the view, which comes last, may differ."""
+    return said.split(" seen ")[0] == description.split(" seen ")[0]
+
+
 def view_of(scene: Mapping[str, Any]) -> str:
     """Returns which side of the toy the camera sees."""
     if float(scene["elevation"]) > 40:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from src.tabletop.geometry import FAR, first_hit, normals, place
+from src.tabletop.geometry import FAR, Solids, first_hit, normals, place
 from src.tabletop.grounds import ground_colour
 from src.tabletop.scene import Scene
 from src.tabletop.toys import CLASSES, FIXED, Part
@@ -60,13 +60,39 @@ def render(
     return pictures
 
 
+def cover(scenes: Sequence[Scene], side: int, catalogue: Mapping[str, Sequence[Part]] = CLASSES) -> Tensor:
+    """Says where the toys are.
+
+    Args:
+        scenes: What is looked at.
+        side: Pixels of a square picture.
+        catalogue: The parts of every class.
+
+    Returns:
+        (B, side, side), uint8: 1 where a pixel's centre shows the toy, else 0.
+    """
+    masks = []
+    for scene in scenes:
+        eye, directions = _rays([scene], side, side, range(side), 1)
+        _, toy_distance, _, floor_distance = _look([scene], catalogue[scene.toy.name], eye, directions)
+        masks.append((toy_distance < floor_distance).view(side, side))
+    return torch.stack(masks).to(torch.uint8)
+
+
+def _look(
+    scenes: Sequence[Scene], parts: Sequence[Part], eye: Tensor, directions: Tensor
+) -> tuple[Solids, Tensor, Tensor, Tensor]:
+    solids = place(parts, torch.tensor([scene.toy.scale for scene in scenes]))
+    toy_distance, part = first_hit(solids, eye[:, None], directions)
+    floor_distance = torch.where(directions[..., 2] < -1e-6, -eye[:, None, 2] / directions[..., 2], FAR)
+    return solids, toy_distance, part, floor_distance
+
+
 def _draw(
     scenes: Sequence[Scene], parts: Sequence[Part], width: int, height: int, rows: range, oversampling: int
 ) -> Tensor:
     eye, directions = _rays(scenes, width, height, rows, oversampling)
-    solids = place(parts, torch.tensor([scene.toy.scale for scene in scenes]))
-    toy_distance, part = first_hit(solids, eye[:, None], directions)
-    floor_distance = torch.where(directions[..., 2] < -1e-6, -eye[:, None, 2] / directions[..., 2], FAR)
+    solids, toy_distance, part, floor_distance = _look(scenes, parts, eye, directions)
     on_toy = toy_distance < floor_distance
     distance = torch.minimum(toy_distance, floor_distance).clamp(max=60.0)
     points = eye[:, None] + directions * distance[..., None]

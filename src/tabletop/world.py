@@ -16,14 +16,14 @@ import torch
 from src.core.files import sha256_bytes, write_bytes, write_csv
 from src.core.provenance import code_digest
 from src.core.seeding import derive_seed
-from src.tabletop.render import render
+from src.tabletop.render import cover, render
 from src.tabletop.scene import Scene, draw_scene, draw_toy, triples
 from src.tabletop.toys import CLASSES, COLOURS
 
 # pictures of one toy, from different sides and on different grounds
 VIEWS = 2
 SHARD = 500
-IMAGES, SCENES = "images.npy", "scenes.csv"
+IMAGES, MASKS, SCENES = "images.npy", "masks.npy", "scenes.csv"
 # what turns scenes into pixels
 CODE = ("tabletop/geometry.py", "tabletop/grounds.py", "tabletop/render.py", "tabletop/toys.py")
 
@@ -59,7 +59,8 @@ def draw_world(folder: Path, cache: Path, scenes: Sequence[Scene], resolution: i
     """Draws pictures with all processors; shards that an interrupted run drew are not drawn again.
 
     Args:
-        folder: Gets IMAGES (N, resolution, resolution, 3), uint8, and SCENES.
+        folder: Gets IMAGES (N, resolution, resolution, 3), MASKS (N, resolution, resolution), 1 on the toy, both
+            uint8, and SCENES.
         cache: Where finished shards stay, each under a name made from everything that decides it; may be shared by
             any number of worlds, and deleted.
         scenes: What to draw.
@@ -69,11 +70,12 @@ def draw_world(folder: Path, cache: Path, scenes: Sequence[Scene], resolution: i
     shards = [scenes[start : start + SHARD] for start in range(0, len(scenes), SHARD)]
     how = f"{code_digest(*CODE)} {resolution} {oversampling}"
     files = [cache / f"{_shard_digest(shard, how)}.npy" for shard in shards]
-    missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not file.is_file()]
+    missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not _mask_of(file).is_file()]
     # spawned, not forked: threads of torch do not survive a fork
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         list(pool.map(partial(_draw_shard, resolution=resolution, oversampling=oversampling), missing))
     write_array(folder / IMAGES, np.concatenate([np.load(file) for file in files]))
+    write_array(folder / MASKS, np.concatenate([np.load(_mask_of(file)) for file in files]))
     write_csv(folder / SCENES, scene_table(scenes))
 
 
@@ -97,6 +99,11 @@ def _draw_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversamplin
     torch.set_num_threads(1)
     file, scenes = task
     write_array(file, render(scenes, resolution, resolution, oversampling).numpy())
+    write_array(_mask_of(file), cover(scenes, resolution).numpy())
+
+
+def _mask_of(shard: Path) -> Path:
+    return shard.with_suffix(".mask.npy")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

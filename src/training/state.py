@@ -123,3 +123,8 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
         {**saved, "params": now["params"]} for now, saved in zip(content["param_groups"], rest["groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": memory, "param_groups": groups})
+    # laid out as their parameters are: fused optimizers pair them by address, not by index
+    for parameter, of_parameter in optimizer.state.items():
+        for key, value in of_parameter.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                of_parameter[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

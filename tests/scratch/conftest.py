@@ -3,7 +3,7 @@ import torch
 
 from src.losses.diffusion import MinSNRLoss
 from src.scratch.diffusion import DiffusionTask
-from src.scratch.engine import Plan
+from src.scratch.engine import Given, Plan
 from src.scratch.gan import GanTask
 from src.scratch.images import ImageSet
 
@@ -28,11 +28,7 @@ UNET = {
     "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
     "attention_head_dim": 4,
 }
-TEXT_UNET = {
-    "sample_size": 8,
-    "block_out_channels": [8, 8],
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
+TEXT_UNET = UNET | {
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
     "cross_attention_dim": 16,
@@ -56,7 +52,9 @@ def image_set(count, seed, side=8, classes=("cat", "dog", "mug")):
     pattern = torch.tensor([0, 0, 0, 1, 1, 2]).clamp(max=len(classes) - 1)
     labels = pattern.repeat(count // 6 + 1)[:count]
     pixels = torch.randint(100, (count, 3, side, side), generator=random) + 70 * labels[:, None, None, None]
-    return ImageSet(pixels.to(torch.uint8), labels, list(classes), [SCENE] * count)
+    masks = torch.zeros(count, side, side, dtype=torch.uint8)
+    masks[:, : side // 2] = 1
+    return ImageSet(pixels.to(torch.uint8), labels, list(classes), [SCENE] * count, masks)
 
 
 @pytest.fixture
@@ -67,17 +65,15 @@ def plan():
 @pytest.fixture
 def make_diffusion():
     def make(condition="class", plan=PLAN, measures=(), **sets):
+        train_set, val_set = sets.get("train_set", image_set(12, 0)), sets.get("val_set", image_set(6, 1))
         return DiffusionTask(
-            train_set=sets.get("train_set", image_set(12, 0)),
-            val_set=sets.get("val_set", image_set(6, 1)),
-            plan=Plan(**plan),
-            seed=3,
-            device=CPU,
+            Given(train_set, val_set, Plan(**plan), 3, CPU),
             condition=condition,
             unet=TEXT_UNET if condition == "text" else UNET,
             vae=None,
             text=TEXT if condition == "text" else None,
             loss=MinSNRLoss(5.0),
+            subject_weight=sets.get("subject_weight", 1.0),
             dropout=0.3,
             measures=list(measures),
         )
@@ -87,10 +83,8 @@ def make_diffusion():
 
 @pytest.fixture
 def make_gan():
-    def make(condition="class", plan=PLAN, measures=(), **changes):
+    def make(condition="class", plan=PLAN, measures=(), train_set=None, val_set=None, **changes):
         keys = {
-            "train_set": image_set(12, 0),
-            "val_set": image_set(6, 1),
             "noise_size": 4,
             "generator_widths": [8, 8],
             "discriminator_widths": [8, 16],
@@ -99,6 +93,7 @@ def make_gan():
             "discriminator_lr_factor": 2.0,
             **changes,
         }
-        return GanTask(plan=Plan(**plan), seed=3, device=CPU, condition=condition, measures=list(measures), **keys)
+        given = Given(train_set or image_set(12, 0), val_set or image_set(6, 1), Plan(**plan), 3, CPU)
+        return GanTask(given, condition=condition, measures=list(measures), **keys)
 
     return make

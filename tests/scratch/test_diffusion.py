@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,6 +72,34 @@ def test_evaluation_repeats_and_leaves_networks_in_training_mode(make_diffusion)
     task = make_diffusion()
     assert task.evaluate() == task.evaluate()
     assert task.unet.training
+
+
+def first_loss(task):
+    torch.manual_seed(0)
+    return float(task.update(0)["loss"])
+
+
+def test_subject_weight_moves_the_loss_towards_the_subject(make_diffusion):
+    images = image_set(12, 0)
+    halves = {
+        name: first_loss(make_diffusion(train_set=replace(images, masks=masks), subject_weight=1e6))
+        for name, masks in {"upper": images.masks, "lower": 1 - images.masks}.items()
+    }
+    plain = first_loss(make_diffusion())
+    # the mask is one half of every image: with weight w the loss is (w upper + lower) / (w + 1)
+    weighted = first_loss(make_diffusion(subject_weight=3.0))
+    assert (halves["upper"] + halves["lower"]) / 2 == pytest.approx(plain, rel=1e-4)
+    assert (3 * halves["upper"] + halves["lower"]) / 4 == pytest.approx(weighted, rel=1e-4)
+    assert abs(halves["upper"] - halves["lower"]) > 1e-3
+    everywhere = replace(images, masks=torch.ones_like(images.masks))
+    assert first_loss(make_diffusion(train_set=everywhere, subject_weight=3.0)) == pytest.approx(plain, rel=1e-6)
+
+
+def test_subject_weight_needs_masks_and_a_sensible_value(make_diffusion):
+    with pytest.raises(ConfigError, match=r"subject_weight=2.0: these images have no masks"):
+        make_diffusion(train_set=replace(image_set(12, 0), masks=None), subject_weight=2.0)
+    with pytest.raises(ConfigError, match=r"subject_weight=0.5: expected a number from 1 on"):
+        make_diffusion(subject_weight=0.5)
 
 
 def test_saved_class_model_draws_the_same(make_diffusion, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from src.tabletop import render as module
-from src.tabletop.render import AIM_HEIGHT, GAMMA, HALF_VIEW, render
+from src.tabletop.render import AIM_HEIGHT, GAMMA, HALF_VIEW, cover, render
 from src.tabletop.scene import Scene, Toy, draw_scene, draw_toy
 from src.tabletop.toys import CLASSES, Kind, Part
 from src.tabletop.world import plan_world
@@ -202,3 +202,12 @@ def test_render_warmth_trades_blue_for_red():
 def test_render_takes_parts_from_the_catalogue():
     assert is_red(draw(BALL)).any()
     assert not is_red(draw(NOTHING)).any()
+
+
+def test_cover_is_where_the_toy_is_drawn():
+    scene = dataclasses.replace(SCENE, aside=(0.2, -0.1), azimuth=40.0)
+    mask = cover([SCENE, scene], 64, BALL)
+    assert mask.dtype == torch.uint8
+    assert np.array_equal(mask[0].numpy() == 1, is_red(draw()))
+    assert np.array_equal(mask[1].numpy() == 1, is_red(draw(aside=(0.2, -0.1), azimuth=40.0)))
+    assert not cover([SCENE], 64, NOTHING).any()

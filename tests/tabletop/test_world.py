@@ -5,10 +5,10 @@ import torch
 
 from src.tabletop import world
 from src.tabletop.grounds import GROUNDS
-from src.tabletop.render import render
+from src.tabletop.render import cover, render
 from src.tabletop.scene import triples
 from src.tabletop.toys import CLASSES, COLOURS
-from src.tabletop.world import IMAGES, SCENES, VIEWS, draw_world, plan_world, scene_table
+from src.tabletop.world import IMAGES, MASKS, SCENES, VIEWS, draw_world, plan_world, scene_table
 
 COUNT, SIDE, SHARD = 10, 16, 4
 
@@ -97,6 +97,7 @@ def test_draw_world_writes_pictures_and_their_scenes(tmp_path, scenes, drawn):
     images = np.load(tmp_path / "out" / IMAGES)
     assert images.dtype == np.uint8
     assert np.array_equal(images, render(scenes, SIDE, SIDE, 1).numpy())
+    assert np.array_equal(np.load(tmp_path / "out" / MASKS), cover(scenes, SIDE).numpy())
     assert pd.read_csv(tmp_path / "out" / SCENES).equals(scene_table(scenes))
     assert drawn == [4, 4, 2]
 
