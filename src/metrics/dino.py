@@ -15,14 +15,18 @@ from src.metrics.weights import WeightFile, check_architecture, freeze, load_str
 
 @dataclass(frozen=True)
 class DinoJudge:
-    """Names a vision transformer of timm whose class token describes an image (Caron et al., 2021, arXiv:2104.14294).
+    """Names a vision transformer of timm whose class token describes an image.
 
-    Resize and crop are explicit: timm's own transform for the same weights resizes to 248 pixels, DINO's to 256.
+    Papers: DINO (Caron et al., 2021), arXiv:2104.14294; DINOv2 (Oquab et al., 2023), arXiv:2304.07193. Resize and
+    crop are explicit: timm's own transform for DINO's weights resizes to 248 pixels, DINO's to 256; for DINOv2's it
+    resizes to 518, where everybody compares at 224.
 
     Attributes:
         architecture: A name that timm knows, or ``local-dir:`` and a folder with config.json.
         resize_px: The shorter side before the crop.
         crop_px: The model's input side.
+        any_size: Whether the model was made for any input side (DINOv2), so that its position embeddings may be
+            resampled to `crop_px`.
         id: A folder on this machine or a hub id.
         revision: The pinned commit on the hub; None for a folder.
         file: The weights' name inside the model.
@@ -33,6 +37,7 @@ class DinoJudge:
     architecture: str
     resize_px: int
     crop_px: int
+    any_size: bool
     id: str
     revision: str | None
     file: str
@@ -89,9 +94,12 @@ class DinoJudge:
             raise ConfigError(f"architecture={self.architecture!r}: {error}") from error
         if not isinstance(model, VisionTransformer) or not model.has_class_token:
             raise ConfigError(f"architecture={self.architecture!r}: expected a vision transformer with a class token")
-        if model.patch_embed.img_size != (self.crop_px, self.crop_px):
+        side = (self.crop_px, self.crop_px)
+        if not self.any_size and model.patch_embed.img_size != side:
             raise ConfigError(f"crop_px={self.crop_px}, but {self.architecture} reads {model.patch_embed.img_size}")
         load_strictly(model, read_state(path), path)
+        if model.patch_embed.img_size != side:
+            model.set_input_size(img_size=side)
         frozen = freeze(model, device)
         assert isinstance(frozen, VisionTransformer)
         return DinoTower(frozen, self._preparation())

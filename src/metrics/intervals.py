@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from src.core.seeding import derive_seed
-from src.metrics.scores import BASE
+from src.metrics.scores import BASE, PRIOR, TEST
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -51,8 +51,26 @@ def nested_bootstrap(differences: NDArray[np.float64], seed: int) -> Interval:
     return Interval(float(differences.mean()), float(low), float(high))
 
 
+def mean_interval(table: pd.DataFrame, variant: str, metric: str, seed: int = 0) -> Interval:
+    """Estimates a variant's mean on the test prompts, against held-out photos.
+
+    Args:
+        table: Scores, one row per image, metric and references.
+        variant: For example a checkpoint; it has a value of the metric.
+        metric: For example ``clip_t``.
+        seed: Of the resampling.
+
+    Returns:
+        The mean with its interval; a prompt of which an image has no value is left out.
+    """
+    rows = table[(table["variant"] == variant) & (table["set"] == TEST) & (table["metric"] == metric)]
+    rows = rows[rows["references"] != "train"]
+    grid = rows.pivot(index="prompt_id", columns="seed", values="value").dropna()
+    return nested_bootstrap(grid.to_numpy(dtype=np.float64), seed)
+
+
 def against_base(table: pd.DataFrame, variant: str, seed: int = 0) -> dict[str, Interval]:
-    """Compares a variant with base on the test prompts, image by image: same prompt, same seed.
+    """Compares a variant with base on the test prompts and on the class alone, image by image: same prompt and seed.
 
     Args:
         table: Scores, one row per image, metric and references.
@@ -63,7 +81,7 @@ def against_base(table: pd.DataFrame, variant: str, seed: int = 0) -> dict[str, 
         The difference variant - base of each metric that both have, against held-out photos. A metric with one value
         per prompt (diversity) has no seeds to resample. A prompt of which an image has no value is left out.
     """
-    rows = table[(table["set"] == "test") & (table["references"] != "train")].dropna(subset="value")
+    rows = table[table["set"].isin([TEST, PRIOR]) & (table["references"] != "train")].dropna(subset="value")
     values = rows.pivot_table(index=["metric", "prompt_id", "seed"], columns="variant", values="value", dropna=False)
     if not {variant, BASE} <= set(values.columns):
         return {}

@@ -10,7 +10,7 @@ from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
 from src.metrics.features import image_file
-from src.metrics.scores import BASE, COPY, REAL, References, Sample
+from src.metrics.scores import BASE, COPY, DRAWN_SETS, REAL, References, Sample
 
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
@@ -151,8 +151,8 @@ def _sample(folder: Path, row: "pd.Series[str]") -> Sample:
         raise MetricError(f"{file.path}: sha256 is {file.sha256}, the manifest says {row['sha256']}")
     if row["variant"] != BASE and not STEP_VARIANT.fullmatch(row["variant"]):
         raise MetricError(f"{file.path}: unknown variant {row['variant']!r}; expected base or step-NNNNNN")
-    if row["set"] not in ("dev", "test"):
-        raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected dev or test")
+    if row["set"] not in DRAWN_SETS:
+        raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected {', '.join(DRAWN_SETS)}")
     if not row["seed"].isdecimal():
         raise MetricError(f"{file.path}: expected a seed like 0, found {row['seed']!r}")
     return Sample(

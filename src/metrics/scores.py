@@ -12,6 +12,9 @@ from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, 
 from src.metrics.lpips import LpipsTower
 
 BASE, REAL, COPY = "base", "real", "copy"
+# what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
+DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
+DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
 ReferenceSet = Literal["val", "train", "none"]
 # a cosine is at most 1 up to rounding
 COSINE_SLACK = 1e-9
@@ -24,7 +27,7 @@ class Sample:
     Attributes:
         variant: ``base``, ``step-NNNNNN``, ``real`` (a held-out photo) or ``copy`` (a training photo posing as one).
         prompt_id: Images of one prompt are averaged first.
-        set: ``dev``, ``test``, or ``none`` for real photos.
+        set: One of DRAWN_SETS, or ``none`` for real photos.
         group: The prompt's group.
         seed: Counts the images of one prompt.
         text: The prompt without the rare token.
@@ -60,9 +63,16 @@ class Score:
 
 
 class Metric(Protocol):
-    """Scores images; chosen by name in `inference_metrics`."""
+    """Scores images; chosen by name in `inference_metrics`.
+
+    Attributes:
+        name: Its key.
+        sets: The sets of samples that it looks at.
+        judge: Its model.
+    """
 
     name: str
+    sets: Sequence[str]
     judge: Judge[ImageTower] | Judge[TextTower] | Judge[LpipsTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
@@ -73,15 +83,18 @@ class ImageSimilarity:
     """Mean cosine between an image and every reference photo (DreamBooth, Ruiz et al., 2022, arXiv:2208.12242, 4.1).
 
     A held-out photo is compared with the training photos, and with the other held-out photos but never with itself:
-    the pair of 1.0 would raise the ceiling by 0.06 at five photos.
+    the pair of 1.0 would raise the ceiling by 0.06 at five photos. On images of the class alone this is PRES (ibid.,
+    4.3): the higher, the more the class has become the subject.
 
     Args:
         name: The metric's key; names the model.
+        sets: The sets of samples that it looks at.
         judge: The model that embeds images.
     """
 
-    def __init__(self, name: str, judge: Judge[ImageTower]) -> None:
+    def __init__(self, name: str, sets: Sequence[str], judge: Judge[ImageTower]) -> None:
         self.name = name
+        self.sets = tuple(sets)
         self.judge = judge
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
@@ -130,11 +143,13 @@ class TextSimilarity:
 
     Args:
         name: The metric's key.
+        sets: The sets of samples that it looks at.
         judge: The model that embeds images and texts.
     """
 
-    def __init__(self, name: str, judge: Judge[TextTower]) -> None:
+    def __init__(self, name: str, sets: Sequence[str], judge: Judge[TextTower]) -> None:
         self.name = name
+        self.sets = tuple(sets)
         self.judge = judge
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
@@ -167,11 +182,13 @@ class Diversity:
 
     Args:
         name: The metric's key.
+        sets: The sets of samples that it looks at.
         judge: The model that compares images.
     """
 
-    def __init__(self, name: str, judge: Judge[LpipsTower]) -> None:
+    def __init__(self, name: str, sets: Sequence[str], judge: Judge[LpipsTower]) -> None:
         self.name = name
+        self.sets = tuple(sets)
         self.judge = judge
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002

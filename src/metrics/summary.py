@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
+from src.metrics.copying import copying_summary
 from src.metrics.intervals import against_base
-from src.metrics.scores import BASE, REAL, Score
+from src.metrics.scores import BASE, PRIOR, REAL, TEST, Score
 
 ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
 SUBJECT, PROMPT = "dino_vits16", "clip_t"
@@ -70,7 +71,7 @@ def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str,
     Args:
         table: From `score_table`.
         variant: For example ``base``.
-        prompt_set: ``dev``, ``test`` or ``none``.
+        prompt_set: One of DRAWN_SETS, or ``none``.
 
     Returns:
         Rounded means by metric, with a suffix for references other than the usual; a metric without values is absent.
@@ -138,7 +139,10 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], selection: Selection) 
         Means on the test prompts of run, base, copy and every checkpoint, of the held-out photos, counts, and the
         run's difference to base with its 95 % interval.
     """
-    checkpoints = {variant: mean_scores(table, variant, "test") for variant in steps}
+    base, *checkpoints_ = (
+        mean_scores(table, variant, TEST) | mean_scores(table, variant, PRIOR) for variant in (BASE, *steps)
+    )
+    checkpoints = dict(zip(steps, checkpoints_, strict=True))
     scored = table.groupby("metric")["value"].agg(["count", "size"])
     drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
     intervals = against_base(table, selection.variant)
@@ -148,9 +152,10 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], selection: Selection) 
             metric: {name: rounded(value) for name, value in asdict(interval).items()}
             for metric, interval in intervals.items()
         },
-        "base": mean_scores(table, BASE, "test"),
+        "base": base,
         "real": mean_scores(table, REAL, "none"),
         "copy": mean_scores(table, "copy", "test"),
+        "copying": {name: rounded(value) for name, value in copying_summary(table, selection.variant).items()},
         "checkpoints": checkpoints,
         "selected_step": steps[selection.variant],
         "counts": {

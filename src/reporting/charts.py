@@ -51,17 +51,17 @@ def scatter_chart(inputs: Inputs) -> Spec | None:
     x = alt.X("clip_t:Q", title="clip_t →", scale=alt.Scale(zero=False, padding=24))
     y = alt.Y("dino_vits16:Q", title="dino_vits16 ↑", scale=alt.Scale(zero=False, padding=18))
     tooltip = [alt.Tooltip("name:N"), alt.Tooltip("clip_t:Q", format=".4f"), alt.Tooltip("dino_vits16:Q", format=".4f")]
-    path = alt.Chart(_data("path", line)).encode(x=x, y=y, tooltip=tooltip)
-    spots = alt.Chart(_data("spots", line + marks)).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    path = alt.Chart(inline_rows("path", line)).encode(x=x, y=y, tooltip=tooltip)
+    spots = alt.Chart(inline_rows("spots", line + marks)).encode(x=x, y=y, color=colour, tooltip=tooltip)
     layers = [path.mark_line(color="var(--run)", opacity=0.5, strokeWidth=1.5).encode(order="step:Q")]
     if across:
-        rules = alt.Chart(_data("across", across)).encode(y=y, color=colour)
+        rules = alt.Chart(inline_rows("across", across)).encode(y=y, color=colour)
         layers.append(rules.mark_rule(strokeDash=[5, 4]))
         layers.append(rules.mark_text(align="left", dx=4, dy=-7).encode(x=alt.value(0), text="name:N"))
     size = alt.condition("datum.kind == 'selected'", alt.value(190), alt.value(90))
     layers.append(spots.mark_point(filled=True, opacity=1).encode(shape=_shapes(kinds), size=size))
     layers.append(spots.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="label:N"))
-    return _spec(alt.layer(*layers), height=360)
+    return to_spec(alt.layer(*layers), height=360)
 
 
 def loss_chart(inputs: Inputs, texts: Texts) -> Spec:
@@ -86,15 +86,15 @@ def loss_chart(inputs: Inputs, texts: Texts) -> Spec:
     colours = ["var(--pale)", "var(--run)", "var(--copy)"][: len(shown)]
     encode = _line_encoding(texts, "loss", shown, colours)
     layers = [
-        alt.Chart(_data("raw", raw)).mark_line(strokeWidth=1).encode(**encode),
-        alt.Chart(_data("smooth", bold)).mark_line(strokeWidth=2.5).encode(**encode),
+        alt.Chart(inline_rows("raw", raw)).mark_line(strokeWidth=1).encode(**encode),
+        alt.Chart(inline_rows("smooth", bold)).mark_line(strokeWidth=2.5).encode(**encode),
     ]
     if held_out:
-        mark = alt.Chart(_data("held_out", held_out)).mark_line(strokeWidth=2, point={"size": 28, "filled": True})
+        mark = alt.Chart(inline_rows("held_out", held_out)).mark_line(strokeWidth=2, point={"size": 28, "filled": True})
         layers.append(mark.encode(**encode))
-    selected = alt.Chart(_data("selected", [{"step": inputs.selected_step}]))
+    selected = alt.Chart(inline_rows("selected", [{"step": inputs.selected_step}]))
     layers.append(selected.mark_rule(color="var(--muted)", strokeDash=[3, 3]).encode(x="step:Q"))
-    return _spec(alt.layer(*layers), height=260)
+    return to_spec(alt.layer(*layers), height=260)
 
 
 def lines_chart(table: pd.DataFrame, columns: Mapping[str, str], axis: str, texts: Texts) -> Spec | None:
@@ -114,7 +114,7 @@ def lines_chart(table: pd.DataFrame, columns: Mapping[str, str], axis: str, text
     if not rows:
         return None
     encode = _line_encoding(texts, axis, list(labels.values()), list(COLOURS[: len(labels)]))
-    return _spec(alt.Chart(_data("lines", rows)).mark_line(strokeWidth=1.5).encode(**encode), height=200)
+    return to_spec(alt.Chart(inline_rows("lines", rows)).mark_line(strokeWidth=1.5).encode(**encode), height=200)
 
 
 def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
@@ -146,7 +146,7 @@ def _group_chart(metric: str, rows: list[Row], who: list[str]) -> Spec:
         legend=alt.Legend(orient="top", title=None),
     )
     bars = (
-        alt.Chart(_data("groups", rows))
+        alt.Chart(inline_rows("groups", rows))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
             y=alt.Y("group:N", title=None),
@@ -156,7 +156,7 @@ def _group_chart(metric: str, rows: list[Row], who: list[str]) -> Spec:
             tooltip=[alt.Tooltip("group:N"), alt.Tooltip("who:N"), alt.Tooltip("value:Q", format=".4f")],
         )
     )
-    return _spec(bars, height=40 + 38 * len({row["group"] for row in rows}))
+    return to_spec(bars, height=40 + 38 * len({row["group"] for row in rows}))
 
 
 def _point(name: str, means: Mapping[str, float], kind: str) -> Row:
@@ -182,6 +182,64 @@ def _line_encoding(texts: Texts, axis: str, labels: Sequence[str], colours: Sequ
     }
 
 
+def prompt_heatmap(inputs: Inputs) -> Spec | None:
+    """Draws, for each test prompt and metric, what the run gained over base.
+
+    Args:
+        inputs: The tables.
+
+    Returns:
+        A specification, the prompts by group; None where run and base share no score.
+    """
+    scores = inputs.scores
+    rows = scores[(scores["set"] == "test") & (scores["references"] != "train")].dropna(subset="value")
+    means = rows.pivot_table(index=["group", "prompt_id", "metric"], columns="variant", values="value")
+    if not {inputs.run_variant, "base"} <= set(means.columns):
+        return None
+    gains = (means[inputs.run_variant] - means["base"]).dropna().round(4).rename("gain").reset_index()
+    cells: list[Row] = [
+        {"group": group, "prompt": prompt, "metric": metric, "gain": gain}
+        for group, prompt, metric, gain in gains.itertuples(index=False, name=None)
+    ]
+    order = list(dict.fromkeys(cell["prompt"] for cell in cells))
+    largest = max(abs(cell["gain"]) for cell in cells)
+    colour = alt.Color(
+        "gain:Q",
+        title="run − base",
+        scale=alt.Scale(domain=[-largest, 0, largest], range=["var(--copy)", "var(--paper)", "var(--run)"]),
+    )
+    chart = (
+        alt.Chart(inline_rows("cells", cells))
+        .mark_rect()
+        .encode(
+            x=alt.X("metric:N", sort=metric_order(cell["metric"] for cell in cells), title=None),
+            y=alt.Y("prompt:N", sort=order, title=None),
+            color=colour,
+            tooltip=["group:N", "prompt:N", "metric:N", alt.Tooltip("gain:Q", format="+.4f")],
+        )
+    )
+    return to_spec(chart, height=18 * len(order))
+
+
+def memorising_chart(inputs: Inputs, texts: Texts) -> Spec | None:
+    """Draws likeness to training and to held-out photos over the checkpoints; the gap between them is memorising.
+
+    Args:
+        inputs: The tables.
+        texts: The words.
+
+    Returns:
+        A specification; None with a single checkpoint or without dino_vits16.
+    """
+    rows = [
+        {"step": int(name.removeprefix("step-")), **means}
+        for name, means in sorted(inputs.metrics["checkpoints"].items())
+    ]
+    if len(rows) < 2 or "dino_vits16" not in rows[0]:
+        return None
+    return lines_chart(pd.DataFrame(rows), {"dino_vits16": "val", "dino_vits16_train": "train"}, "dino", texts)
+
+
 def thinning(rows: int) -> int:
     """Returns k such that every k-th of `rows` rows is drawn."""
     return max(math.ceil(rows / MAX_POINTS), 1)
@@ -197,11 +255,12 @@ def _long(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Row]:
     ]
 
 
-def _data(name: str, rows: list[Row]) -> alt.InlineData:
-    # a name of our own: Altair would make one from a hash of the content
+def inline_rows(name: str, rows: list[Row]) -> alt.InlineData:
+    """Turns rows into a chart's data under a name of our own: Altair would make one from a hash of the content."""
     return alt.InlineData(values=rows, name=name)
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, height: int) -> Spec:
+def to_spec(chart: alt.Chart | alt.LayerChart, height: int) -> Spec:
+    """Returns a chart as wide as its place on the page, without what the page sets itself."""
     spec = chart.properties(width="container", height=height).to_dict()
     return {key: value for key, value in spec.items() if key not in ("$schema", "config")}

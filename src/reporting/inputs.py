@@ -15,6 +15,7 @@ PARAMS = "params.yaml"
 METRICS = "metrics/metrics.json"
 META = "metrics/metrics_meta.json"
 SCORES = "metrics/scores.csv"
+NEAREST = "metrics/nearest.csv"
 LOSS = "metrics/train/loss.csv"
 VAL_LOSS = "metrics/train/val_loss.csv"
 TOKENS = "metrics/tokens.csv"
@@ -38,6 +39,7 @@ class Inputs:
         loss: The training loss per step, floats.
         val_loss: The held-out loss, floats, or None where it was not computed.
         tokens: How each tokenizer splits the rare token.
+        nearest: The training photo that each drawn image is nearest to; no rows where nn_train was not chosen.
         manifest: One row per drawn image.
         images: One row per photo found in data/raw.
         crops: One row per crop, numbers as floats.
@@ -55,6 +57,7 @@ class Inputs:
     loss: pd.DataFrame
     val_loss: pd.DataFrame | None
     tokens: pd.DataFrame
+    nearest: pd.DataFrame
     manifest: pd.DataFrame
     images: pd.DataFrame
     crops: pd.DataFrame
@@ -101,6 +104,9 @@ def read_inputs(root: Path) -> Inputs:
         if val_loss.exists()
         else None,
         tokens=_read_table(root, TOKENS, "stage caption", ()),
+        nearest=_read_table(
+            root, NEAREST, "stage evaluate", ("variant", "prompt_id", "seed", "photo"), can_be_empty=True
+        ),
         manifest=_read_table(
             root, MANIFEST, "stage generate", ("variant", "prompt_id", "set", "group", "prompt", "seed", "path")
         ),
@@ -150,7 +156,7 @@ def _read_json(root: Path, name: str, maker: str, keys: Sequence[str]) -> dict[s
     return dict(value)
 
 
-def _read_table(root: Path, name: str, maker: str, columns: Sequence[str]) -> pd.DataFrame:
+def _read_table(root: Path, name: str, maker: str, columns: Sequence[str], can_be_empty: bool = False) -> pd.DataFrame:
     path = _existing(root, name, maker)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -159,7 +165,7 @@ def _read_table(root: Path, name: str, maker: str, columns: Sequence[str]) -> pd
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise EmptyDatasetError(f"{name}: no column {', '.join(missing)}; it is made by {maker}")
-    if table.empty:
+    if table.empty and not can_be_empty:
         raise EmptyDatasetError(f"{name} has no rows; it is made by {maker}")
     return table
 

@@ -170,7 +170,7 @@ def metric_table(rows: Mapping[str, Mapping[str, Any]], best_of: Sequence[str], 
 
 
 def _best(column: str, values: Sequence[float]) -> float | None:
-    if column not in DIRECTION or len(set(values)) < 2:
+    if not DIRECTION.get(column) or len(set(values)) < 2:
         return None
     return max(values, key=lambda value: DIRECTION[column] * value)
 

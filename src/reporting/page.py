@@ -7,10 +7,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from src.core.files import write_text
+from src.metrics.intervals import Interval
 from src.reporting import charts
+from src.reporting.comparison_charts import forest
+from src.reporting.copying_page import likeness_histogram, nearest_pairs
 from src.reporting.data_page import SHOWN_PHOTOS, data_page
+from src.reporting.figure_tables import write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.library import inline_library
+from src.reporting.markdown import write_markdown
 from src.reporting.metric_page import checkpoint_tables, metric_page
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
@@ -21,11 +26,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
-    """Writes the report.
+    """Writes the report: the page, the same as Markdown beside it, and figures/ with the numbers of every chart.
 
     Args:
         root: The folder that holds data/, metrics/, models/ and params.yaml.
-        out: The HTML file to write.
+        out: The HTML file to write, in a folder beside data/.
         facts: What was run.
         language: The language of the page.
 
@@ -42,18 +47,21 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections = {**_pictures(inputs, texts), **_figures(inputs, texts)}
+    sections = {**_pictures(inputs, texts), **_figures(inputs, facts, texts)}
+    summary = summarise(inputs, facts, texts)
     page = environment.get_template("report.html.j2").render(
         texts=texts,
         facts=facts,
         inputs=inputs,
-        summary=summarise(inputs, facts, texts),
+        summary=summary,
         provenance=describe_provenance(inputs),
         style=_verbatim("style.css"),
         script=_verbatim("charts.js"),
         library=Markup(inline_library(charts.VEGA_LITE)),
         **sections,
     )
+    write_figure_tables(out.with_name("figures"), sections["specs"])
+    write_markdown(out.with_suffix(".md"), inputs, facts, summary, sections, texts)
     write_text(out, page)
 
 
@@ -64,16 +72,25 @@ def _pictures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
         "held_out": photo_strip(inputs, "val"),
         "training": photo_strip(inputs, "train"),
         "strip": checkpoint_strip(inputs),
+        "nearest": nearest_pairs(inputs),
         "data": data_page(inputs, texts),
         "shown_photos": SHOWN_PHOTOS,
     }
 
 
-def _figures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
+def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     curves = _curves(inputs, texts)
     groups = charts.group_charts(inputs, texts)
     scatter = charts.scatter_chart(inputs)
-    specs = {**curves, "scatter": scatter, **{f"group-{metric}": spec for metric, spec in groups.items()}}
+    gained = {metric: Interval(**values) for metric, values in inputs.metrics.get("against_base", {}).items()}
+    others = {
+        "scatter": scatter,
+        "forest": forest({texts("series.run"): gained}, facts.margins, texts("axis.difference")) if gained else None,
+        "heatmap": charts.prompt_heatmap(inputs),
+        "memorising": charts.memorising_chart(inputs, texts),
+        "likeness": likeness_histogram(inputs, texts),
+    }
+    specs = {**curves, **others, **{f"group-{metric}": spec for metric, spec in groups.items()}}
     return {
         "metrics": metric_page(inputs, texts),
         "checkpoints": checkpoint_tables(inputs),

@@ -9,7 +9,16 @@ import pandas as pd
 from src.reporting.inputs import Inputs
 
 # +1: higher is better, -1: lower; a metric that is not listed, such as likeness to training photos, has no better side
-DIRECTION = {"dino_vits16": 1, "dinov2_vits14": 1, "clip_i": 1, "clip_t": 1, "div_lpips": 1}
+DIRECTION = {
+    "dino_vits16": 1,
+    "dinov2_vits14": 1,
+    "clip_i": 1,
+    "clip_t": 1,
+    "div_lpips": 1,
+    "pres": -1,
+    "nn_train": 0,
+    "copy_gap": -1,
+}
 # columns against which an image's own likeness counts; "train" is the memorisation side
 JUDGED = ("val", "none")
 

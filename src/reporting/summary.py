@@ -1,5 +1,6 @@
 """The head of the page: what ran, in one sentence and a line of facts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from src.reporting.inputs import Inputs
@@ -30,6 +31,7 @@ class RunFacts:
         sampling_steps: Denoising steps of each drawn image.
         guidance_scale: Classifier-free guidance of each drawn image.
         clip_t_margin: How far below base the clip_t of a selected checkpoint may lie.
+        margins: Differences of the primary metrics that do not matter.
     """
 
     title: str
@@ -46,6 +48,7 @@ class RunFacts:
     sampling_steps: int
     guidance_scale: float
     clip_t_margin: float
+    margins: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from src.core.errors import ConfigError
 from src.core.files import sha256_bytes
 
 SETS = ("dev", "test")
+# one prompt each, drawn with many seeds: the class noun alone (what has become of the class?), and the subject alone
+# (is a training photo copied?)
+PRIOR, BARE = "prior", "bare"
 FIELDS = {"id", "group", "text"}
 FILE_KEYS = {"file", "subject_name", "live_classes", "dev_every"}
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -31,7 +34,7 @@ class Prompt:
 
     Attributes:
         id: Names it in tables and folders; unique over both sets.
-        set: ``dev`` or ``test``.
+        set: ``dev``, ``test``, ``prior`` or ``bare``.
         group: What kind of change it asks for, for example ``recontext``.
         text: With one placeholder; none when a person's own prompt does not name the subject.
     """
@@ -42,7 +45,9 @@ class Prompt:
     text: str
 
     def with_token(self, token: str, class_name: str) -> str:
-        """Returns what the adapted model draws: ``a sksToy toy on the moon``."""
+        """Returns what the adapted model draws: ``a sksToy toy on the moon``; for `prior` the same as `plain`."""
+        if self.set == PRIOR:
+            return self.plain(class_name)
         return self.text.replace("{subject}", f"{token} {class_name}").replace("{token}", token)
 
     def plain(self, class_name: str) -> str:
@@ -79,6 +84,21 @@ def load_prompts(prompts: Mapping[str, Any]) -> list[Prompt]:
             raise ConfigError(f"prompts.{name}: empty, expected at least one prompt")
         loaded += [_read_entry(entry, name, f"prompts.{name}[{index}]") for index, entry in enumerate(prompts[name])]
     return _check(loaded)
+
+
+def lone_prompts(text: str) -> list[Prompt]:
+    """Makes the two prompts that show nothing but class or subject.
+
+    Args:
+        text: For example ``a photo of a {subject}``.
+
+    Returns:
+        One prompt of the set ``prior``, one of ``bare``.
+
+    Raises:
+        ConfigError: The text does not name the subject exactly once.
+    """
+    return _check([Prompt(name, name, name, text) for name in (PRIOR, BARE)])
 
 
 def _read_entry(entry: Any, set_name: str, where: str) -> Prompt:

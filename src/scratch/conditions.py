@@ -14,8 +14,9 @@ from src.core.errors import ConfigError
 from src.core.files import write_json
 from src.core.seeding import derive_seed
 from src.scratch.images import ImageSet
+from src.scratch.lessons import teach_words
 from src.tabletop.captions import COLOUR_WORDS, GROUND_PHRASES, LETTERS, caption, plain_caption, vocabulary
-from src.tiny.text import CONTEXT_LENGTH, build_clip_tokenizer
+from src.tiny.text import build_clip_tokenizer
 
 
 class Condition(Protocol):
@@ -143,25 +144,31 @@ class TextCondition:
     """A caption, through a CLIP text encoder that is trained along.
 
     Args:
-        text: Arguments of CLIPTextConfig.
+        text: Arguments of CLIPTextConfig; max_position_embeddings is the longest text, in pieces. The shorter, the
+            sooner the UNet finds the words that matter among those that pad.
+        lessons: See `teach_words`.
+        images: What captions are about.
         dropout: Share of captions that are left out in training.
         seed: Of the choice of words.
         device: Where to.
     """
 
-    def __init__(self, text: dict[str, Any], dropout: float, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, text: dict[str, Any], lessons: int, images: ImageSet, dropout: float, seed: int, device: torch.device
+    ) -> None:
+        self.length = int(text["max_position_embeddings"])
         with TemporaryDirectory() as folder:
-            build_clip_tokenizer(Path(folder), [*LETTERS, *vocabulary()], "<|endoftext|>")
+            build_clip_tokenizer(Path(folder), [*LETTERS, *vocabulary()], "<|endoftext|>", self.length)
             self.tokenizer = CLIPTokenizer.from_pretrained(folder)
         config = CLIPTextConfig(
             vocab_size=len(self.tokenizer),
-            max_position_embeddings=CONTEXT_LENGTH,
             bos_token_id=self.tokenizer.bos_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.pad_token_id,
             **text,
         )
         self.encoder = CLIPTextModel(config).to(device)
+        teach_words(self.encoder, self.tokenizer, scenes_of(images), lessons, seed)
         self.can_guide = True
         self.count: int | None = None
         self.networks: dict[str, nn.Module] = {"text_encoder": self.encoder}
@@ -182,9 +189,7 @@ class TextCondition:
 
     def arguments(self, wanted: Sequence[Any]) -> dict[str, Tensor]:
         """Returns encoded captions, (B, L, D)."""
-        tokens = self.tokenizer(
-            list(wanted), padding="max_length", truncation=True, max_length=CONTEXT_LENGTH, return_tensors="pt"
-        )
+        tokens = self.tokenizer(list(wanted), padding="max_length", truncation=True, return_tensors="pt")
         return {"encoder_hidden_states": self.encoder(tokens.input_ids.to(self.device))[0]}
 
     def nothing(self, count: int) -> list[Any]:
@@ -230,6 +235,21 @@ class TextCondition:
         ).save_pretrained(folder, safe_serialization=True)
 
     def _scenes(self, images: ImageSet, rows: Tensor) -> list[tuple[int, dict[str, Any]]]:
-        if images.scenes is None:
-            raise ConfigError("task.condition=text: these images have no captions; take class or none")
-        return [(row, images.scenes[row]) for row in rows.tolist()]
+        return [(row, scenes_of(images)[row]) for row in rows.tolist()]
+
+
+def scenes_of(images: ImageSet) -> list[dict[str, Any]]:
+    """Returns what is seen on each image.
+
+    Args:
+        images: A set.
+
+    Returns:
+        A mapping for each image.
+
+    Raises:
+        ConfigError: They are not of the embedded world.
+    """
+    if images.scenes is None:
+        raise ConfigError("task.condition=text: these images have no captions; take class or none")
+    return images.scenes

@@ -47,6 +47,7 @@ class DiffusionTask:
         unet: Arguments of UNet2DConditionModel for text, else of UNet2DModel.
         vae: A folder with an AutoencoderKL; None works on pixels.
         text: Arguments of CLIPTextConfig; needed for text.
+        lessons: Updates of the text encoder alone before the training; see `teach_words`.
         loss: Of the prediction; plain MSE of the velocity leaves large shapes their weight at high noise.
         subject_weight: How many times as much as the ground the subject counts in the loss; 1 weighs all alike. A
             small subject on a ground that cannot be foretold is learnt far sooner so. More than 1 needs masks.
@@ -64,6 +65,7 @@ class DiffusionTask:
         unet: dict[str, Any],
         vae: str | None,
         text: dict[str, Any] | None,
+        lessons: int,
         loss: DiffusionLoss,
         subject_weight: float,
         dropout: float,
@@ -76,7 +78,7 @@ class DiffusionTask:
         torch.manual_seed(derive_seed(seed, "weights"))
         self.plan, self.device, self.seed = plan, device, seed
         self.vae = None if vae is None else _load_vae(vae, device)
-        self.condition = _condition(condition, train_set, text, dropout, seed, device)
+        self.condition = _condition(condition, train_set, text, lessons, dropout, seed, device)
         self.unet = self._build_unet(condition, unet).to(device)
         self.unet.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = {"unet": self.unet, **self.condition.networks}
@@ -256,12 +258,18 @@ def _cell_roots(images: ImageSet, side: int, weight: float) -> Tensor | None:
 
 
 def _condition(
-    kind: str, images: ImageSet, text: dict[str, Any] | None, dropout: float, seed: int, device: torch.device
+    kind: str,
+    images: ImageSet,
+    text: dict[str, Any] | None,
+    lessons: int,
+    dropout: float,
+    seed: int,
+    device: torch.device,
 ) -> Condition:
     if (kind == "text") != (text is not None):
         raise ConfigError(f"task.condition={kind}: task.text is needed for text, and for text only")
     if kind == "text" and text is not None:
-        return TextCondition(text, dropout, seed, device)
+        return TextCondition(text, lessons, images, dropout, seed, device)
     if kind == "class":
         return ClassCondition(images.classes, dropout, device)
     if kind == "none":

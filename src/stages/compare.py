@@ -1,6 +1,8 @@
-"""Says which of two runs is better, and how sure that is: `python -m src.stages.compare A B`.
+"""Says which of several runs is better, and how sure that is: `python -m src.stages.compare A B [C ...]`.
 
-A and B are DVC revisions or experiments (`workspace` is what lies here), or folders with metrics/ and params.yaml.
+Each is a DVC revision or experiment (`workspace` is what lies here), or a folder with metrics/ and params.yaml; A is
+what the others are compared with. `--experiments` adds every DVC experiment of this commit. Prints a table and a
+verdict for each, and writes a page with figures, parameters, and what --notes says about each run.
 """
 
 import argparse
@@ -18,9 +20,11 @@ from src.core.config import load_config
 from src.core.errors import MetricError, PipelineError
 from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report, compare_runs
 from src.metrics.statistics import Verdict
+from src.reporting.comparison_page import Entry, Note, write_comparison
 
 FILES = ("metrics/scores.csv", "metrics/metrics_meta.json", "params.yaml")
 SEED = 0
+OUT = Path("outputs/comparison.html")
 MEANING = {
     Verdict.BETTER: "B is better than A",
     Verdict.WORSE: "B is worse than A",
@@ -67,6 +71,67 @@ def _read(name: str, file: str) -> str:
         raise MetricError(f"{name}: no evaluated run there: {str(error).splitlines()[0]}") from error
 
 
+def list_experiments() -> list[str]:
+    """Returns the names of the DVC experiments that started from this commit, sorted."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        found = repo.experiments.ls(rev="HEAD")
+    return sorted(str(name) for experiments in found.values() for name, _ in experiments)
+
+
+def read_notes(path: Path) -> dict[str, Note]:
+    """Reads what a person wrote about experiments.
+
+    Args:
+        path: A YAML file: by run, ``hypothesis`` and ``conclusion``.
+
+    Returns:
+        Notes by run.
+
+    Raises:
+        MetricError: There is no such file, or it has another form.
+    """
+    if not path.is_file():
+        raise MetricError(f"--notes {path}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return {
+            str(name): Note(str(note.pop("hypothesis", "")), str(note.pop("conclusion", "")), **note)
+            for name, note in content.items()
+        }
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        raise MetricError(f"--notes {path}: expected RUN: {{hypothesis: ..., conclusion: ...}}: {error}") from error
+
+
+def compare_all(runs: list[EvaluatedRun], notes: Mapping[str, Note], margins: Mapping[str, float]) -> list[Entry]:
+    """Compares every run with the first; one that may not be compared says why.
+
+    Args:
+        runs: The first is what the others are compared with.
+        notes: By run.
+        margins: Of the primary metrics.
+
+    Returns:
+        An entry for each run.
+
+    Raises:
+        MetricError: A note is about none of the runs.
+    """
+    if strangers := sorted(set(notes) - {run.name for run in runs}):
+        raise MetricError(f"--notes: about none of the runs: {', '.join(strangers)}")
+    entries = []
+    for index, run in enumerate(runs):
+        report, refusal = None, ""
+        if index:
+            try:
+                report = compare_runs(runs[0], run, margins, SEED)
+            except MetricError as error:
+                refusal = str(error)
+        entries.append(Entry(run, report, refusal, notes.get(run.name, Note("", ""))))
+    return entries
+
+
 def describe(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Mapping[str, float]) -> str:
     """Returns the comparison as Markdown: table, verdict, scope."""
     lines = [
@@ -91,23 +156,34 @@ def describe(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Mapping[
 
 
 def main() -> None:
-    """Prints the comparison.
+    """Prints the comparisons and writes the page.
 
     Raises:
-        SystemExit: The runs may not be compared, or are not there.
+        SystemExit: Two runs may not be compared, or one is not there.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("a")
-    parser.add_argument("b")
-    names = parser.parse_args()
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--experiments", action="store_true", help="compare every experiment of this commit too")
+    parser.add_argument("--notes", type=Path, help="YAML: by run, hypothesis and conclusion")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
+    wanted = parser.parse_args()
     try:
-        margins: dict[str, Any] = dict(load_config([]).evaluate.margins)
-        a, b = read_run(names.a), read_run(names.b)
-        text = describe(a, b, compare_runs(a, b, margins, SEED), margins)
+        names = [*wanted.runs, *(list_experiments() if wanted.experiments else [])]
+        if len(names) < 2:
+            raise MetricError(f"expected two runs or more, found {', '.join(names)}")
+        params = load_config([])
+        margins: dict[str, Any] = dict(params.evaluate.margins)
+        runs = [read_run(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else [read_run(names[0])] * 2
+        entries = compare_all(runs, {} if wanted.notes is None else read_notes(wanted.notes), margins)
+        if len(entries) == 2 and entries[1].refusal:
+            raise MetricError(entries[1].refusal)
+        write_comparison(wanted.out, entries, margins, params.evaluate.select_clip_t_margin, params.report.language)
     except PipelineError as error:
         print(f"compare: {error}", file=sys.stderr)
         raise SystemExit(1) from error
-    print(text)
+    for entry in entries[1:]:
+        print(describe(runs[0], entry.run, entry.report, margins) if entry.report else f"{entry.refusal}\n")
+    print(f"{wanted.out}: figures, changed parameters, checkpoints")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Scores the drawn images. Reads data/samples, data/split.csv, data/crops and data/captions.csv; writes
-metrics/scores.csv (one row per image and metric), metrics.json, metrics_meta.json and prompts.csv.
+metrics/scores.csv (one row per image and metric), nearest.csv, metrics.json, metrics_meta.json and prompts.csv.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 
 from src.core.config import run_stage
 from src.core.device import choose_device
+from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
+from src.metrics.copying import nearest_table
 from src.metrics.features import FeatureStore
 from src.metrics.samples import (
     MANIFEST,
@@ -24,7 +26,7 @@ from src.metrics.samples import (
     read_samples,
     real_samples,
 )
-from src.metrics.scores import Metric, References, Sample
+from src.metrics.scores import DRAWN_SETS, Metric, References, Sample, Score
 from src.metrics.summary import choose_names, prompt_table, score_table, select_checkpoint, summarise
 
 PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torchmetrics", "torchvision")
@@ -52,7 +54,7 @@ def evaluate_samples(
 
     Args:
         data: Holds samples/, crops/, split.csv and captions.csv.
-        out: The folder for the four files.
+        out: The folder for the five files.
         metrics: The chosen metrics.
         store: Computes features, each once.
         token: The rare token, removed from the captions of real photos.
@@ -70,7 +72,7 @@ def evaluate_samples(
     for metric in metrics:
         metric.judge.check()
     every = [*judged.samples, *judged.extra]
-    table = score_table([score for metric in metrics for score in metric.score(every, judged.references, store)])
+    table = score_table([score for metric in metrics for score in _score(metric, every, judged.references, store)])
     steps = checkpoint_steps(judged.samples)
     selection = select_checkpoint(table, steps, clip_t_margin)
     summary = summarise(table, steps, selection)
@@ -85,10 +87,21 @@ def evaluate_samples(
         **describe_inputs(judged, data),
     }
     write_csv(out / "scores.csv", table)
+    write_csv(out / "nearest.csv", nearest_table(metrics, judged.samples, judged.references, store))
     write_csv(out / "prompts.csv", prompt_table(table, selection.variant))
     write_json(out / "metrics.json", summary)
     write_json(out / "metrics_meta.json", meta)
     return summary
+
+
+def _score(metric: Metric, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
+    looked_at = [sample for sample in samples if sample.set in metric.sets]
+    if not any(sample.set in DRAWN_SETS for sample in looked_at):
+        raise MetricError(
+            f"{metric.name}: there are no images of its prompt sets ({', '.join(metric.sets)}); draw some "
+            "(validation_args.num_lone_images for prior and bare), or take it out of inference_metrics"
+        )
+    return metric.score(looked_at, references, store)
 
 
 def read_judged(data: Path, token: str) -> Judged:

@@ -19,7 +19,7 @@ from src.core.errors import MissingModelError, ModelMismatchError, PipelineError
 from src.core.files import CHUNK_BYTES, sha256_file
 from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns
 
-PARTS = ("model", "captioner", "cropper", "judges")
+PARTS = ("model", "captioner", "cropper", "judges", "metrics")
 TIMEOUT_S = 30
 
 
@@ -32,8 +32,12 @@ def fetch_all(config: DictConfig) -> None:
     Raises:
         MissingModelError: Something cannot be fetched; what was fetched before stays.
     """
+    fetched: list[Mapping[str, Any]] = []
     for part in PARTS:
         for key, spec in _find_specs(part, OmegaConf.to_container(config[part])):
+            if spec in fetched:  # metrics repeat their judges
+                continue
+            fetched.append(spec)
             path, was_here = fetch_model(spec)
             print(f"{key}: {'here already' if was_here else 'fetched'}: {path}", flush=True)
             if "sha256" in spec and spec["sha256"] is None:

@@ -15,7 +15,7 @@ from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, work_root, write_csv
 from src.core.provenance import model_digest
-from src.sampling.prompts import Prompt, load_prompts, single_prompt
+from src.sampling.prompts import BARE, PRIOR, Prompt, load_prompts, lone_prompts, single_prompt
 from src.training.determinism import set_deterministic, set_environment
 
 BASE = "base"
@@ -82,6 +82,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
     settings, device, spec = draw_settings(params), choose_device(params.device), params.model
     cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
     subject = (params.subject.token, params.subject.class_name)
+    images, lone = settings.num_images_per_prompt, params.validation_args.num_lone_images
     plan = [
         (
             variant,
@@ -89,7 +90,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
         )
         for variant in variants
         for prompt in prompts
-        for seed in range(settings.num_images_per_prompt)
+        for seed in range(lone if prompt.set in (PRIOR, BARE) else images)
     ]
     digests = {variant.name: variant.digest for variant in variants}
     missing = {
@@ -147,9 +148,8 @@ def generate_stage(params: DictConfig) -> None:
         prompts = [single_prompt(str(params.prompt), params.subject.token, params.subject.class_name)]
         manifest = draw_variants(params, checkpoints[-1:], prompts, out)
     else:
-        manifest = draw_variants(
-            params, [Variant(BASE, None), *checkpoints], load_prompts(to_dict(params.prompts)), out
-        )
+        prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
+        manifest = draw_variants(params, [Variant(BASE, None), *checkpoints], prompts, out)
     print(f"{len(manifest)} images in {out}")
 
 

@@ -1,7 +1,8 @@
 """Builds the page that people look at before they read numbers.
 
 Reads what the earlier stages wrote under data/, metrics/ and models/adapter, and params.yaml; writes
-metrics/report.html, one self-contained file.
+metrics/report.html, one self-contained file, report.md with the same tables, and figures/ with the numbers of every
+chart as CSV.
 """
 
 from pathlib import Path
@@ -32,6 +33,7 @@ def run_facts(params: DictConfig) -> RunFacts:
         sampling_steps=params.validation_args.num_inference_steps,
         guidance_scale=params.validation_args.guidance_scale,
         clip_t_margin=params.evaluate.select_clip_t_margin,
+        margins=dict(params.evaluate.margins),
     )
 
 

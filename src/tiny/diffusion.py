@@ -55,7 +55,7 @@ def build_diffusion(folder: Path, kind: str, words: list[str], seed: int) -> Non
 
 
 def _tokenizer(folder: Path, words: list[str], pad_token: str) -> CLIPTokenizer:
-    build_clip_tokenizer(folder, words, pad_token)
+    build_clip_tokenizer(folder, words, pad_token, CONTEXT_LENGTH)
     return CLIPTokenizer.from_pretrained(folder)
 
 

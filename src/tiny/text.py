@@ -48,13 +48,14 @@ def _merge(pieces: list[str], pair: Pair) -> list[str]:
     return merged
 
 
-def build_clip_tokenizer(folder: Path, words: Sequence[str], pad_token: str) -> None:
+def build_clip_tokenizer(folder: Path, words: Sequence[str], pad_token: str, length: int) -> None:
     """Saves a CLIP tokenizer that knows the words, and spells everything else.
 
     Args:
         folder: Where to save.
         words: The words that are to be one piece each.
         pad_token: ``<|endoftext|>`` as in SD1.x, ``!`` as in SD2.x and in the second tokenizer of SDXL.
+        length: Of a text in pieces, its two ends included; CONTEXT_LENGTH in the published models.
     """
     merges = learn_merges(tuple(word.lower() for word in words))
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -64,6 +65,6 @@ def build_clip_tokenizer(folder: Path, words: Sequence[str], pad_token: str) -> 
         vocab={piece: index for index, piece in enumerate(pieces)},
         merges=merges,
         pad_token=pad_token,
-        model_max_length=CONTEXT_LENGTH,
+        model_max_length=length,
     )
     tokenizer.save_pretrained(folder)

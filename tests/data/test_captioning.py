@@ -33,8 +33,8 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    build_clip_tokenizer(folder / "tokenizer", ["a", "photo", "of", "toy", "table", "zebra"], "<|endoftext|>")
-    build_clip_tokenizer(folder / "tokenizer_2", ["a", "photo", "of", "toy", "table", "zebra"], "!")
+    build_clip_tokenizer(folder / "tokenizer", ["a", "photo", "of", "toy", "table", "zebra"], "<|endoftext|>", 77)
+    build_clip_tokenizer(folder / "tokenizer_2", ["a", "photo", "of", "toy", "table", "zebra"], "!", 77)
     return load_tokenizers(folder)
 
 

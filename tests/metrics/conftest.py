@@ -28,7 +28,7 @@ def clip_judge(judges_folder) -> ClipJudge:
 @pytest.fixture(scope="session")
 def dino_judge(judges_folder) -> DinoJudge:
     folder = judges_folder / "dino"
-    return DinoJudge(f"local-dir:{folder}", 32, 28, str(folder), None, "model.safetensors", None, None)
+    return DinoJudge(f"local-dir:{folder}", 32, 28, False, str(folder), None, "model.safetensors", None, None)
 
 
 @pytest.fixture(scope="session")

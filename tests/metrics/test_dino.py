@@ -8,9 +8,11 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torchvision import transforms
 from transformers import ViTConfig, ViTModel
 
+from src.core.config import load_config
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
 from src.tiny.judges import VIT_ARCHITECTURE, VIT_ARGUMENTS
 
@@ -112,3 +114,25 @@ def test_dino_refuses_weights_of_another_shape(dino_judge, tmp_path):
 def test_dino_names_what_is_wrong(dino_judge, change, error, words):
     with pytest.raises(error, match=words):
         replace(dino_judge, **change).load("cpu")
+
+
+def test_dino_of_any_size_has_its_position_embeddings_resampled(dino_judge, images, store):
+    with pytest.raises(ConfigError, match=r"crop_px=20, but local-dir:.* reads \(28, 28\)"):
+        store.tower(replace(dino_judge, crop_px=20))
+    smaller = replace(dino_judge, resize_px=24, crop_px=20, any_size=True)
+    tower = store.tower(smaller)
+    model = timm.create_model(VIT_ARCHITECTURE, num_classes=0, **VIT_ARGUMENTS | {"img_size": 20}).eval()
+    state = checkpoint_filter_fn(load_file(dino_judge.weights.find()), model, interpolation="bicubic")
+    model.load_state_dict(state)
+    batch = torch.stack([tower.prepare(Image.open(file.path)) for file in images])
+    assert batch.shape[-2:] == (20, 20)
+    with torch.no_grad():
+        assert (tower.embed_images(batch) - model(batch)).abs().max() < 1e-5
+
+
+def test_dinov2_configuration_is_the_published_architecture():
+    judge = load_config(["model=sd15", "metrics=dinov2"]).metrics.dinov2_vits14.judge
+    assert (judge.architecture, judge.crop_px, judge.any_size) == ("vit_small_patch14_dinov2.lvd142m", 224, True)
+    with torch.device("meta"):
+        model = timm.create_model(judge.architecture, num_classes=0)
+    assert (model.embed_dim, model.patch_embed.patch_size, len(model.blocks)) == (384, (14, 14), 12)

@@ -79,13 +79,15 @@ def test_similarity_of_nothing_is_an_error(features, references):
 
 def test_image_similarity_keeps_held_out_and_training_photos_apart(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    rows = ImageSimilarity("x", ColourJudge()).score([sample(red)], References((red, mixed), (green,)), store)
+    rows = ImageSimilarity("x", ("test",), ColourJudge()).score(
+        [sample(red)], References((red, mixed), (green,)), store
+    )
     assert {row.references: row.value for row in rows} == pytest.approx({"val": 0.8, "train": 0.0})
 
 
 def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    metric = ImageSimilarity("x", ColourJudge())
+    metric = ImageSimilarity("x", ("test",), ColourJudge())
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, mixed))]
     rows = metric.score(real, References((red, mixed), (green,)), store)
     assert [row.value for row in rows if row.references == "val"] == pytest.approx([0.6, 0.6])
@@ -97,7 +99,7 @@ def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
 
 def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
-    metric, photos = TextSimilarity("clip_t", ColourJudge()), References((red,), (green,))
+    metric, photos = TextSimilarity("clip_t", ("test",), ColourJudge()), References((red,), (green,))
     rows = metric.score([sample(red, text="toy"), sample(green, text="a toy", seed=1)], photos, store)
     assert [row.value for row in rows] == pytest.approx([3 / 10**0.5, 1 / 26**0.5])
     assert {row.references for row in rows} == {"none"}
@@ -142,7 +144,7 @@ def test_diversity_is_the_mean_over_all_pairs_of_a_prompt(tmp_path, store):
     judge = GreyJudge()
     files = [image(tmp_path, level, 0, 0) for level in (0, 10, 30, 70)]
     samples = [sample(file, prompt="p", seed=i) for i, file in enumerate(files)]
-    rows = Diversity("div_lpips", judge).score(samples, References((), ()), store)
+    rows = Diversity("div_lpips", ("test",), judge).score(samples, References((), ()), store)
     assert judge.tower.pairs == 6  # S (S - 1) / 2
     assert np.mean([row.value for row in rows]) == pytest.approx(np.mean([10, 30, 70, 20, 60, 40]))
 
@@ -155,7 +157,7 @@ def test_diversity_compares_within_a_prompt_and_a_variant_only(tmp_path, store):
         sample(files[2], "base", "q"),
         sample(files[3], "step-000010", "p"),
     ]
-    rows = Diversity("div_lpips", GreyJudge()).score(samples, References((), ()), store)
+    rows = Diversity("div_lpips", ("test",), GreyJudge()).score(samples, References((), ()), store)
     assert [row.value for row in rows] == [10, 10, None, None]
     assert "only image" in rows[2].reason
 
@@ -165,4 +167,6 @@ def test_diversity_names_a_distance_that_is_not_finite(tmp_path, store):
     judge.tower.distance = lambda _a, _b: float("nan")
     files = [image(tmp_path, level, 0, 0) for level in (0, 10)]
     with pytest.raises(MetricError, match=r"0-0-0\.png"):
-        Diversity("x", judge).score([sample(f, seed=i) for i, f in enumerate(files)], References((), ()), store)
+        Diversity("x", ("test",), judge).score(
+            [sample(f, seed=i) for i, f in enumerate(files)], References((), ()), store
+        )

@@ -27,7 +27,7 @@ PLACES = (
     "in a chef outfit", "as an oil painting", "in watercolours", "with <script>alert(1)</script> & \"quotes'",
 )
 # fmt: on
-METRICS = ("dino_vits16", "clip_i", "clip_t", "div_lpips")
+METRICS = ("dino_vits16", "clip_i", "clip_t", "div_lpips", "nn_train")
 SENTINEL = "PII-SENTINEL"
 
 FACTS = RunFacts(
@@ -45,6 +45,7 @@ FACTS = RunFacts(
     sampling_steps=30,
     guidance_scale=7.5,
     clip_t_margin=0.02,
+    margins={"dino_vits16": 0.02, "clip_t": 0.005},
 )
 PARAMS = """\
 lr: 0.0001
@@ -72,6 +73,8 @@ def make_project(root: Path, photos: int = 14) -> Path:
     ids = _photos(root, photos, rng)
     _samples(root, rng)
     _scores(root, rng)
+    nearest = [(v, prompt, which, seed, ids[0]) for v, prompt, which, _, _, seed in _images(VARIANTS)]
+    _write(root / "metrics/nearest.csv", "variant,prompt_id,set,seed,photo", nearest)
     _training(root, rng)
     _write(root / "metrics/tokens.csv", "tokenizer,token,pieces,n_pieces", [("tokenizer", "sksToy", "sks toy</w>", 2)])
     meta = {
@@ -162,6 +165,7 @@ def _value(variant: str, metric: str, rng: np.random.Generator) -> float:
         "clip_i": 0.62 + 0.0007 * step,
         "clip_t": 0.312 - 0.00000036 * step**2,
         "div_lpips": 0.68 - 0.0005 * step,
+        "nn_train": 0.4 + 0.001 * step,
     }
     return float(level[metric] + rng.normal(0, 0.004))
 
@@ -176,6 +180,7 @@ def _scores(root: Path, rng: np.random.Generator) -> None:
             rows.append((variant, prompt_id, which, group, seed, metric, references, value, ""))
             found.setdefault((variant, which), {}).setdefault(metric, []).append(value)
     rows.append(("real", "held-out", "none", "none", 0, "dino_vits16", "train", 0.764321, ""))
+    rows += [("real", "held-out", "none", "none", n, "nn_train", "none", 0.58 + 0.01 * n, "") for n in range(3)]
     _write(root / "metrics/scores.csv", "variant,prompt_id,set,group,seed,metric,references,value,reason", rows)
     test = {
         variant: {metric: round(float(np.mean(values)), 6) for metric, values in found[variant, "test"].items()}
@@ -186,7 +191,9 @@ def _scores(root: Path, rng: np.random.Generator) -> None:
         "base": {**test["base"], "dino_vits16_train": 0.310012},
         "real": {"dino_vits16": 0.764321, "clip_i": 0.881234, "div_lpips": 0.612345},
         "copy": {"dino_vits16": 0.781256, "clip_i": 0.890001, "clip_t": 0.251111},
-        "checkpoints": {variant: test[variant] for variant in VARIANTS[1:]},
+        "checkpoints": {variant: {**test[variant], "dino_vits16_train": 0.6} for variant in VARIANTS[1:]},
+        "against_base": {"dino_vits16": {"mean": 0.2, "low": 0.15, "high": 0.25}},
+        "copying": {"nn_train_p95": 0.61, "share_over_real": 0.125, "meehan_z": -2.5},
         "selected_step": SELECTED,
         "counts": {"images_per_variant": 48, "scored": {"clip_t": 192, "dino_vits16": 193}, "val_photos": 2},
     }

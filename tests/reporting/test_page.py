@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from src.core.errors import ConfigError, EmptyDatasetError
+from src.reporting.copying_page import SHOWN_PAIRS
 from src.reporting.page import build_report
 from tests.reporting.project import FACTS, PLACES, SENTINEL, STEPS
 
@@ -74,8 +75,8 @@ def test_report_loads_nothing_from_elsewhere(report):
 def test_report_images_decode_and_carry_no_metadata(report):
     page = Page(report.read_text())
     images = decoded(page)
-    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo
-    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14
+    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo, nearest pairs
+    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * SHOWN_PAIRS
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -201,3 +202,24 @@ def test_report_fits_a_phone(report, browse, tmp_path):
     visible, whole = re.search(r"<title>(\d+) (\d+)</title>", document).groups()
     assert int(visible) > 350
     assert whole == visible
+
+
+def test_report_comes_as_markdown_too(own_project):
+    out = own_project / "metrics/report.html"
+    build_report(own_project, out, FACTS, "en")
+    text = out.with_suffix(".md").read_text()
+    values = json.loads((own_project / "metrics/metrics.json").read_text())
+    assert f"| **run** | **{values['run']['dino_vits16']:.4f}** |" in text
+    assert "| dino_vits16 | +0.2000 | +0.1500 … +0.2500 | yes |" in text
+    pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
+    assert len(pictures) == 20
+    assert all((out.parent / path).is_file() for path in pictures)
+
+
+def test_report_leaves_the_numbers_of_every_chart(report):
+    page = report.read_text()
+    specs = json.loads(re.search(r'id="chart-specs" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    files = {path.name for path in (report.parent / "figures").iterdir()}
+    assert {name.split("-")[0] for name in files} == {name.split("-")[0] for name in specs}
+    scatter = pd.read_csv(report.parent / "figures/scatter-path.csv")
+    assert scatter["step"].tolist() == list(STEPS)

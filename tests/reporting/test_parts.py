@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from src.reporting import charts
+from src.reporting.copying_page import SHOWN_PAIRS, likeness_histogram, nearest_pairs
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_page import metric_page, metric_table
 from src.reporting.provenance import shorten_path, shorten_paths
@@ -153,3 +154,41 @@ def test_long_curves_are_thinned():
     assert 500 < len(spec["data"]["values"]) <= charts.MAX_POINTS
     assert charts.lines_chart(table, {"absent": "unet"}, "lr", load_texts("en")) is None
     assert charts.lines_chart(table, {"x": "unet"}, "lr", load_texts("en")) is None
+
+
+def test_nearest_pairs_are_the_highest_beside_their_photos(tables):
+    pairs = nearest_pairs(tables)
+    shown = [float(pair.drawn.scores[0][1]) for pair in pairs]
+    assert len(pairs) == SHOWN_PAIRS
+    assert shown == sorted(shown, reverse=True)
+    scores = tables.scores
+    own = scores[(scores["metric"] == "nn_train") & (scores["variant"] == "step-000200") & (scores["set"] == "test")]
+    assert shown[0] == pytest.approx(own["value"].max(), abs=0.006)
+    assert {pair.photo.label for pair in pairs} == {tables.nearest["photo"].iloc[0]}
+
+
+def test_without_nn_train_nothing_is_said_about_copying(tables):
+    without = dataclasses.replace(tables, scores=tables.scores[tables.scores["metric"] != "nn_train"])
+    assert nearest_pairs(without) == ()
+    assert likeness_histogram(without, load_texts("en")) is None
+
+
+def test_prompt_heatmap_holds_the_gain_of_every_prompt_and_metric(tables):
+    spec = charts.prompt_heatmap(tables)
+    cells = {(cell["prompt"], cell["metric"]): cell["gain"] for cell in spec["data"]["values"]}
+    assert len(cells) == 20 * 5
+    rows = tables.scores[(tables.scores["prompt_id"] == "test-03") & (tables.scores["metric"] == "clip_t")]
+    means = rows.groupby("variant")["value"].mean()
+    assert cells["test-03", "clip_t"] == pytest.approx(means["step-000200"] - means["base"], abs=1e-4)
+
+
+def test_memorising_needs_several_checkpoints(tables):
+    texts = load_texts("en")
+    assert charts.memorising_chart(tables, texts) is not None
+    checkpoints = {"step-000200": tables.metrics["checkpoints"]["step-000200"]}
+    assert (
+        charts.memorising_chart(
+            dataclasses.replace(tables, metrics=tables.metrics | {"checkpoints": checkpoints}), texts
+        )
+        is None
+    )

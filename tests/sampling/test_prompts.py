@@ -8,7 +8,16 @@ from omegaconf import OmegaConf
 
 from src.core.config import load_config
 from src.core.errors import ConfigError
-from src.sampling.prompts import Prompt, load_prompts, make_slug, read_dreambooth_prompts, single_prompt
+from src.sampling.prompts import (
+    BARE,
+    PRIOR,
+    Prompt,
+    load_prompts,
+    lone_prompts,
+    make_slug,
+    read_dreambooth_prompts,
+    single_prompt,
+)
 
 SETS = ("object", "live", "person")
 GROUPS = {
@@ -194,3 +203,13 @@ def test_read_dreambooth_prompts_names_a_missing_file(tmp_path):
 def test_prompts_need_neither_torch_nor_hydra():
     program = "import sys, src.sampling.prompts; sys.exit(bool({'torch', 'hydra', 'omegaconf'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_lone_prompts_show_the_class_with_and_without_the_token():
+    prior, bare = lone_prompts("a photo of a {subject}")
+    assert (prior.set, bare.set) == (PRIOR, BARE)
+    assert prior.with_token("sksToy", "owl") == prior.plain("owl") == "a photo of an owl"
+    assert bare.with_token("sksToy", "owl") == "a photo of a sksToy owl"
+    assert bare.plain("owl") == "a photo of an owl"
+    with pytest.raises(ConfigError, match="exactly once"):
+        lone_prompts("a photo")

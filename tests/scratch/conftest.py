@@ -40,6 +40,7 @@ TEXT = {
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "projection_dim": 16,
+    "max_position_embeddings": 24,
 }
 SCENE = {"name": "mug", "colour": "red", "ground": "wood"} | dict.fromkeys(
     ("azimuth", "elevation", "distance", "warmth"), 3.0
@@ -72,6 +73,7 @@ def make_diffusion():
             unet=TEXT_UNET if condition == "text" else UNET,
             vae=None,
             text=TEXT if condition == "text" else None,
+            lessons=1,
             loss=MinSNRLoss(5.0),
             subject_weight=sets.get("subject_weight", 1.0),
             dropout=0.3,

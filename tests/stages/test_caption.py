@@ -28,7 +28,7 @@ class SayingTheName:
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    build_clip_tokenizer(folder / "tokenizer", [*WORDS], "<|endoftext|>")
+    build_clip_tokenizer(folder / "tokenizer", [*WORDS], "<|endoftext|>", 77)
     return load_tokenizers(folder)
 
 

@@ -10,6 +10,8 @@ import yaml
 from src.core.errors import MetricError
 from src.metrics.comparison import compare_runs, differing_fields
 from src.metrics.statistics import Verdict
+from src.reporting.comparison_charts import pareto_front
+from src.reporting.comparison_page import Entry, Note, best_run, changed_parameters
 from src.stages import compare
 from src.stages.compare import describe, read_run
 
@@ -116,3 +118,86 @@ def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         compare.main()
     assert "no-such-revision: no evaluated run there" in capsys.readouterr().err
+
+
+def run_command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["compare", *map(str, arguments)])
+    compare.main()
+
+
+def test_the_command_writes_a_page_of_all_runs(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", effect=0.1, params={"lr": 3e-4})
+    write_run(tmp_path / "c", params={"sampler": {"class_name": "Euler"}})
+    notes = {str(tmp_path / "b"): {"hypothesis": "a higher rate learns more", "conclusion": "keep it"}}
+    (tmp_path / "notes.yaml").write_text(yaml.safe_dump(notes))
+    runs = [tmp_path / name for name in "abc"]
+    out = tmp_path / "page.html"
+    run_command(monkeypatch, *runs, "--notes", tmp_path / "notes.yaml", "--out", out)
+    printed = capsys.readouterr().out
+    assert "**BETTER**" in printed
+    assert "they differ in sampler.class_name" in printed
+    page = out.read_text()
+    for words in ("a higher rate learns more", "keep it", "<b>BETTER</b>", "they differ in sampler.class_name"):
+        assert words in page, words
+    assert f"To keep: {tmp_path / 'b'}" in page
+    assert "<code>lr</code></td><td>0.0001</td><td>0.0003</td>" in page
+    differences = pd.read_csv(tmp_path / "page_figures/forest-differences.csv")
+    assert set(differences["name"]) == {str(tmp_path / "b")}
+    of_dino = differences.set_index("metric").loc["dino_vits16"]
+    assert of_dino["low"] < of_dino["difference"] < of_dino["high"]
+    checkpoints = pd.read_csv(tmp_path / "page_figures/scatter-checkpoints.csv")
+    assert checkpoints["step"].tolist() == [100, 100, 100]
+    assert (checkpoints["clip_t_low"] < checkpoints["clip_t"]).all()
+
+
+def test_the_command_compares_a_run_with_itself(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "a")
+    run_command(monkeypatch, tmp_path / "a", tmp_path / "a", "--out", tmp_path / "page.html")
+    assert "**EQUIVALENT**" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stranger: {hypothesis: x}", "about none of the runs: stranger"),
+        ("[1]", "expected RUN: {hypothesis: ..., conclusion: ...}"),
+        ("a: {guess: x}", "expected RUN: {hypothesis: ..., conclusion: ...}"),
+    ],
+)
+def test_notes_that_fit_no_run_are_refused(tmp_path, monkeypatch, capsys, text, message):
+    for name in "ab":
+        write_run(tmp_path / name)
+    (tmp_path / "notes.yaml").write_text(text)
+    out = tmp_path / "page.html"
+    with pytest.raises(SystemExit):
+        run_command(monkeypatch, tmp_path / "a", tmp_path / "b", "--notes", tmp_path / "notes.yaml", "--out", out)
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_changed_parameters_leave_out_what_decides_nothing():
+    a = {"lr": 1e-4, "train": {"steps": 10}, "exp": {"run_dir": "x"}, "configs_digest": "1", "old": 1}
+    b = {"lr": 1e-3, "train": {"steps": 10}, "exp": {"run_dir": "y"}, "configs_digest": "2", "new": [1, 2]}
+    assert changed_parameters(a, b) == [
+        ("lr", "0.0001", "0.001"),
+        ("new.0", "–", "1"),
+        ("new.1", "–", "2"),
+        ("old", "1", "–"),
+    ]
+
+
+def test_pareto_front_keeps_what_no_other_exceeds():
+    points = [(0.1, 0.9), (0.2, 0.8), (0.15, 0.7), (0.3, 0.8), (0.3, 0.5)]
+    rows = [{"clip_t": across, "dino_vits16": up} for across, up in points]
+    assert [(row["clip_t"], row["dino_vits16"]) for row in pareto_front(rows)] == [(0.1, 0.9), (0.3, 0.8)]
+
+
+def test_the_best_run_keeps_its_prompts(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    note = Note("", "")
+    entries = [Entry(run, None, "", note) for run in (a, b)]
+    assert best_run(entries, 0.02) == b.name
+    base = b.scores["variant"] == "base"
+    lost = b.scores.assign(value=b.scores["value"].mask(base & (b.scores["metric"] == "clip_t"), 0.9))
+    assert best_run([entries[0], Entry(replace(b, scores=lost), None, "", note)], 0.02) == a.name

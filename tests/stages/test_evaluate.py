@@ -1,6 +1,7 @@
 """The whole stage on tiny judges: contents, provenance, bad input, no network, same bytes."""
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from tests.metrics.synthetic import write_photos, write_samples
 
 VARIANTS = ("base", "step-000010", "step-000020")
 PROMPTS = (("d0", "dev"), ("d1", "dev"), ("t0", "test"), ("t1", "test"), ("t2", "test"))
-METRICS = ["clip_i", "clip_t", "dino_vits16", "div_lpips"]
+LONE = (("prior", "prior"), ("bare", "bare"))
+METRICS = ["clip_i", "clip_t", "copy_gap", "dino_vits16", "div_lpips", "nn_train"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def judges(tmp_path_factory) -> Path:
 def project(tmp_path, monkeypatch, judges) -> Path:
     (tmp_path / "models").symlink_to(judges / "models")
     write_photos(tmp_path / "data")
-    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS)
+    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + LONE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -62,11 +64,14 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     table = pd.read_csv(project / "metrics/scores.csv", keep_default_na=False)
     columns = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
     assert list(table.columns) == columns
-    assert sorted(set(table["metric"])) == METRICS
+    assert sorted(set(table["metric"])) == [*METRICS, "pres"]
     per_variant = table.groupby("variant").size()
-    rows = 2 + 2 + 1 + 1  # dino and clip_i have two sets of references
-    assert per_variant.to_dict() == {"base": 60, "copy": 36, "real": 12, "step-000010": 60, "step-000020": 60}
-    assert per_variant["base"] == rows * len(PROMPTS) * 2
+    rows = 2 + 2 + 1 + 1 + 2  # dino and clip_i have two sets of references, nn_train has the gap beside it
+    assert per_variant.to_dict() == {"base": 88, "copy": 48, "real": 16, "step-000010": 88, "step-000020": 88}
+    # the class alone is for pres (two sets of references), the subject alone for nn_train
+    assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 2) * 2
+    assert set(table[table["set"] == "prior"]["metric"]) == {"pres"}
+    assert set(table[table["set"] == "bare"]["metric"]) == {"nn_train", "copy_gap"}
     assert table["value"].astype(float).between(-1, 1).all()
     assert (table["reason"] == "").all()
     assert not table.duplicated(["variant", "prompt_id", "seed", "metric", "references"]).any()
@@ -76,18 +81,31 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
 def test_evaluate_means_follow_from_the_rows(project):
     summary = evaluate(project)
     table = pd.read_csv(project / "metrics/scores.csv")
-    keys = {*METRICS, "clip_i_train", "dino_vits16_train"}
+    keys = {*METRICS, "clip_i_train", "dino_vits16_train", "pres", "pres_train"}
     run = f"step-{summary['selected_step']:06d}"
     assert summary["run"] == summary["checkpoints"][run]
     for variant, means in {"base": summary["base"], "copy": summary["copy"], **summary["checkpoints"]}.items():
-        assert set(means) == keys
+        assert set(means) == (keys - {"pres", "pres_train"} if variant == "copy" else keys)
         for metric in METRICS:
             rows = table[(table["variant"] == variant) & (table["set"] == "test") & (table["metric"] == metric)]
             rows = rows[rows["references"] != "train"]
             assert means[metric] == pytest.approx(rows.groupby("prompt_id")["value"].mean().mean(), abs=1e-6)
     assert set(summary["real"]) == {*METRICS, "clip_i_leave_one_out", "dino_vits16_leave_one_out"}
+    assert set(summary["copying"]) == {"nn_train_p95", "share_over_real", "meehan_z"}
+    assert summary["copy"]["nn_train"] == pytest.approx(1)
+    assert {*METRICS, "pres"} == set(summary["against_base"])
     counts = summary["counts"]
-    assert (counts["val_photos"], counts["train_photos"], counts["images_per_variant"]) == (2, 3, 10)
+    assert (counts["val_photos"], counts["train_photos"], counts["images_per_variant"]) == (2, 3, 14)
+
+
+def test_evaluate_asks_for_images_that_a_metric_needs(project):
+    write_samples(project / "data/samples", VARIANTS, PROMPTS)
+    for variant in VARIANTS:
+        for name, _ in LONE:
+            shutil.rmtree(project / "data/samples" / variant / name)
+    with pytest.raises(MetricError, match=r"pres: there are no images of its prompt sets \(prior\); draw some"):
+        evaluate(project)
+    assert not (project / "metrics").exists()
 
 
 def test_evaluate_copy_scores_what_the_real_photos_score(project):
@@ -103,7 +121,7 @@ def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project)
     pd.read_csv(manifest).sample(frac=1, random_state=3).to_csv(manifest, index=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    evaluate(project, "inference_metrics=[div_lpips,clip_t,dino,clip_i]", out="again")
+    evaluate(project, "inference_metrics=[nn_train,div_lpips,pres,clip_t,dino,clip_i]", out="again")
     torch.set_num_threads(threads)
     for name in ("scores.csv", "metrics.json", "prompts.csv"):
         assert (project / "again" / name).read_bytes() == (project / "metrics" / name).read_bytes()
@@ -139,7 +157,7 @@ def test_evaluate_prompt_table_has_the_test_prompts(project):
 def test_evaluate_of_one_image_per_prompt_has_a_reason_instead_of_a_diversity(project):
     for path in sorted((project / "data/samples").rglob("*.png")):
         path.unlink()
-    write_samples(project / "data/samples", VARIANTS, PROMPTS, seeds=(0,))
+    write_samples(project / "data/samples", VARIANTS, PROMPTS + LONE, seeds=(0,))
     summary = evaluate(project)
     assert "div_lpips" not in summary["run"]
     assert summary["counts"]["scored"]["div_lpips"] == 2  # the two held-out photos
@@ -177,7 +195,9 @@ def test_evaluate_checks_images_and_judges_before_any_model_loads(project, monke
 
 
 def test_evaluate_refuses_unknown_metrics():
-    with pytest.raises(ConfigError, match="unknown fid; known are clip_i, clip_t, dino_vits16, div_lpips"):
+    with pytest.raises(
+        ConfigError, match="unknown fid; known are clip_i, clip_t, dino_vits16, div_lpips, nn_train, pres"
+    ):
         build_metrics(load_config(["inference_metrics=[dino,fid]"]))
 
 
@@ -198,6 +218,7 @@ def test_evaluate_configuration_names_the_judges_that_metrics_use(model):
     assert metrics == {
         **{"dino_vits16": judges["dino"], "div_lpips": judges["lpips"]},
         **{"clip_i": judges["clip"], "clip_t": judges["clip"]},
+        **{"pres": judges["dino"], "nn_train": judges["dino"]},
     }
     assert OmegaConf.to_container(params.metrics).keys() == metrics.keys()
 

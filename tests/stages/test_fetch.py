@@ -82,6 +82,7 @@ def config(**parts):
             "captioner": {"id": "blip/base", "revision": COMMIT, "weights": "pytorch_model.bin"},
             "cropper": {"_target_": "src.data.croppers.Centre"},
             "judges": {"clip": judge()},
+            "metrics": {"clip_t": {"judge": judge()}},
             **{name: {**tiny, **value} for name, value in parts.items()},
         }
     )

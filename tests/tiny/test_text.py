@@ -9,7 +9,7 @@ from src.tiny.words import WORDS
 
 
 def test_every_word_is_one_piece_and_others_are_spelled(tmp_path):
-    build_clip_tokenizer(tmp_path, WORDS, "<|endoftext|>")
+    build_clip_tokenizer(tmp_path, WORDS, "<|endoftext|>", 77)
     tokenizer = CLIPTokenizer.from_pretrained(tmp_path)
     for word in WORDS:
         if word.isalpha():

@@ -22,7 +22,7 @@ from src.tiny.text import build_clip_tokenizer
 @pytest.fixture(scope="module")
 def owl(tmp_path_factory):
     folder = tmp_path_factory.mktemp("owl")
-    build_clip_tokenizer(folder, ["a", "photo", "of", "toy"], "!")
+    build_clip_tokenizer(folder, ["a", "photo", "of", "toy"], "!", 77)
     tokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=16)
     size = {"height": 64, "width": 64}
     Owlv2Processor(image_processor=Owlv2ImageProcessor(size=size), tokenizer=tokenizer).save_pretrained(folder)

@@ -1,0 +1,153 @@
+"""Whether a model repeats the photos it was trained on instead of showing the subject anew."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import comb
+from scipy.stats import mannwhitneyu
+
+from src.metrics.features import Features, FeatureStore, ImageTower, Judge
+from src.metrics.scores import BARE, REAL, TEST, Metric, References, Sample, Score, checked_cosine
+
+NEAREST, GAP = "nn_train", "copy_gap"
+# nearer to a training photo than all but this share of what held-out photos are: suspected of being a copy
+REAL_QUANTILE = 0.99
+
+
+class TrainingLikeness:
+    """Likeness to the nearest training photo, and by how much it exceeds that to the nearest held-out photo.
+
+    A maximum over more photos is larger by itself, so both sides are expected maxima over random subsets of the size
+    of the smaller side, exactly and without drawing any. A model that has learnt the subject has a gap near zero; one
+    that repeats its training photos has a gap above.
+
+    Args:
+        name: The key of the nearest likeness; the gap is called GAP.
+        sets: The sets of samples that it looks at.
+        judge: The model that embeds images.
+    """
+
+    def __init__(self, name: str, sets: Sequence[str], judge: Judge[ImageTower]) -> None:
+        self.name = name
+        self.sets = tuple(sets)
+        self.judge = judge
+
+    def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
+        """Scores every sample; a held-out photo is compared with the other held-out photos.
+
+        Args:
+            samples: At least one.
+            references: At least one photo on each side.
+            store: Computes features.
+
+        Returns:
+            Two rows per sample; the gap of a lone held-out photo has a reason instead of a value.
+
+        Raises:
+            MetricError: There are no images, or one cannot be embedded.
+        """
+        val, train = store.embed_images(self.judge, references.val), store.embed_images(self.judge, references.train)
+        features = store.embed_images(self.judge, [sample.image for sample in samples])
+        held_out = {file.sha256: row for row, file in enumerate(references.val)}
+        scores = []
+        for sample, feature in zip(samples, features, strict=True):
+            to_train, to_val = train @ feature, val @ feature
+            nearest = checked_cosine(float(to_train.max()), sample)
+            scores.append(Score(sample, self.name, "none", nearest, ""))
+            if sample.variant == REAL:
+                to_val = np.delete(to_val, held_out[sample.image.sha256])
+            scores.append(self._gap(sample, to_train, to_val))
+        return scores
+
+    def _gap(self, sample: Sample, to_train: Features, to_val: Features) -> Score:
+        if not len(to_val):
+            return Score(sample, GAP, "none", None, "one held-out photo: no other to compare with")
+        size = min(len(to_train), len(to_val))
+        return Score(sample, GAP, "none", expected_maximum(to_train, size) - expected_maximum(to_val, size), "")
+
+
+def nearest_table(
+    metrics: Sequence[Metric], samples: Sequence[Sample], references: References, store: FeatureStore
+) -> pd.DataFrame:
+    """Names the training photo that each drawn image is nearest to.
+
+    Args:
+        metrics: The chosen metrics; only a TrainingLikeness tells.
+        samples: Drawn images.
+        references: The photos.
+        store: Has their features.
+
+    Returns:
+        One row per image and TrainingLikeness: variant, prompt_id, set, seed, photo.
+    """
+    rows = []
+    for metric in (metric for metric in metrics if isinstance(metric, TrainingLikeness)):
+        looked_at = [sample for sample in samples if sample.set in metric.sets]
+        train = store.embed_images(metric.judge, references.train)
+        nearest = (store.embed_images(metric.judge, [sample.image for sample in looked_at]) @ train.T).argmax(axis=1)
+        rows += [
+            (sample.variant, sample.prompt_id, sample.set, sample.seed, references.train[photo].path.stem)
+            for sample, photo in zip(looked_at, nearest, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["variant", "prompt_id", "set", "seed", "photo"])
+
+
+def expected_maximum(values: NDArray[np.float64], size: int) -> float:
+    """Computes the mean over all subsets of their maximum.
+
+    Args:
+        values: (N,).
+        size: Of a subset, from 1 to N.
+
+    Returns:
+        The mean: the i-th smallest value is the maximum of comb(i - 1, size - 1) subsets.
+    """
+    ranks = np.arange(1, len(values) + 1)
+    return float(np.sort(values) @ (comb(ranks - 1, size - 1) / comb(len(values), size)))
+
+
+def copying_summary(table: pd.DataFrame, variant: str) -> dict[str, float]:
+    """Sums up how near a variant comes to its training photos.
+
+    Papers: "Diffusion Art or Digital Forgery?" (Somepalli et al., 2022), arXiv:2212.03860, for the share above a
+    threshold, here taken from real photos; A Non-Parametric Test to Detect Data-Copying in Generative Models (Meehan
+    et al., 2020), arXiv:2004.05675, for z.
+
+    Args:
+        table: From `score_table`.
+        variant: The checkpoint.
+
+    Returns:
+        Nothing where `nn_train` was not computed; else ``nn_train_p95`` and ``share_over_real`` of the test images (the
+        share nearer than REAL_QUANTILE of the held-out photos are), and ``meehan_z`` of images of the subject alone:
+        far below zero where they are nearer to the training photos than held-out photos are.
+    """
+    nearest = table[table["metric"] == NEAREST].dropna(subset="value")
+    real = nearest[nearest["variant"] == REAL]["value"].to_numpy(dtype=np.float64)
+    of_variant = nearest[nearest["variant"] == variant]
+    test = of_variant[of_variant["set"] == TEST]["value"].to_numpy(dtype=np.float64)
+    bare = of_variant[of_variant["set"] == BARE]["value"].to_numpy(dtype=np.float64)
+    summary = {}
+    if len(real) and len(test):
+        summary["nn_train_p95"] = float(np.quantile(test, 0.95))
+        summary["share_over_real"] = float((test > np.quantile(real, REAL_QUANTILE)).mean())
+    if len(real) and len(bare):
+        summary["meehan_z"] = rank_z(1 - bare, 1 - real)
+    return summary
+
+
+def rank_z(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Computes the z-score of the Mann-Whitney U of two samples: below zero where the first tends to be smaller.
+
+    Args:
+        first: (M,).
+        second: (N,).
+
+    Returns:
+        (U - M N / 2) / sqrt(M N (M + N + 1) / 12), ties counting one half.
+    """
+    m, n = len(first), len(second)
+    u = float(mannwhitneyu(first, second).statistic)
+    return (u - m * n / 2) / float(np.sqrt(m * n * (m + n + 1) / 12))

@@ -1,0 +1,101 @@
+"""The two figures of a comparison: metrics against each other, and differences with their intervals."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+
+from src.metrics.comparison import PRIMARIES
+from src.metrics.intervals import Interval
+from src.reporting.charts import Row, Spec, inline_rows, to_spec
+from src.reporting.scoring import metric_order
+
+SUBJECT, PROMPT = PRIMARIES
+
+
+def pareto_front(rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows that no other exceeds in one primary metric without falling behind in the other.
+
+    Args:
+        rows: With both primary metrics.
+
+    Returns:
+        By rising clip_t.
+    """
+    front: list[Row] = []
+    for row in sorted(rows, key=lambda row: (-row[PROMPT], -row[SUBJECT])):
+        if not front or row[SUBJECT] > front[-1][SUBJECT]:
+            front.append(row)
+    return front[::-1]
+
+
+def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
+    """Draws clip_t against dino_vits16: a colour for each run, a point for each checkpoint, intervals of the chosen.
+
+    Args:
+        rows: Keys name, step, selected, both primary metrics; of chosen checkpoints also <metric>_low, <metric>_high.
+        names: The runs in order.
+
+    Returns:
+        A specification.
+    """
+    colour = alt.Color("name:N", sort=list(names), legend=alt.Legend(orient="top", title=None))
+    x = alt.X(f"{PROMPT}:Q", title=f"{PROMPT} →", scale=alt.Scale(zero=False, padding=24))
+    y = alt.Y(f"{SUBJECT}:Q", title=f"{SUBJECT} ↑", scale=alt.Scale(zero=False, padding=18))
+    tooltip = ["name:N", "step:Q", alt.Tooltip(f"{PROMPT}:Q", format=".4f"), alt.Tooltip(f"{SUBJECT}:Q", format=".4f")]
+    every = alt.Chart(inline_rows("checkpoints", list(rows))).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    chosen = [row for row in rows if row["selected"]]
+    marks = alt.Chart(inline_rows("chosen", chosen)).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    front = alt.Chart(inline_rows("front", pareto_front(chosen))).encode(x=x, y=y)
+    layers = [
+        front.mark_line(color="var(--muted)", strokeDash=[5, 4]).encode(order=f"{PROMPT}:Q"),
+        every.mark_line(strokeWidth=1.2, opacity=0.5).encode(order="step:Q"),
+        every.mark_point(filled=True, size=50, opacity=0.6),
+        marks.mark_rule().encode(x=f"{PROMPT}_low:Q", x2=f"{PROMPT}_high:Q"),
+        marks.mark_rule().encode(y=f"{SUBJECT}_low:Q", y2=f"{SUBJECT}_high:Q"),
+        marks.mark_point(filled=True, size=170, opacity=1),
+    ]
+    return to_spec(alt.layer(*layers), height=380)
+
+
+def forest(comparisons: Mapping[str, Mapping[str, Interval]], margins: Mapping[str, float], title: str) -> Spec:
+    """Draws differences with their intervals, the margins of the primary metrics shaded.
+
+    Args:
+        comparisons: By run, then by metric.
+        margins: Of the primary metrics.
+        title: Of the axis.
+
+    Returns:
+        A specification.
+    """
+    rows: list[Row] = [
+        {
+            "name": name,
+            "metric": metric,
+            "difference": found.mean,
+            "low": found.low,
+            "high": found.high,
+        }
+        for name, metrics in comparisons.items()
+        for metric, found in metrics.items()
+    ]
+    order, names = metric_order(row["metric"] for row in rows), list(comparisons)
+    bands = [{"metric": name, "low": -margins[name], "high": margins[name]} for name in order if name in margins]
+    y = alt.Y("metric:N", sort=order, title=None)
+    colour = alt.Color("name:N", sort=names, legend=alt.Legend(orient="top", title=None))
+    band = alt.Chart(inline_rows("margins", bands)).encode(x="low:Q", x2="high:Q", y=y)
+    zero = alt.Chart(inline_rows("zero", [{"at": 0}])).encode(x="at:Q")
+    numbers = [alt.Tooltip(f"{key}:Q", format="+.4f") for key in ("difference", "low", "high")]
+    base = alt.Chart(inline_rows("differences", rows)).encode(
+        y=y,
+        yOffset=alt.YOffset("name:N", sort=names),
+        color=colour,
+        tooltip=["name:N", "metric:N", *numbers],
+    )
+    layers = [
+        band.mark_bar(color="var(--pale)", opacity=0.5),
+        zero.mark_rule(color="var(--muted)", strokeDash=[3, 3]),
+        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
+        base.mark_point(filled=True, size=70, opacity=1).encode(x="difference:Q"),
+    ]
+    return to_spec(alt.layer(*layers), height=60 + 30 * len(order) * max(1, len(names)))

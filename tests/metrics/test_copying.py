@@ -1,0 +1,127 @@
+"""Copying: likeness to training photos beyond likeness to held-out ones."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from src.metrics.copying import TrainingLikeness, copying_summary, expected_maximum, rank_z
+from src.metrics.features import FeatureStore, ImageFile
+from src.metrics.scores import References
+from src.metrics.summary import score_table
+from tests.metrics.synthetic import sample, score
+
+
+class Store(FeatureStore):
+    """Features by file instead of by judge."""
+
+    def __init__(self, features):
+        super().__init__(1, "cpu")
+        self.features = features
+
+    def embed_images(self, judge, files):  # noqa: ARG002
+        return np.stack([self.features[file.sha256] for file in files])
+
+
+def unit_vectors(count, seed, size=24):
+    rows = np.random.default_rng(seed).normal(size=(count, size))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def unrelated(seed):
+    """Six held-out, twenty training and ten drawn images of independent content, and the store that knows them."""
+    names = [f"{side}-{i}" for side, count in (("val", 6), ("train", 20), ("drawn", 10)) for i in range(count)]
+    store = Store(dict(zip(names, unit_vectors(len(names), seed), strict=True)))
+    sides = [
+        tuple(ImageFile(name, name) for name in names if name.startswith(side)) for side in ("val", "train", "drawn")
+    ]
+    return store, References(sides[0], sides[1]), sides[2]
+
+
+@pytest.fixture
+def photos():
+    return unrelated(0)
+
+
+def scores(store, references, samples):
+    return TrainingLikeness("nn_train", ("test",), None).score(samples, references, store)
+
+
+def values(rows, metric):
+    return np.array([row.value for row in rows if row.metric == metric])
+
+
+def test_expected_maximum_is_the_mean_over_all_subsets():
+    numbers = np.random.default_rng(1).normal(size=7)
+    for size in range(1, 8):
+        by_hand = np.mean([max(subset) for subset in combinations(numbers, size)])
+        assert expected_maximum(numbers, size) == pytest.approx(by_hand)
+
+
+def test_a_repeated_training_photo_is_one_and_has_a_gap(photos):
+    store, references, _ = photos
+    rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(references.train)])
+    assert values(rows, "nn_train") == pytest.approx(np.ones(20))
+    assert values(rows, "copy_gap").mean() > 0.2
+
+
+def test_a_repeated_held_out_photo_has_a_gap_below_zero(photos):
+    store, references, _ = photos
+    rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(references.val)])
+    assert (values(rows, "copy_gap") < -0.2).all()
+
+
+def test_more_training_photos_make_no_gap_by_themselves():
+    gaps, naive = [], []
+    for seed in range(60):
+        store, references, drawn = unrelated(seed)
+        rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(drawn)])
+        gaps.append(values(rows, "copy_gap").mean())
+        to_val = [max(store.features[v.sha256] @ store.features[d.sha256] for v in references.val) for d in drawn]
+        naive.append((values(rows, "nn_train") - to_val).mean())
+    standard_error = np.std(gaps) / np.sqrt(len(gaps))
+    assert abs(np.mean(gaps)) < 3 * standard_error
+    assert np.mean(naive) > 10 * standard_error
+
+
+def test_real_photos_are_compared_with_the_other_held_out_ones(photos):
+    store, references, _ = photos
+    real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(references.val)]
+    rows = scores(store, references, real)
+    first = store.features["val-0"]
+    to_train = np.sort([store.features[t.sha256] @ first for t in references.train])
+    to_val = max(store.features[v.sha256] @ first for v in references.val[1:])
+    assert values(rows, "copy_gap")[0] == pytest.approx(expected_maximum(to_train, 5) - to_val)
+    lone = scores(store, References(references.val[:1], references.train), real[:1])
+    assert [row.reason for row in lone] == ["", "one held-out photo: no other to compare with"]
+
+
+def table(drawn, bare, real):
+    rows = [score("step-000010", "t", v, "nn_train", "none", "test", i) for i, v in enumerate(drawn)]
+    rows += [score("step-000010", "bare", v, "nn_train", "none", "bare", i) for i, v in enumerate(bare)]
+    rows += [score("real", "held_out", v, "nn_train", "none", "none", i) for i, v in enumerate(real)]
+    return score_table(rows)
+
+
+def test_copying_summary_measures_against_held_out_photos():
+    real = np.linspace(0.5, 0.6, 11)
+    copies = copying_summary(table([0.9] * 3 + [0.2] * 7, [0.95] * 12, real), "step-000010")
+    assert copies["share_over_real"] == pytest.approx(0.3)
+    assert copies["nn_train_p95"] == pytest.approx(0.9)
+    assert copies["meehan_z"] < -3
+    fresh = copying_summary(table([0.2] * 10, [0.1] * 12, real), "step-000010")
+    assert fresh["share_over_real"] == 0
+    assert fresh["meehan_z"] > 3
+
+
+def test_copying_summary_says_nothing_without_scores():
+    assert copying_summary(score_table([score("real", "held_out", 0.5)]), "step-000010") == {}
+    assert set(copying_summary(table([0.5], [], [0.5]), "step-000010")) == {"nn_train_p95", "share_over_real"}
+
+
+def test_rank_z_of_alike_samples_is_standard_normal():
+    random = np.random.default_rng(0)
+    z = [rank_z(random.normal(size=30), random.normal(size=8)) for _ in range(400)]
+    assert np.mean(z) == pytest.approx(0, abs=0.15)
+    assert np.std(z) == pytest.approx(1, abs=0.1)
+    assert rank_z(np.zeros(4), np.zeros(3)) == 0
