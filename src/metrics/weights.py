@@ -22,14 +22,14 @@ class WeightFile:
     """Where a judge's weights are and what they must be.
 
     Attributes:
-        model_id: A folder on this machine or a hub id.
+        id: A folder on this machine or a hub id.
         revision: The pinned commit on the hub; None for a folder.
         file: The file's name inside the model.
         sha256: The expected content hash; None if it is not known.
         url: Where a person can download the file; None if the hub id says so.
     """
 
-    model_id: str
+    id: str
     revision: str | None
     file: str
     sha256: str | None
@@ -46,19 +46,19 @@ class WeightFile:
             ModelMismatchError: It has another hash.
         """
         try:
-            return find_weight_file(self.model_id, self.revision, self.file, self.sha256)
+            return find_weight_file(self.id, self.revision, self.file, self.sha256)
         except MissingModelError as error:
             if self.url is None:
                 raise
             raise MissingModelError(
-                f"{self.model_id}/{self.file} is missing: `python -m src.stages.fetch` with the same overrides "
+                f"{self.id}/{self.file} is missing: `python -m src.stages.fetch` with the same overrides "
                 f"downloads it from {self.url}"
             ) from error
 
     def describe(self) -> dict[str, str | None]:
         """Returns what the scores' provenance says, with the hash that the file really has."""
         return {
-            "id": self.model_id,
+            "id": self.id,
             "revision": self.revision,
             "file": self.file,
             "sha256": sha256_file(self.find()),

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
-from src.metrics.comparison import PRIMARIES
 from src.metrics.intervals import Interval
+from src.metrics.summary import PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.scoring import metric_order
-
-SUBJECT, PROMPT = PRIMARIES
 
 
 def pareto_front(rows: Sequence[Row]) -> list[Row]:

@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from src.core.errors import MetricError
 from src.core.files import write_text
-from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report
+from src.metrics.comparison import EvaluatedRun, Report
 from src.metrics.intervals import mean_interval
 from src.metrics.samples import STEP_VARIANT
 from src.metrics.scores import BASE, TEST
-from src.metrics.summary import mean_scores
+from src.metrics.summary import PROMPT, SUBJECT, mean_scores
 from src.reporting.charts import VEGA_LITE, Row
 from src.reporting.comparison_charts import forest, metric_scatter
 from src.reporting.figure_tables import write_figure_tables
@@ -23,6 +23,8 @@ from src.reporting.metric_page import metric_table
 from src.reporting.scoring import flatten, metric_order
 from src.reporting.texts import load_texts
 
+# what the scatter shows
+PLANE = {SUBJECT, PROMPT}
 TEMPLATES = Path(__file__).parent / "templates"
 # parameters that say where things are or how they were composed, not what a run does
 UNIMPORTANT = ("configs_digest", "exp.", "report.", "tracker.", "metrics.", "evaluate.margins.")
@@ -81,11 +83,11 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
     for variant in sorted(set(run.scores["variant"])):
         match = STEP_VARIANT.fullmatch(variant)
         means = mean_scores(run.scores, variant, TEST) if match else {}
-        if not match or not set(PRIMARIES) <= means.keys():
+        if not match or not means.keys() >= PLANE:
             continue
         chosen = variant == run.meta["selected"]
-        row: Row = {"name": run.name, "step": int(match[1]), "selected": chosen, **{m: means[m] for m in PRIMARIES}}
-        for metric in PRIMARIES if chosen else ():
+        row: Row = {"name": run.name, "step": int(match[1]), "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
+        for metric in sorted(PLANE) if chosen else ():
             found = mean_interval(run.scores, variant, metric)
             row |= {f"{metric}_low": found.low, f"{metric}_high": found.high}
         rows.append(row)
@@ -105,17 +107,16 @@ def best_run(entries: Sequence[Entry], margin: float) -> str:
     Raises:
         MetricError: No run has both primary metrics.
     """
-    subject, prompt = PRIMARIES
     of_run = {entry.run.name: mean_scores(entry.run.scores, entry.run.meta["selected"], TEST) for entry in entries}
     of_base = {entry.run.name: mean_scores(entry.run.scores, BASE, TEST) for entry in entries}
-    scored = [name for name, means in of_run.items() if set(PRIMARIES) <= means.keys()]
+    scored = [name for name, means in of_run.items() if means.keys() >= PLANE]
     if not scored:
-        raise MetricError(f"no run has both {subject} and {prompt}")
-    within = [name for name in scored if of_run[name][prompt] >= of_base[name][prompt] - margin]
+        raise MetricError(f"no run has both {SUBJECT} and {PROMPT}")
+    within = [name for name in scored if of_run[name][PROMPT] >= of_base[name][PROMPT] - margin]
     return (
-        max(within, key=lambda name: of_run[name][subject])
+        max(within, key=lambda name: of_run[name][SUBJECT])
         if within
-        else max(scored, key=lambda name: of_run[name][prompt])
+        else max(scored, key=lambda name: of_run[name][PROMPT])
     )
 
 

@@ -18,6 +18,9 @@ DIRECTION = {
     "pres": -1,
     "nn_train": 0,
     "copy_gap": -1,
+    "id_sim_all": 1,
+    "id_sim_detected": 1,
+    "face_rate": 1,
 }
 # columns against which an image's own likeness counts; "train" is the memorisation side
 JUDGED = ("val", "none")

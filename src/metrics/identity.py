@@ -1,0 +1,169 @@
+"""Whether a person is recognised: YuNet finds the face, SFace describes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from src.core.errors import MetricError
+from src.metrics.features import Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
+from src.metrics.scores import REAL, References, Sample, Score, checked_cosine
+from src.metrics.weights import WeightFile
+
+SIM_ALL, SIM_DETECTED, FACE_RATE = "id_sim_all", "id_sim_detected", "face_rate"
+# Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.
+NMS_THRESHOLD, TOP_K = 0.3, 5000
+
+
+@dataclass(frozen=True)
+class FaceJudge:
+    """Names the two networks that recognise faces.
+
+    Papers: YuNet (Wu et al., 2023), Machine Intelligence Research; SFace (Zhong et al., 2021), arXiv:2205.12010.
+
+    Attributes:
+        detector: The weights of YuNet.
+        recogniser: The weights of SFace.
+        search_px: The longer side in which faces are sought; larger images are shrunk.
+        min_score: The least confidence of a face, in [0, 1].
+    """
+
+    detector: WeightFile
+    recogniser: WeightFile
+    search_px: int
+    min_score: float
+
+    def check(self) -> None:
+        """Checks that both files are there.
+
+        Raises:
+            MissingModelError: One is not on this machine.
+            ModelMismatchError: One has another hash.
+        """
+        self.detector.find()
+        self.recogniser.find()
+
+    def describe(self) -> dict[str, Any]:
+        """Returns identity and preprocessing of both networks."""
+        return {
+            "detector": self.detector.describe(),
+            "recogniser": self.recogniser.describe(),
+            "preprocessing": f"largest face of confidence {self.min_score} or more, sought at {self.search_px} px, "
+            "aligned by five landmarks to 112 px",
+            "dtype": "float32",
+        }
+
+    def load(self, device: str) -> "FaceTower":  # noqa: ARG002
+        """Loads both networks; OpenCV runs them on the CPU whatever the device."""
+        self.check()
+        size = (self.search_px, self.search_px)
+        return FaceTower(
+            cv2.FaceDetectorYN.create(str(self.detector.find()), "", size, self.min_score, NMS_THRESHOLD, TOP_K),
+            cv2.FaceRecognizerSF.create(str(self.recogniser.find()), ""),
+            self.search_px,
+        )
+
+
+@dataclass
+class FaceTower:
+    """The loaded networks.
+
+    Attributes:
+        detector: OpenCV's.
+        recogniser: OpenCV's.
+        search_px: See FaceJudge.
+        found: Faces by the hash of their image, each computed once; None where there is no face.
+    """
+
+    detector: Any
+    recogniser: Any
+    search_px: int
+    found: dict[str, Features | None] = field(default_factory=dict)
+
+    def face(self, file: ImageFile) -> Features | None:
+        """Describes the largest face of an image; of equally large ones the leftmost.
+
+        Args:
+            file: An 8-bit RGB image.
+
+        Returns:
+            A unit vector, or None when there is no face.
+
+        Raises:
+            MetricError: The image cannot be read, or its feature is not finite.
+        """
+        if file.sha256 not in self.found:
+            self.found[file.sha256] = self._describe(open_rgb(file.path), str(file.path))
+        return self.found[file.sha256]
+
+    def _describe(self, image: Image.Image, source: str) -> Features | None:
+        scale = min(1.0, self.search_px / max(image.size))
+        small = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR
+        )
+        pixels = np.ascontiguousarray(np.asarray(small)[..., ::-1])
+        self.detector.setInputSize(small.size)
+        faces = self.detector.detect(pixels)[1]
+        if faces is None:
+            return None
+        largest = max(faces, key=lambda face: (face[2] * face[3], -face[0]))
+        feature = self.recogniser.feature(self.recogniser.alignCrop(pixels, largest))
+        return unit_vector(np.asarray(feature, dtype=np.float64).reshape(-1), source)
+
+
+class FaceIdentity:
+    """Mean cosine between an image's largest face and the faces of the held-out photos.
+
+    What to do without a face is a convention that changes the number, so there are three: `id_sim_detected` leaves such
+    images out, `face_rate` counts them, `id_sim_all` takes them as 0; over equally weighted images the last is the
+    product of the first two. Decide by `id_sim_all`: the first favours losing faces.
+
+    Args:
+        name: What `inference_metrics` calls it.
+        sets: The sets of samples that it looks at.
+        judge: The networks.
+    """
+
+    def __init__(self, name: str, sets: Sequence[str], judge: Judge[FaceTower]) -> None:
+        self.name = name
+        self.sets = tuple(sets)
+        self.judge = judge
+
+    def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
+        """Scores every sample; a held-out photo is compared with the other held-out photos.
+
+        Args:
+            samples: At least one.
+            references: Each held-out photo has a face.
+            store: Loads the networks.
+
+        Returns:
+            Three rows per sample.
+
+        Raises:
+            MetricError: A held-out photo has no face.
+        """
+        tower = store.tower(self.judge)
+        wanted = {file.sha256: tower.face(file) for file in references.val}
+        if faceless := sorted(file.path.name for file in references.val if wanted[file.sha256] is None):
+            raise MetricError(f"{self.name}: no face is found in the held-out photos {', '.join(faceless)}")
+        known = {sha: face for sha, face in wanted.items() if face is not None}
+        scores = []
+        for sample in samples:
+            others = [face for sha, face in known.items() if sample.variant != REAL or sha != sample.image.sha256]
+            scores += self._rows(sample, tower.face(sample.image), others)
+        return scores
+
+    def _rows(self, sample: Sample, face: Features | None, others: Sequence[Features]) -> list[Score]:
+        rate = Score(sample, FACE_RATE, "none", float(face is not None), "")
+        if not others:
+            reason = "one held-out photo: no other to compare with"
+            return [rate, *(Score(sample, name, "val", None, reason) for name in (SIM_ALL, SIM_DETECTED))]
+        if face is None:
+            missing = Score(sample, SIM_DETECTED, "val", None, "no face")
+            return [rate, Score(sample, SIM_ALL, "val", 0.0, ""), missing]
+        likeness = checked_cosine(float(np.mean(np.stack(others) @ face)), sample)
+        return [rate, *(Score(sample, name, "val", likeness, "") for name in (SIM_ALL, SIM_DETECTED))]

@@ -1,0 +1,124 @@
+"""Identity: what a missing face does to three numbers; OpenCV's networks are replaced by colours."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.core.errors import MetricError, MissingModelError, ModelMismatchError
+from src.metrics.features import image_file
+from src.metrics.identity import FaceIdentity, FaceJudge, FaceTower
+from src.metrics.scores import References
+from src.metrics.weights import WeightFile
+from tests.metrics.synthetic import sample
+
+# two faces lie in every image that is not black: the left half, and a smaller one on the right
+LARGE, SMALL = (0, 0, 8, 16), (10, 4, 4, 4)
+
+
+class FakeDetector:
+    def setInputSize(self, size):
+        self.size = size
+
+    def detect(self, pixels):
+        assert pixels.shape == (self.size[1], self.size[0], 3)
+        faces = [[*face, *[0] * 10, 0.9] for face in (SMALL, LARGE)]
+        return 1, np.array(faces, dtype=np.float32) if pixels.any() else None
+
+
+class FakeRecogniser:
+    """Describes a face by the mean colour of its box."""
+
+    def alignCrop(self, pixels, face):
+        x, y, width, height = face[:4].astype(int)
+        return pixels[y : y + height, x : x + width]
+
+    def feature(self, crop):
+        return crop.mean((0, 1), dtype=np.float32)[None]
+
+
+class FaceFolder:
+    def check(self):
+        pass
+
+    def load(self, device):  # noqa: ARG002
+        return FaceTower(FakeDetector(), FakeRecogniser(), 16)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    def make(left, right=(0, 0, 255)):
+        image = Image.new("RGB", (16, 16), tuple(left))
+        image.paste(tuple(right), (8, 0, 16, 16))
+        path = tmp_path / f"{left}{right}.png"
+        image.save(path)
+        return image_file(path)
+
+    return make
+
+
+def by_metric(rows):
+    return {metric: [row.value for row in rows if row.metric == metric] for metric in {row.metric for row in rows}}
+
+
+METRIC = FaceIdentity("id_sim", ("test", "none"), FaceFolder())
+BLACK = (0, 0, 0)
+
+
+def test_missing_faces_lower_what_they_should(picture, store):
+    photos = References((picture((255, 0, 0)), picture((153, 204, 0))), (picture((1, 1, 1)),))
+    images = [picture((255, 0, 0)), picture((0, 255, 0)), picture(BLACK, BLACK)]
+    found = by_metric(METRIC.score([sample(file, seed=i) for i, file in enumerate(images)], photos, store))
+    assert found["face_rate"] == [1, 1, 0]
+    assert found["id_sim_detected"] == [pytest.approx(0.8), pytest.approx(0.4), None]
+    assert found["id_sim_all"] == pytest.approx([0.8, 0.4, 0])
+    detected = [value for value in found["id_sim_detected"] if value is not None]
+    assert np.mean(found["id_sim_all"]) == pytest.approx(np.mean(found["face_rate"]) * np.mean(detected))
+
+
+def test_the_larger_of_two_faces_counts_in_any_order_of_images(picture, store):
+    photos = References((picture((255, 0, 0)),), ())
+    red, green = picture((255, 0, 0), (0, 255, 0)), picture((0, 255, 0), (255, 0, 0))
+    forwards = by_metric(METRIC.score([sample(red), sample(green, seed=1)], photos, store))
+    backwards = by_metric(METRIC.score([sample(green, seed=1), sample(red)], photos, store))
+    assert forwards["id_sim_all"] == pytest.approx([1, 0])
+    assert backwards["id_sim_all"] == pytest.approx([0, 1])
+
+
+def test_a_held_out_photo_is_compared_with_the_others(picture, store):
+    photos = References((picture((255, 0, 0)), picture((0, 255, 0))), ())
+    real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(photos.val)]
+    assert by_metric(METRIC.score(real, photos, store))["id_sim_all"] == pytest.approx([0, 0])
+    lone = METRIC.score(real[:1], References(photos.val[:1], ()), store)
+    assert {row.metric: row.reason for row in lone if row.value is None} == dict.fromkeys(
+        ("id_sim_all", "id_sim_detected"), "one held-out photo: no other to compare with"
+    )
+
+
+def test_a_held_out_photo_without_a_face_is_an_error_that_names_it(picture, store):
+    faceless = picture(BLACK, BLACK)
+    with pytest.raises(MetricError, match=r"no face is found in the held-out photos \(0, 0, 0\)\(0, 0, 0\)\.png"):
+        METRIC.score([sample(faceless)], References((faceless, picture((255, 0, 0))), ()), store)
+
+
+def test_both_weight_files_are_checked_and_described(tmp_path, monkeypatch):
+    def judge(detector_sha256=None):
+        files = {
+            name: WeightFile(str(tmp_path), None, f"{name}.onnx", sha, None)
+            for name, sha in (("detector", detector_sha256), ("recogniser", None))
+        }
+        return FaceJudge(**files, search_px=640, min_score=0.8)
+
+    (tmp_path / "detector.onnx").write_bytes(b"detector")
+    with pytest.raises(MissingModelError, match=r"recogniser\.onnx"):
+        judge().check()
+    (tmp_path / "recogniser.onnx").write_bytes(b"recogniser")
+    with pytest.raises(ModelMismatchError, match="expected 0000"):
+        judge("0" * 64).check()
+    described = judge().describe()
+    assert len(described["detector"]["sha256"]) == len(described["recogniser"]["sha256"]) == 64
+    opened = []
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *arguments: opened.append(arguments[0]))
+    monkeypatch.setattr(cv2.FaceRecognizerSF, "create", lambda *arguments: opened.append(arguments[0]))
+    judge().load("cpu")
+    assert opened == [str(tmp_path / "detector.onnx"), str(tmp_path / "recogniser.onnx")]
