@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
-from src.metrics.identity import SIM_ALL
+from src.metrics.names import IDENTITY, PROMPT, SUBJECT
 from src.metrics.statistics import Comparison, Verdict, compare_scores, judge
-from src.metrics.summary import PROMPT, SUBJECT
 
-# id_sim_all for persons only
-PRIMARIES = (SUBJECT, PROMPT, SIM_ALL)
+PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
 # a comparison of which more pairs than this share lack a value is none
 MAX_MISSING = 0.05
 # What must agree; the rest is what may be compared: method, rates, steps, base model.

@@ -9,11 +9,8 @@ from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
 from src.metrics.features import Features, FeatureStore, ImageTower, Judge
-from src.metrics.scores import BARE, REAL, TEST, Metric, References, Sample, Score, checked_cosine
-
-NEAREST, GAP = "nn_train", "copy_gap"
-# nearer to a training photo than all but this share of what held-out photos are: suspected of being a copy
-REAL_QUANTILE = 0.99
+from src.metrics.names import BARE, GAP, NEAREST, REAL, REAL_QUANTILE, TEST
+from src.metrics.scores import Metric, References, Sample, Score, checked_cosine
 
 
 class TrainingLikeness:

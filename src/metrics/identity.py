@@ -10,10 +10,11 @@ from PIL import Image
 
 from src.core.errors import MetricError
 from src.metrics.features import Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
-from src.metrics.scores import REAL, References, Sample, Score, checked_cosine
+from src.metrics.names import IDENTITY, REAL
+from src.metrics.scores import References, Sample, Score, checked_cosine
 from src.metrics.weights import WeightFile
 
-SIM_ALL, SIM_DETECTED, FACE_RATE = "id_sim_all", "id_sim_detected", "face_rate"
+SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 # Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.
 NMS_THRESHOLD, TOP_K = 0.3, 5000
 
@@ -161,9 +162,9 @@ class FaceIdentity:
         rate = Score(sample, FACE_RATE, "none", float(face is not None), "")
         if not others:
             reason = "one held-out photo: no other to compare with"
-            return [rate, *(Score(sample, name, "val", None, reason) for name in (SIM_ALL, SIM_DETECTED))]
+            return [rate, *(Score(sample, name, "val", None, reason) for name in (IDENTITY, SIM_DETECTED))]
         if face is None:
             missing = Score(sample, SIM_DETECTED, "val", None, "no face")
-            return [rate, Score(sample, SIM_ALL, "val", 0.0, ""), missing]
+            return [rate, Score(sample, IDENTITY, "val", 0.0, ""), missing]
         likeness = checked_cosine(float(np.mean(np.stack(others) @ face)), sample)
-        return [rate, *(Score(sample, name, "val", likeness, "") for name in (SIM_ALL, SIM_DETECTED))]
+        return [rate, *(Score(sample, name, "val", likeness, "") for name in (IDENTITY, SIM_DETECTED))]

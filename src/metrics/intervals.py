@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from src.core.seeding import derive_seed
-from src.metrics.scores import BASE, PRIOR, TEST
+from src.metrics.names import BASE, PRIOR, TEST
 
 DRAWS = 10_000
 LEVEL = 0.95

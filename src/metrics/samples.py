@@ -10,7 +10,8 @@ from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
 from src.metrics.features import image_file
-from src.metrics.scores import BASE, COPY, DRAWN_SETS, REAL, References, Sample
+from src.metrics.names import BASE, COPY, DRAWN_SETS, REAL
+from src.metrics.scores import References, Sample
 
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")

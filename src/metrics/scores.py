@@ -10,11 +10,8 @@ import numpy as np
 from src.core.errors import MetricError
 from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge, TextTower, open_rgb
 from src.metrics.lpips import LpipsTower
+from src.metrics.names import REAL
 
-BASE, REAL, COPY = "base", "real", "copy"
-# what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
-DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
-DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
 ReferenceSet = Literal["val", "train", "none"]
 # a cosine is at most 1 up to rounding
 COSINE_SLACK = 1e-9

@@ -9,10 +9,10 @@ import pandas as pd
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
 from src.metrics.intervals import against_base
-from src.metrics.scores import BASE, PRIOR, REAL, TEST, Score
+from src.metrics.names import BASE, PRIOR, PROMPT, REAL, SUBJECT, TEST
+from src.metrics.scores import Score
 
 ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
-SUBJECT, PROMPT = "dino_vits16", "clip_t"
 DIGITS = 6
 COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
 SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from src.metrics.intervals import Interval
-from src.metrics.summary import PROMPT, SUBJECT
+from src.metrics.names import PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.scoring import metric_order
 

@@ -12,9 +12,9 @@ from src.core.errors import MetricError
 from src.core.files import write_text
 from src.metrics.comparison import EvaluatedRun, Report
 from src.metrics.intervals import mean_interval
+from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.samples import STEP_VARIANT
-from src.metrics.scores import BASE, TEST
-from src.metrics.summary import PROMPT, SUBJECT, mean_scores
+from src.metrics.summary import mean_scores
 from src.reporting.charts import VEGA_LITE, Row
 from src.reporting.comparison_charts import forest, metric_scatter
 from src.reporting.figure_tables import write_figure_tables

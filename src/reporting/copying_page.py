@@ -6,8 +6,7 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from src.metrics.copying import NEAREST, REAL_QUANTILE
-from src.metrics.scores import REAL, TEST
+from src.metrics.names import NEAREST, REAL, REAL_QUANTILE, TEST
 from src.reporting.charts import Spec, inline_rows, to_spec
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.samples import SAMPLES, Picture

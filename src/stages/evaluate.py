@@ -17,6 +17,7 @@ from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
 from src.metrics.copying import nearest_table
 from src.metrics.features import FeatureStore
+from src.metrics.names import DRAWN_SETS
 from src.metrics.samples import (
     MANIFEST,
     checkpoint_steps,
@@ -26,7 +27,7 @@ from src.metrics.samples import (
     read_samples,
     real_samples,
 )
-from src.metrics.scores import DRAWN_SETS, Metric, References, Sample, Score
+from src.metrics.scores import Metric, References, Sample, Score
 from src.metrics.summary import choose_names, prompt_table, score_table, select_checkpoint, summarise
 
 PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torchmetrics", "torchvision")

@@ -1,0 +1,13 @@
+"""What rows of the score table are called; imports nothing, so that a report needs no torch."""
+
+# variants beside the checkpoints: the untouched model, held-out photos, training photos in place of drawn images
+BASE, REAL, COPY = "base", "real", "copy"
+# what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
+DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
+DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
+# what a checkpoint is chosen by and runs are compared by; identity for persons only
+SUBJECT, PROMPT, IDENTITY = "dino_vits16", "clip_t", "id_sim_all"
+# likeness to the nearest training photo, and to the held-out ones
+NEAREST, GAP = "nn_train", "copy_gap"
+# nearer to a training photo than all but this share of what held-out photos are: suspected of being a copy
+REAL_QUANTILE = 0.99
