@@ -11,6 +11,7 @@ from src.reporting.inputs import Inputs
 # +1: higher is better, -1: lower; a metric that is not listed, such as likeness to training photos, has no better side
 DIRECTION = {
     "dino_vits16": 1,
+    "dino_vits16_crop": 1,
     "dinov2_vits14": 1,
     "clip_i": 1,
     "clip_t": 1,

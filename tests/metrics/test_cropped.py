@@ -1,0 +1,51 @@
+"""The subject alone: a background like the photos' earns nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.core.config import load_config
+from src.metrics.cropped import CroppedJudge
+from src.metrics.features import image_file
+from src.stages.evaluate import build_metrics
+
+
+@dataclass(frozen=True)
+class Corner:
+    left: int = 0
+    top: int = 0
+    right: int = 32
+    bottom: int = 32
+
+
+class CornerCropper:
+    def find(self, image):
+        assert image.size == (64, 64)
+        return Corner()
+
+
+def test_what_lies_outside_the_crop_does_not_count(tmp_path, dino_judge, store):
+    subject = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8))
+    files = []
+    for name, ground in (("a", (255, 255, 255)), ("b", (0, 90, 0))):
+        whole = Image.new("RGB", (64, 64), ground)
+        whole.paste(subject, (0, 0))
+        whole.save(tmp_path / f"{name}.png")
+        files.append(image_file(tmp_path / f"{name}.png"))
+    subject.save(tmp_path / "subject.png")
+    cropped = CroppedJudge(dino_judge, CornerCropper(), "corner")
+    first, second = store.embed_images(cropped, files)
+    assert first @ second == pytest.approx(1, abs=1e-6)
+    assert np.dot(*store.embed_images(dino_judge, files)) < 0.999
+    alone = store.embed_images(dino_judge, [image_file(tmp_path / "subject.png")])[0]
+    assert first @ alone == pytest.approx(1, abs=1e-6)
+    assert cropped.describe() == {**dino_judge.describe(), "crop": "corner"}
+
+
+def test_configuration_crops_for_dino():
+    params = load_config(["model=tiny", "metrics=cropped", "inference_metrics=[dino_vits16_crop]"])
+    (metric,) = build_metrics(params)
+    assert metric.name == "dino_vits16_crop"
+    assert metric.judge.cropper.find(Image.new("RGB", (80, 64))).bottom <= 64
