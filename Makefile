@@ -1,12 +1,13 @@
 # make env     the environment in .venv (Python 3.11 or newer; only the package registry is needed)
 # make demo    the whole pipeline on the sample photos, offline, on a CPU; opens nothing, prints where the report is
 # make test    lint and tests, as CI runs them
+# make verify-weights MODEL=sd15    that the judges' weights are here, whole, and read rightly
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help env demo test lint format lock bench
+.PHONY: help env demo test lint format lock bench verify-weights
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
@@ -27,6 +28,9 @@ demo: env
 	dvc pull --quiet data/raw models/tabletop
 	dvc repro
 	@echo "the report: metrics/report.html"
+
+verify-weights: env
+	python -m src.stages.verify_weights model=$(or $(MODEL),sd15)
 
 lint: env
 	ruff format --check .
