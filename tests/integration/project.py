@@ -15,6 +15,7 @@ train:
   val_every: 6
 
 validation_args:
+  num_lone_images: 3
   num_inference_steps: 2
 """
 

@@ -63,7 +63,7 @@ def test_outputs_are_complete(project):
     assert {"dino_vits16", "clip_i", "clip_t", "div_lpips"} <= metrics["run"].keys()
     assert sorted(p.name for p in (project / "models/adapter").iterdir()) == ["step-000006", "step-000012"]
     manifest = pd.read_csv(project / "data/samples/manifest.csv")
-    assert len(manifest) == 3 * 32 * 2
+    assert len(manifest) == 3 * (32 * 2 + 2 * 3)
     split = pd.read_csv(project / "data/split.csv")
     assert set(split.split) == {"train", "val"}
     assert (project / "metrics/report.html").stat().st_size > 500_000

@@ -21,7 +21,7 @@ def test_every_word_is_one_piece_and_others_are_spelled(tmp_path):
 def test_merges_do_not_depend_on_the_process(tmp_path):
     code = (
         "import sys; from pathlib import Path; from src.tiny.text import build_clip_tokenizer as build;"
-        "build(Path(sys.argv[1]), ('red', 'reed', 'deer', 'seed'), '!')"
+        "build(Path(sys.argv[1]), ('red', 'reed', 'deer', 'seed'), '!', 77)"
     )
     for name in ("a", "b"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
