@@ -1,6 +1,7 @@
 """Whether a model repeats the photos it was trained on instead of showing the subject anew."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from src.metrics.names import BARE, GAP, NEAREST, REAL, REAL_QUANTILE, TEST
 from src.metrics.scores import Metric, References, Sample, Score, checked_cosine
 
 
+@dataclass
 class TrainingLikeness:
     """Likeness to the nearest training photo, and by how much it exceeds that to the nearest held-out photo.
 
@@ -20,16 +22,15 @@ class TrainingLikeness:
     of the smaller side, exactly and without drawing any. A model that has learnt the subject has a gap near zero; one
     that repeats its training photos has a gap above.
 
-    Args:
+    Attributes:
         name: The key of the nearest likeness; the gap is called GAP.
         sets: The sets of samples that it looks at.
         judge: The model that embeds images.
     """
 
-    def __init__(self, name: str, sets: Sequence[str], judge: Judge[ImageTower]) -> None:
-        self.name = name
-        self.sets = tuple(sets)
-        self.judge = judge
+    name: str
+    sets: Sequence[str]
+    judge: Judge[ImageTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample; a held-out photo is compared with the other held-out photos.

@@ -115,6 +115,7 @@ class FaceTower:
         return unit_vector(np.asarray(feature, dtype=np.float64).reshape(-1), source)
 
 
+@dataclass
 class FaceIdentity:
     """Mean cosine between an image's largest face and the faces of the held-out photos.
 
@@ -122,16 +123,15 @@ class FaceIdentity:
     images out, `face_rate` counts them, `id_sim_all` takes them as 0; over equally weighted images the last is the
     product of the first two. Decide by `id_sim_all`: the first favours losing faces.
 
-    Args:
+    Attributes:
         name: What `inference_metrics` calls it.
         sets: The sets of samples that it looks at.
         judge: The networks.
     """
 
-    def __init__(self, name: str, sets: Sequence[str], judge: Judge[FaceTower]) -> None:
-        self.name = name
-        self.sets = tuple(sets)
-        self.judge = judge
+    name: str
+    sets: Sequence[str]
+    judge: Judge[FaceTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample; a held-out photo is compared with the other held-out photos.

@@ -76,6 +76,7 @@ class Metric(Protocol):
         """Returns at least one row per sample."""
 
 
+@dataclass
 class ImageSimilarity:
     """Mean cosine between an image and every reference photo (DreamBooth, Ruiz et al., 2022, arXiv:2208.12242, 4.1).
 
@@ -83,16 +84,15 @@ class ImageSimilarity:
     the pair of 1.0 would raise the ceiling by 0.06 at five photos. On images of the class alone this is PRES (ibid.,
     4.3): the higher, the more the class has become the subject.
 
-    Args:
+    Attributes:
         name: The metric's key; names the model.
         sets: The sets of samples that it looks at.
         judge: The model that embeds images.
     """
 
-    def __init__(self, name: str, sets: Sequence[str], judge: Judge[ImageTower]) -> None:
-        self.name = name
-        self.sets = tuple(sets)
-        self.judge = judge
+    name: str
+    sets: Sequence[str]
+    judge: Judge[ImageTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample against the held-out and against the training photos, apart.
@@ -132,22 +132,22 @@ class ImageSimilarity:
         ]
 
 
+@dataclass
 class TextSimilarity:
     """Cosine between an image and its prompt without the rare token, raw: not x100, not CLIPScore's 2.5 max(cos, 0).
 
     The rare token is noise in CLIP's vocabulary; the class noun stays (Textual Inversion, Gal et al.,
     2022, arXiv:2208.01618, removes it too).
 
-    Args:
+    Attributes:
         name: The metric's key.
         sets: The sets of samples that it looks at.
         judge: The model that embeds images and texts.
     """
 
-    def __init__(self, name: str, sets: Sequence[str], judge: Judge[TextTower]) -> None:
-        self.name = name
-        self.sets = tuple(sets)
-        self.judge = judge
+    name: str
+    sets: Sequence[str]
+    judge: Judge[TextTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against its own text.
@@ -172,21 +172,21 @@ class TextSimilarity:
         ]
 
 
+@dataclass
 class Diversity:
     """Mean LPIPS distance between an image and the others of its prompt, the higher the more diverse.
 
     The mean over a prompt's S images is the mean over its S(S-1)/2 pairs (DreamBooth, arXiv:2208.12242, 4.3 "DIV").
 
-    Args:
+    Attributes:
         name: The metric's key.
         sets: The sets of samples that it looks at.
         judge: The model that compares images.
     """
 
-    def __init__(self, name: str, sets: Sequence[str], judge: Judge[LpipsTower]) -> None:
-        self.name = name
-        self.sets = tuple(sets)
-        self.judge = judge
+    name: str
+    sets: Sequence[str]
+    judge: Judge[LpipsTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against the others of the same variant and prompt.

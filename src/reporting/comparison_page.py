@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from src.core.errors import MetricError
 from src.core.files import write_text
 from src.metrics.comparison import EvaluatedRun, Report
@@ -15,17 +12,16 @@ from src.metrics.intervals import mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.samples import STEP_VARIANT
 from src.metrics.summary import mean_scores
-from src.reporting.charts import VEGA_LITE, Row
+from src.reporting.charts import Row
 from src.reporting.comparison_charts import forest, metric_scatter
 from src.reporting.figure_tables import write_figure_tables
-from src.reporting.library import inline_library
 from src.reporting.metric_page import metric_table
 from src.reporting.scoring import flatten, metric_order
+from src.reporting.templating import render_page
 from src.reporting.texts import load_texts
 
 # what the scatter shows
 PLANE = {SUBJECT, PROMPT}
-TEMPLATES = Path(__file__).parent / "templates"
 # parameters that say where things are or how they were composed, not what a run does
 UNIMPORTANT = ("configs_digest", "exp.", "report.", "tracker.", "metrics.", "evaluate.margins.")
 
@@ -147,14 +143,8 @@ def write_comparison(
     specs = {"scatter": metric_scatter(points, names)}
     if compared:
         specs["forest"] = forest(intervals, margins, texts("axis.difference"))
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("comparison.html.j2").render(
+    page = render_page(
+        "comparison.html.j2",
         texts=texts,
         entries=[(entry, changed_parameters(entries[0].run.params, entry.run.params)) for entry in entries],
         best=best,
@@ -162,13 +152,6 @@ def write_comparison(
         metric_order=metric_order,
         margins=margins,
         specs=specs,
-        style=_verbatim("style.css"),
-        script=_verbatim("charts.js"),
-        library=Markup(inline_library(VEGA_LITE)),
     )
     write_text(out, page)
     write_figure_tables(out.with_name(f"{out.stem}_figures"), specs)
-
-
-def _verbatim(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))

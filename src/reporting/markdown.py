@@ -4,16 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from src.core.files import write_text
 from src.reporting.inputs import Inputs
 from src.reporting.metric_page import MetricTable
 from src.reporting.samples import SAMPLES
 from src.reporting.summary import RunFacts, Summary
+from src.reporting.templating import render_text
 from src.reporting.texts import Texts
 
-TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_PROMPTS = 10
 
 
@@ -30,14 +28,8 @@ def write_markdown(
         sections: The sections of the page.
         texts: The words.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.md.j2").render(
+    page = render_text(
+        "report.md.j2",
         texts=texts,
         facts=facts,
         summary=summary,

@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from src.core.files import write_text
 from src.metrics.intervals import Interval
 from src.reporting import charts
@@ -14,15 +11,13 @@ from src.reporting.copying_page import likeness_histogram, nearest_pairs
 from src.reporting.data_page import SHOWN_PHOTOS, data_page
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
-from src.reporting.library import inline_library
 from src.reporting.markdown import write_markdown
 from src.reporting.metric_page import checkpoint_tables, metric_page
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
 from src.reporting.summary import RunFacts, summarise
+from src.reporting.templating import render_page
 from src.reporting.texts import Texts, load_texts
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
@@ -40,24 +35,15 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
     """
     texts = load_texts(language)
     inputs = read_inputs(root)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sections = {**_pictures(inputs, texts), **_figures(inputs, facts, texts)}
     summary = summarise(inputs, facts, texts)
-    page = environment.get_template("report.html.j2").render(
+    page = render_page(
+        "report.html.j2",
         texts=texts,
         facts=facts,
         inputs=inputs,
         summary=summary,
         provenance=describe_provenance(inputs),
-        style=_verbatim("style.css"),
-        script=_verbatim("charts.js"),
-        library=Markup(inline_library(charts.VEGA_LITE)),
         **sections,
     )
     write_figure_tables(out.with_name("figures"), sections["specs"])
@@ -114,7 +100,3 @@ def _curves(inputs: Inputs, texts: Texts) -> dict[str, Any]:
         "grad": charts.lines_chart(inputs.loss, {f"grad_norm_{part}": part for part in parts}, "grad", texts),
         "lr": charts.lines_chart(inputs.loss, {f"lr_{part}": part for part in parts}, "lr", texts),
     }
-
-
-def _verbatim(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))

@@ -7,18 +7,15 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from src.core.errors import EmptyDatasetError
 from src.core.files import list_files, write_text
-from src.reporting.charts import VEGA_LITE, Spec, lines_chart, thinning
-from src.reporting.library import inline_library
+from src.reporting.charts import Spec, lines_chart, thinning
 from src.reporting.provenance import shorten_paths
+from src.reporting.templating import render_page
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
-TEMPLATES = Path(__file__).parent / "templates"
 OUT, LOSS, EVALUATION, SAMPLES, CONFIG = "report.html", "loss.csv", "evaluation.csv", "samples", "config.yaml"
 # samples of more classes than this are folded away
 SHOWN_CLASSES = 20
@@ -79,14 +76,8 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
         raise EmptyDatasetError(f"{config} is missing; it is made by {MAKER}")
     measures = [measure for name in _order(evaluations) if (measure := _measure(evaluations, name))]
     specs = _loss_specs(losses) | {f"measure-{m.name}": _measure_spec(evaluations, m.name) for m in measures}
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("scratch.html.j2").render(
+    page = render_page(
+        "scratch.html.j2",
         title=title,
         number=_number,
         steps=int(losses["step"].iloc[-1]),
@@ -99,15 +90,8 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
         shown_classes=SHOWN_CLASSES,
         config=shorten_paths(config.read_text(encoding="utf-8")),
         specs=specs,
-        style=_verbatim("style.css"),
-        script=_verbatim("charts.js"),
-        library=Markup(inline_library(VEGA_LITE)),
     )
     write_text(run_dir / OUT, page)
-
-
-def _verbatim(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
