@@ -59,7 +59,7 @@ def scatter_chart(inputs: Inputs) -> Spec | None:
         layers.append(rules.mark_rule(strokeDash=[5, 4]))
         layers.append(rules.mark_text(align="left", dx=4, dy=-7).encode(x=alt.value(0), text="name:N"))
     size = alt.condition("datum.kind == 'selected'", alt.value(190), alt.value(90))
-    layers.append(spots.mark_point(filled=True, opacity=1).encode(shape=_shapes(kinds), size=size))
+    layers.append(spots.mark_point(filled=True, opacity=1, cursor="pointer").encode(shape=_shapes(kinds), size=size))
     layers.append(spots.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="label:N"))
     return to_spec(alt.layer(*layers), height=360)
 
@@ -210,7 +210,7 @@ def prompt_heatmap(inputs: Inputs) -> Spec | None:
     )
     chart = (
         alt.Chart(inline_rows("cells", cells))
-        .mark_rect()
+        .mark_rect(cursor="pointer")
         .encode(
             x=alt.X("metric:N", sort=metric_order(cell["metric"] for cell in cells), title=None),
             y=alt.Y("prompt:N", sort=order, title=None),

@@ -42,12 +42,14 @@ class PromptRow:
     """A row of the grid: the same seeds drawn by both models, in the same order.
 
     Attributes:
+        prompt_id: Its name.
         prompt: What was asked for.
         group: The prompt's group.
         base: The base model's images.
         run: The selected checkpoint's.
     """
 
+    prompt_id: str
     prompt: str
     group: str
     base: tuple[Picture, ...]
@@ -86,6 +88,7 @@ def sample_rows(inputs: Inputs, texts: Texts) -> tuple[PromptRow, ...]:
     pictures = _pictures(inputs, [row for base, run in pairs for row in base + run], label)
     return tuple(
         PromptRow(
+            prompt_id=str(run[0]["prompt_id"]),
             prompt=str(run[0]["prompt"]),
             group=str(run[0]["group"]),
             base=tuple(islice(pictures, len(base))),

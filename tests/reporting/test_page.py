@@ -204,6 +204,32 @@ def test_report_fits_a_phone(report, browse, tmp_path):
     assert whole == visible
 
 
+CLICK = """<script>
+setTimeout(() => {
+  const marks = [...document.querySelectorAll("#chart-NAME path")];
+  const mark = marks.find((path) => (path.getAttribute("aria-label") || "").includes("WANTED"));
+  mark.dispatchEvent(new MouseEvent("click", {bubbles: true, view: window}));
+}, 3000);
+</script>"""
+
+
+@pytest.mark.parametrize(
+    ("chart", "wanted", "shown"),
+    [
+        ("scatter", "name: base", "base: a toy in the jungle"),
+        ("scatter", "name: step-000300", "step-000300: a sksToy toy in the jungle"),
+        ("heatmap", "prompt: test-03", "base: a toy on a cobblestone street"),
+    ],
+)
+def test_click_on_a_mark_shows_its_pictures(report, browse, tmp_path, chart, wanted, shown):
+    page = tmp_path / "clicked.html"
+    page.write_text(report.read_text() + CLICK.replace("NAME", chart).replace("WANTED", wanted))
+    document, complaints = browse(page)
+    assert complaints == []
+    (picked,) = re.findall(r'class="[^"]*picked".*?alt="([^"]*)"', document, re.DOTALL)
+    assert picked == shown
+
+
 def test_report_comes_as_markdown_too(own_project):
     out = own_project / "metrics/report.html"
     build_report(own_project, out, FACTS, "en")

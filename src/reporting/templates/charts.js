@@ -27,11 +27,26 @@
     legend: { columns: window.innerWidth < 500 ? 2 : 0, labelColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 3 },
   };
 
+  // A mark that stands for a variant or a prompt shows its pictures, which are elsewhere on the page.
+  function show(plot, datum) {
+    const pictures = [...document.querySelectorAll("[data-shows]")];
+    const wanted = pictures.find((element) => [datum.name, datum.prompt].includes(element.dataset.shows));
+    if (!wanted) return;
+    const copy = wanted.cloneNode(true);
+    copy.removeAttribute("data-shows");
+    copy.classList.add("picked");
+    plot.parentElement.querySelector(".picked")?.remove();
+    plot.after(copy);
+  }
+
   function draw() {
     const styles = getComputedStyle(document.documentElement);
     for (const [name, spec] of Object.entries(specs)) {
-      vegaEmbed(document.getElementById("chart-" + name), resolve(spec, styles), {
+      const plot = document.getElementById("chart-" + name);
+      vegaEmbed(plot, resolve(spec, styles), {
         mode: "vega-lite", renderer: "svg", actions: false, config: resolve(config, styles),
+      }).then((chart) => {
+        chart.view.addEventListener("click", (event, item) => { if (item && item.datum) show(plot, item.datum); });
       });
     }
   }
