@@ -48,6 +48,7 @@ class CaptionRules:
         prefix: The start of every caption; ends with the token and the class noun.
         token: The rare token, one word.
         class_name: The class noun.
+        other_names: Further nouns that the captioner may call the subject by.
 
     Raises:
         ConfigError: The token or the class noun is blank, they are the same, the token has spaces, or the prefix
@@ -57,6 +58,7 @@ class CaptionRules:
     prefix: str
     token: str
     class_name: str
+    other_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key, value in (("subject.token", self.token), ("subject.class_name", self.class_name)):
@@ -86,7 +88,7 @@ def compose_caption(raw: str, rules: CaptionRules) -> str:
 
     "a stuffed animal sitting on a table" becomes "a photo of sksToy toy, sitting on a table": an opening such as
     "a close up of", then a leading noun phrase for the subject are dropped. The phrase counts as the subject where
-    its noun is the class noun or a word of the same kind, or where it takes a posture ("a gremlin sitting on").
+    its noun is the class noun, one of the other names or a word of the same kind, or where it takes a posture ("a gremlin sitting on").
     "a table with a toy on it" becomes "on a table", "a cup and a toy on a rug" becomes "with a cup on a rug",
     "a woman holding a toy" becomes "a woman holding it". Where nothing is left the caption is the prefix.
 
@@ -186,7 +188,7 @@ def _without_subject(text: str, rules: CaptionRules) -> str:
 
 def _subject_nouns(rules: CaptionRules) -> set[str]:
     noun = rules.class_name.casefold()
-    nouns = {noun, rules.token.casefold(), *GENERAL}
+    nouns = {noun, rules.token.casefold(), *GENERAL, *(name.casefold() for name in rules.other_names)}
     for family in FAMILIES:
         if noun in family:
             nouns.update(family)

@@ -102,7 +102,9 @@ def _check_length(
 
 
 def _run(params: DictConfig) -> None:
-    rules = CaptionRules(params.caption.prefix, params.subject.token, params.subject.class_name)
+    rules = CaptionRules(
+        params.caption.prefix, params.subject.token, params.subject.class_name, tuple(params.caption.other_names)
+    )
     tokenizers = load_tokenizers(find_model(params.model.id, params.model.revision))
     write_token_report(Path("metrics/tokens.csv"), rules.token, tokenizers)
     rows = caption_images(

@@ -95,3 +95,10 @@ def test_check_caption_refuses(caption):
 def test_caption_rules_refuse_an_unusable_subject(prefix, token, class_name, key):
     with pytest.raises(ConfigError, match=key):
         CaptionRules(prefix, token, class_name)
+
+
+def test_other_names_of_the_subject_are_left_out():
+    rules = CaptionRules("a photo of sksToy toy", "sksToy", "toy", ("vase", "alarm clock"))
+    assert compose_caption("a blue vase on a rug", rules) == "a photo of sksToy toy, on a rug"
+    assert compose_caption("a red Alarm Clock next to a cup", rules) == "a photo of sksToy toy, next to a cup"
+    assert compose_caption("a blue vase on a rug", TOY) == "a photo of sksToy toy, a blue vase on a rug"
