@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import pandas as pd
 import timm
 import torch
 from torch import Tensor, nn
@@ -129,13 +130,15 @@ class ViewsTask(_Contrast):
     are to be told from pictures of other toys.
 
     Papers: SimCLR (Chen et al., 2020), arXiv:2002.05709, with another view in place of another crop; it takes the place
-    of DINO (Caron et al., 2021, arXiv:2104.14294), whose teacher needs far longer training.
+    of DINO (Caron et al., 2021, arXiv:2104.14294), whose teacher needs far longer training. Hard negatives (Robinson et
+    al., 2021, arXiv:2010.04592): toys of one class and colour share a batch, so that telling these two is not enough.
 
     Args:
         given: What every task is given; images are VIEWS in a row of each toy, and batch_size counts toys.
         architecture: A vision transformer of timm.
         model: Its arguments.
         temperature: Of the loss.
+        alike: Toys of one class and colour in a batch; divides batch_size.
     """
 
     def __init__(
@@ -144,19 +147,25 @@ class ViewsTask(_Contrast):
         architecture: str,
         model: dict[str, Any],
         temperature: float,
+        alike: int,
     ) -> None:
         super().__init__(given)
-        self.architecture, self.arguments, self.temperature = architecture, model, temperature
+        assert self.train_set.scenes is not None, "pairs of views come from the world"
+        self.architecture, self.arguments, self.temperature, self.alike = architecture, model, temperature, alike
+        kinds = pd.DataFrame(self.train_set.scenes)[::VIEWS].reset_index(drop=True).groupby(["name", "colour"]).indices
+        self.kinds = [torch.from_numpy(toys) for _, toys in sorted(kinds.items()) if len(toys) >= alike]
         self.model = timm.create_model(architecture, pretrained=False, num_classes=0, **model).to(self.device)
         width = int(self.model.num_features)
         self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 64)).to(self.device)
         self.networks |= {"model": self.model, "head": self.head}
         self._trains(self.model, self.head)
-        self.draws = Draws(len(self.train_set) // VIEWS, self.plan.batch_size, self.seed)
+        self.draws = Draws(len(self.kinds), self.plan.batch_size // alike, self.seed)
 
     def update(self, step: int) -> dict[str, Tensor]:
         """Does one update; see Task."""
-        toys = self.draws.at(step)
+        chance = torch.Generator().manual_seed(derive_seed(self.seed, "toys", step))
+        kinds = [self.kinds[int(kind)] for kind in self.draws.at(step)]
+        toys = torch.cat([kind[torch.randperm(len(kind), generator=chance)[: self.alike]] for kind in kinds])
         pixels = torch.cat([self.train_set.pixels[toys * VIEWS], self.train_set.pixels[toys * VIEWS + 1]])
         images = augmented(to_unit(pixels, self.device))
         with self.plan.autocast(self.device):
