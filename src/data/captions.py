@@ -88,9 +88,9 @@ def compose_caption(raw: str, rules: CaptionRules) -> str:
 
     "a stuffed animal sitting on a table" becomes "a photo of sksToy toy, sitting on a table": an opening such as
     "a close up of", then a leading noun phrase for the subject are dropped. The phrase counts as the subject where
-    its noun is the class noun, one of the other names or a word of the same kind, or where it takes a posture ("a gremlin sitting on").
-    "a table with a toy on it" becomes "on a table", "a cup and a toy on a rug" becomes "with a cup on a rug",
-    "a woman holding a toy" becomes "a woman holding it". Where nothing is left the caption is the prefix.
+    its noun is the class noun, one of the other names or a word of the same kind, or where it takes a posture ("a
+    gremlin sitting on"). "a table with a toy on it" becomes "on a table", "a cup and a toy on a rug" becomes "with a
+    cup on a rug", "a woman holding a toy" becomes "a woman holding it". Where nothing is left: the prefix.
 
     Args:
         raw: What the captioner said.

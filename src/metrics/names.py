@@ -9,5 +9,7 @@ DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
 SUBJECT, PROMPT, IDENTITY = "dino_vits16", "clip_t", "id_sim_all"
 # likeness to the nearest training photo, and to the held-out ones
 NEAREST, GAP = "nn_train", "copy_gap"
+# the class noun alone: likeness to the subject, and distance from what the base model draws
+PRES, KID = "pres", "kid_dino_vits16"
 # nearer to a training photo than all but this share of what held-out photos are: suspected of being a copy
 REAL_QUANTILE = 0.99

@@ -9,7 +9,7 @@ import pandas as pd
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
 from src.metrics.intervals import against_base
-from src.metrics.names import BASE, PRIOR, PROMPT, REAL, SUBJECT, TEST
+from src.metrics.names import BASE, KID, PRIOR, PROMPT, REAL, SUBJECT, TEST
 from src.metrics.scores import Score
 
 ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
@@ -127,13 +127,16 @@ def select_checkpoint(table: pd.DataFrame, steps: dict[str, int], margin: float)
     )
 
 
-def summarise(table: pd.DataFrame, steps: dict[str, int], selection: Selection) -> dict[str, Any]:
+def summarise(
+    table: pd.DataFrame, steps: dict[str, int], selection: Selection, drift: dict[str, float]
+) -> dict[str, Any]:
     """Builds metrics.json: only numbers in nested mappings, as `dvc metrics` wants.
 
     Args:
         table: From `score_table`.
         steps: The step of each checkpoint variant.
         selection: The chosen checkpoint.
+        drift: From `class_kid`.
 
     Returns:
         Means on the test prompts of run, base, copy and every checkpoint, of the held-out photos, counts, and the
@@ -143,6 +146,8 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], selection: Selection) 
         mean_scores(table, variant, TEST) | mean_scores(table, variant, PRIOR) for variant in (BASE, *steps)
     )
     checkpoints = dict(zip(steps, checkpoints_, strict=True))
+    for variant, value in drift.items():
+        checkpoints[variant][KID] = rounded(value)
     scored = table.groupby("metric")["value"].agg(["count", "size"])
     drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
     intervals = against_base(table, selection.variant)

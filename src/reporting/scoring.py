@@ -17,6 +17,7 @@ DIRECTION = {
     "clip_t": 1,
     "div_lpips": 1,
     "pres": -1,
+    "kid_dino_vits16": -1,
     "nn_train": 0,
     "copy_gap": -1,
     "id_sim_all": 1,

@@ -16,6 +16,7 @@ from src.core.device import choose_device
 from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
 from src.metrics.copying import nearest_table
+from src.metrics.drift import class_kid
 from src.metrics.features import FeatureStore
 from src.metrics.names import DRAWN_SETS
 from src.metrics.samples import (
@@ -30,7 +31,7 @@ from src.metrics.samples import (
 from src.metrics.scores import Metric, References, Sample, Score
 from src.metrics.summary import choose_names, prompt_table, score_table, select_checkpoint, summarise
 
-PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torchmetrics", "torchvision")
+PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torch-fidelity", "torchmetrics", "torchvision")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def evaluate_samples(
     table = score_table([score for metric in metrics for score in _score(metric, every, judged.references, store)])
     steps = checkpoint_steps(judged.samples)
     selection = select_checkpoint(table, steps, clip_t_margin)
-    summary = summarise(table, steps, selection)
+    summary = summarise(table, steps, selection, class_kid(metrics, judged.samples, store))
     counts = {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
     summary["counts"] |= counts
     meta = {

@@ -120,9 +120,10 @@ def leaves(node):
 
 def test_summary_holds_only_numbers_and_the_chosen_run():
     table = full_table()
-    summary = summarise(table, STEPS, select_checkpoint(table, STEPS, 0.02))
+    summary = summarise(table, STEPS, select_checkpoint(table, STEPS, 0.02), {"step-000300": 0.0123456789})
     assert summary["selected_step"] == 300
-    assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino_vits16": 0.3}
+    assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino_vits16": 0.3, "kid_dino_vits16": 0.012346}
+    assert "kid_dino_vits16" not in summary["base"]
     assert (summary["base"], summary["real"], summary["copy"]) == (
         {"dino_vits16": 0.0},
         {"dino_vits16": 0.9},

@@ -1,0 +1,83 @@
+"""KID of class images: what a kernel distance must do, and that seeds are paired."""
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from src.core.errors import MetricError
+from src.metrics.drift import class_kid, kid
+from src.metrics.features import ImageFile
+from tests.metrics.synthetic import sample
+from tests.metrics.test_copying import Store, unit_vectors
+
+
+@dataclass
+class Named:
+    name: str
+    judge: object
+
+
+def by_hand(first, second):
+    pairs = list(permutations(range(len(first)), 2))
+    kernel = lambda x, y: (float(x @ y) + 1) ** 3  # noqa: E731
+    within = np.mean([kernel(side[i], side[j]) for side in (first, second) for i, j in pairs])
+    return 2 * within - 2 * np.mean([kernel(first[i], second[j]) for i, j in pairs])
+
+
+def test_kid_equals_the_formula():
+    first, second = unit_vectors(6, 1), unit_vectors(6, 2)
+    assert kid(first, second) == pytest.approx(by_hand(first, second), abs=1e-12)
+
+
+def test_kid_of_a_set_with_itself_is_zero():
+    images = unit_vectors(8, 3)
+    assert kid(images, images) == pytest.approx(0, abs=1e-12)
+
+
+def test_kid_does_not_depend_on_the_order_of_seeds():
+    first, second = unit_vectors(8, 4), unit_vectors(8, 5)
+    order = np.random.default_rng(0).permutation(8)
+    assert kid(first[order], second[order]) == pytest.approx(kid(first, second), abs=1e-12)
+
+
+def test_kid_of_one_distribution_is_zero_on_average():
+    values = [kid(unit_vectors(20, (0, n)), unit_vectors(20, (1, n))) for n in range(200)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+
+
+def test_kid_grows_with_the_distance():
+    first, away = unit_vectors(20, 6), np.eye(24)[0]
+    moved = [first + shift * away for shift in (0.5, 1.0, 2.0)]
+    values = [kid(first, rows / np.linalg.norm(rows, axis=1, keepdims=True)) for rows in moved]
+    assert 0 < values[0] < values[1] < values[2]
+
+
+def test_kid_needs_two_images():
+    with pytest.raises(MetricError, match="found 1"):
+        kid(unit_vectors(1, 0), unit_vectors(1, 1))
+
+
+def drawn(variant, seed, name):
+    return sample(ImageFile(name, name), variant, "class", "prior", seed)
+
+
+def test_class_images_are_paired_by_seed():
+    features = dict(zip("abcdef", unit_vectors(6, 7), strict=True))
+    rows = [drawn("base", seed, name) for seed, name in enumerate("abc")]
+    rows += [drawn("step-000010", seed, name) for seed, name in ((2, "f"), (0, "d"), (1, "e"))]
+    found = class_kid([Named("pres", "dino")], rows, Store(features))
+    sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
+    assert found == {"step-000010": pytest.approx(kid(*sides))}
+
+
+def test_class_images_of_other_seeds_are_refused():
+    features = dict(zip("abcd", unit_vectors(4, 8), strict=True))
+    rows = [drawn("base", 0, "a"), drawn("base", 1, "b"), drawn("step-000010", 0, "c"), drawn("step-000010", 2, "d")]
+    with pytest.raises(MetricError, match="step-000010"):
+        class_kid([Named("pres", "dino")], rows, Store(features))
+
+
+def test_without_pres_there_is_no_kid():
+    assert class_kid([Named("clip_t", "clip")], [], Store({})) == {}
