@@ -163,6 +163,8 @@ def load_stable_diffusion(
         raise ModelMismatchError(f"{folder}: cannot be loaded: {str(error).splitlines()[0].split('. ')[0]}") from error
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
+    # a fifth faster on processors with AVX2; docs/performance.md
+    pipeline.unet.to(memory_format=torch.channels_last)
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
             component.eval().requires_grad_(False)

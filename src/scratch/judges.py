@@ -129,9 +129,10 @@ class ViewsTask(_Contrast):
     """A vision transformer that learns without labels: two pictures of one toy, from other sides and on other grounds,
     are to be told from pictures of other toys.
 
-    Papers: SimCLR (Chen et al., 2020), arXiv:2002.05709, with another view in place of another crop; it takes the place
-    of DINO (Caron et al., 2021, arXiv:2104.14294), whose teacher needs far longer training. Hard negatives (Robinson et
-    al., 2021, arXiv:2010.04592): toys of one class and colour share a batch, so that telling these two is not enough.
+    Papers: SimCLR (Chen et al., 2020), arXiv:2002.05709, with another view in place of another crop and without the
+    projection head: judges compare the very features that the loss compares. It takes the place of DINO (Caron et al.,
+    2021, arXiv:2104.14294), whose teacher needs far longer training. Hard negatives (Robinson et al., 2021,
+    arXiv:2010.04592): toys of one class and colour share a batch, so that telling these two is not enough.
 
     Args:
         given: What every task is given; images are VIEWS in a row of each toy, and batch_size counts toys.
@@ -155,10 +156,8 @@ class ViewsTask(_Contrast):
         kinds = pd.DataFrame(self.train_set.scenes)[::VIEWS].reset_index(drop=True).groupby(["name", "colour"]).indices
         self.kinds = [torch.from_numpy(toys) for _, toys in sorted(kinds.items()) if len(toys) >= alike]
         self.model = timm.create_model(architecture, pretrained=False, num_classes=0, **model).to(self.device)
-        width = int(self.model.num_features)
-        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 64)).to(self.device)
-        self.networks |= {"model": self.model, "head": self.head}
-        self._trains(self.model, self.head)
+        self.networks["model"] = self.model
+        self._trains(self.model)
         self.draws = Draws(len(self.kinds), self.plan.batch_size // alike, self.seed)
 
     def update(self, step: int) -> dict[str, Tensor]:
@@ -169,7 +168,7 @@ class ViewsTask(_Contrast):
         pixels = torch.cat([self.train_set.pixels[toys * VIEWS], self.train_set.pixels[toys * VIEWS + 1]])
         images = augmented(to_unit(pixels, self.device))
         with self.plan.autocast(self.device):
-            first, second = self.head(self.model(normalised(images, IMAGENET))).chunk(2)
+            first, second = self.model(normalised(images, IMAGENET)).chunk(2)
         return self._step(first, second, 1 / self.temperature)
 
     @torch.no_grad()

@@ -62,6 +62,8 @@ def make_project(folder: Path) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     tiny = folder / "configs/model/tiny.yaml"
     tiny.write_text(tiny.read_text().split("\ntrain:")[0] + SMALL)
+    defaults = folder / "configs/config.yaml"
+    defaults.write_text(defaults.read_text().replace("- model: tabletop", "- model: tiny"))
     run(folder, "python", "-m", "src.stages.config", "write")
     run(folder, "python", "-m", "src.stages.plots_template")
     run(folder, "git", "init", "-q")
