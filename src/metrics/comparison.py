@@ -10,7 +10,7 @@ import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
 from src.metrics.names import IDENTITY, PROMPT, SUBJECT
-from src.metrics.statistics import Comparison, Verdict, compare_scores, judge
+from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_run_means, compare_scores, judge
 
 PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
 # a comparison of which more pairs than this share lack a value is none
@@ -19,6 +19,8 @@ MAX_MISSING = 0.05
 SAME_META = ("prompt_set_sha256", "seeds", "references")
 SAME_PARAMS = ("subject", "sampler", "validation_args")
 IGNORED_PARAMS = ("batch_size",)
+# What may differ between runs of one configuration.
+SEED_PARAMS = ("seed", "prior", "configs_digest")
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,55 @@ def compare_runs(a: EvaluatedRun, b: EvaluatedRun, margins: Mapping[str, float],
         grid = (whole["b"] - whole["a"]).unstack("seed").dropna().to_numpy(dtype=np.float64)
         if len(grid) > 1:
             metrics[name] = compare_scores(grid, seed)
+    return Report(metrics, _verdict(metrics, margins), dropped)
+
+
+def compare_configurations(
+    a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun], margins: Mapping[str, float]
+) -> Report:
+    """Compares two configurations, each trained with several seeds: a run's mean is one observation.
+
+    Args:
+        a: Two runs or more of the one to beat.
+        b: Two runs or more of the other.
+        margins: Differences of the primary metrics that do not matter.
+
+    Returns:
+        The report about B; `prompts` of each comparison counts runs.
+
+    Raises:
+        MetricError: Runs may not be compared, or those of one side differ in more than seeds.
+    """
+    for side in (a, b):
+        if len(side) < 2:
+            raise MetricError(f"{side[0].name}: expected two runs or more, of one configuration and several seeds")
+        for run in side[1:]:
+            keys = sorted((side[0].params.keys() | run.params.keys()) - set(SEED_PARAMS))
+            if wrong := [key for key in keys if side[0].params.get(key) != run.params.get(key)]:
+                raise MetricError(f"{side[0].name} and {run.name} are not one configuration: {', '.join(wrong)}")
+    for run in [*a[1:], *b]:
+        if different := differing_fields(a[0], run):
+            raise MetricError(f"{a[0].name} and {run.name} may not be compared: they differ in {', '.join(different)}")
+    means = [
+        [_test_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean() for run in s] for s in (a, b)
+    ]
+    shared = set.intersection(*(set(of_run.dropna().index) for side in means for of_run in side))
+    metrics: dict[str, Comparison] = {}
+    for name in sorted(shared):
+        first, second = ([float(of_run[name]) for of_run in side] for side in means)
+        interval, p = compare_run_means(first, second)
+        spread = float(np.sqrt(np.var(first, ddof=1) / len(first) + np.var(second, ddof=1) / len(second)))
+        metrics[name] = Comparison(interval, p, DETECTABLE * spread, len(first) + len(second), few_prompts=True)
+    return Report(metrics, _verdict(metrics, margins), dict.fromkeys(metrics, 0))
+
+
+def _verdict(metrics: Mapping[str, Comparison], margins: Mapping[str, float]) -> Verdict:
     primaries = {name: metrics[name] for name in PRIMARIES if name in metrics}
     if not primaries:
         raise MetricError(f"neither of {', '.join(PRIMARIES)} was scored in both runs on two prompts or more")
     if missing := [name for name in primaries if name not in margins]:
         raise ConfigError(f"evaluate.margins: no margin for {', '.join(missing)}")
-    return Report(metrics, judge(primaries, margins), dropped)
+    return judge(primaries, margins)
 
 
 def differing_fields(a: EvaluatedRun, b: EvaluatedRun) -> list[str]:

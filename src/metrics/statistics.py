@@ -158,8 +158,11 @@ def compare_run_means(means_a: list[float], means_b: list[float]) -> tuple[Inter
         means_b: Likewise.
 
     Returns:
-        The difference of B to A with its LEVEL interval, and the two-sided p-value.
+        The difference of B to A with its LEVEL interval, and the two-sided p-value; runs that all agree are certain.
     """
+    if not (np.ptp(means_a) or np.ptp(means_b)):
+        certain = means_b[0] - means_a[0]
+        return Interval(certain, certain, certain), 0.0 if certain else 1.0
     test = stats.ttest_ind(means_b, means_a, equal_var=False)
     between = test.confidence_interval(LEVEL)
     difference = float(np.mean(means_b) - np.mean(means_a))

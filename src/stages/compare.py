@@ -3,13 +3,15 @@
 Each is a DVC revision or experiment (`workspace` is what lies here), or a folder with metrics/ and params.yaml; A is
 what the others are compared with. `--experiments` adds every DVC experiment of this commit. Prints a table and a
 verdict for each, and writes a page with figures, parameters, and what --notes says about each run.
+
+`A1,A2,A3 B1,B2,B3` compares two configurations instead, each trained with several seeds, by the means of their runs.
 """
 
 import argparse
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import yaml
 
 from src.core.config import load_config
 from src.core.errors import MetricError, PipelineError
-from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report, compare_runs
+from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report, compare_configurations, compare_runs
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_page import Entry, Note, write_comparison
 
@@ -32,6 +34,7 @@ MEANING = {
     Verdict.EQUIVALENT: "no difference that matters: every interval lies within its margin",
     Verdict.INCONCLUSIVE: "cannot tell: smaller differences than 'detectable' would not show with this prompt set",
 }
+SCOPE_OF_MEANS = "This compares the two CONFIGURATIONS on these photos and prompts."
 SCOPE = (
     "This compares these two CHECKPOINTS. A claim about the settings behind them needs several training seeds of each "
     "(three or more), compared by run means."
@@ -132,10 +135,10 @@ def compare_all(runs: list[EvaluatedRun], notes: Mapping[str, Note], margins: Ma
     return entries
 
 
-def describe(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Mapping[str, float]) -> str:
-    """Returns the comparison as Markdown: table, verdict, scope."""
+def describe(sides: str, report: Report, margins: Mapping[str, float], basis: str, scope: str) -> str:
+    """Returns a comparison as Markdown: table, verdict, scope."""
     lines = [
-        f"A = {a.name} ({a.meta['selected']}), B = {b.name} ({b.meta['selected']})",
+        sides,
         "",
         "| metric | B - A | 95 % interval | p | detectable | margin |",
         "|---|---|---|---|---|---|",
@@ -148,11 +151,31 @@ def describe(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Mapping[
             f"| {name} | {found.interval.mean:+.4f} | {found.interval.low:+.4f} to {found.interval.high:+.4f} "
             f"| {found.p:.4f} | {found.detectable:.4f} | {margin} |"
         )
+    return "\n".join([*lines, "", basis, "", f"**{report.verdict.value}**: {MEANING[report.verdict]}.", "", scope, ""])
+
+
+def describe_pair(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Mapping[str, float]) -> str:
+    """Returns the comparison of two runs."""
+    sides = f"A = {a.name} ({a.meta['selected']}), B = {b.name} ({b.meta['selected']})"
     some = next(iter(report.metrics.values()))
     kind = "Student's, since there are few prompts" if some.few_prompts else "a bootstrap over prompts, then seeds"
     dropped = sum(report.dropped.values())
-    lines += ["", f"{some.prompts} test prompts; the interval is {kind}; {dropped} pairs without a value left out."]
-    return "\n".join([*lines, "", f"**{report.verdict.value}**: {MEANING[report.verdict]}.", "", SCOPE, ""])
+    basis = f"{some.prompts} test prompts; the interval is {kind}; {dropped} pairs without a value left out."
+    return describe(sides, report, margins, basis, SCOPE)
+
+
+def describe_configurations(names: Sequence[str], margins: Mapping[str, float]) -> str:
+    """Compares two configurations, each named by its runs with commas between; returns the comparison.
+
+    Raises:
+        MetricError: There are not two, or they may not be compared.
+    """
+    if len(names) != 2:
+        raise MetricError("several training seeds: expected A1,A2,... B1,B2,...")
+    a, b = ([read_run(name) for name in side.split(",")] for side in names)
+    report = compare_configurations(a, b, margins)
+    basis = f"{len(a)} and {len(b)} training runs; a run's mean over the test prompts is one observation (Welch's t)."
+    return describe(f"A = {names[0]}, B = {names[1]}", report, margins, basis, SCOPE_OF_MEANS)
 
 
 def main() -> None:
@@ -173,6 +196,9 @@ def main() -> None:
             raise MetricError(f"expected two runs or more, found {', '.join(names)}")
         params = load_config([])
         margins: dict[str, Any] = dict(params.evaluate.margins)
+        if any("," in name for name in names):
+            print(describe_configurations(names, margins))
+            return
         runs = [read_run(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else [read_run(names[0])] * 2
         entries = compare_all(runs, {} if wanted.notes is None else read_notes(wanted.notes), margins)
         if len(entries) == 2 and entries[1].refusal:
@@ -182,7 +208,7 @@ def main() -> None:
         print(f"compare: {error}", file=sys.stderr)
         raise SystemExit(1) from error
     for entry in entries[1:]:
-        print(describe(runs[0], entry.run, entry.report, margins) if entry.report else f"{entry.refusal}\n")
+        print(describe_pair(runs[0], entry.run, entry.report, margins) if entry.report else f"{entry.refusal}\n")
     print(f"{wanted.out}: figures, changed parameters, checkpoints")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from src.metrics.intervals import Interval
+from src.metrics.intervals import Interval
 from src.metrics.statistics import Comparison, Verdict, compare_run_means, compare_scores, holm, judge, sign_flip
 
 MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
@@ -94,3 +95,8 @@ def test_training_seeds_are_the_unit():
     noisy, p = compare_run_means([0.3, 0.7], [0.4, 0.7])
     assert noisy.low < 0 < noisy.high
     assert p > 0.5
+
+
+def test_runs_without_spread_are_certain():
+    assert compare_run_means([0.5, 0.5], [0.5, 0.5]) == (Interval(0.0, 0.0, 0.0), 1.0)
+    assert compare_run_means([0.5, 0.5], [0.75, 0.75]) == (Interval(0.25, 0.25, 0.25), 0.0)

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from src.core.errors import MetricError
-from src.metrics.comparison import compare_runs, differing_fields
+from src.metrics.comparison import compare_configurations, compare_runs, differing_fields
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_charts import pareto_front
 from src.reporting.comparison_page import Entry, Note, best_run, changed_parameters
 from src.stages import compare
-from src.stages.compare import describe, read_run
+from src.stages.compare import describe_pair, read_run
 
 MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
 META = {
@@ -64,7 +64,7 @@ def test_a_gain_is_found_and_told(tmp_path):
     assert report.verdict is Verdict.BETTER
     assert report.metrics["dino_vits16"].interval.mean == pytest.approx(0.1, abs=0.002)
     assert compare_runs(b, a, MARGINS, 0).verdict is Verdict.WORSE
-    text = describe(a, b, report, MARGINS)
+    text = describe_pair(a, b, report, MARGINS)
     assert "**BETTER**" in text
     assert "CHECKPOINTS" in text
     assert "| dino_vits16 | +0.1" in text
@@ -201,3 +201,41 @@ def test_the_best_run_keeps_its_prompts(tmp_path):
     base = b.scores["variant"] == "base"
     lost = b.scores.assign(value=b.scores["value"].mask(base & (b.scores["metric"] == "clip_t"), 0.9))
     assert best_run([entries[0], Entry(replace(b, scores=lost), None, "", note)], 0.02) == a.name
+
+
+def write_seeds(folder, name, effects):
+    for n, effect in enumerate(effects):
+        write_run(folder / f"{name}{n}", effect=effect, seed=7, params={"seed": n}.items())
+    return [str(folder / f"{name}{n}") for n in range(len(effects))]
+
+
+def test_several_training_seeds_are_compared_by_run_means(tmp_path, monkeypatch, capsys):
+    a, b = write_seeds(tmp_path, "a", (0.001, 0.003, 0.002)), write_seeds(tmp_path, "b", (0.101, 0.104, 0.102))
+    run_command(monkeypatch, ",".join(a), ",".join(b))
+    printed = capsys.readouterr().out
+    assert "**BETTER**" in printed
+    assert "| dino_vits16 | +0.1003 |" in printed
+    assert "3 and 3 training runs" in printed
+
+
+def test_seeds_that_spread_more_than_they_gain_are_inconclusive(tmp_path):
+    a, b = write_seeds(tmp_path, "a", (0.0, 0.1)), write_seeds(tmp_path, "b", (0.05, 0.16))
+    report = compare_configurations([read_run(name) for name in a], [read_run(name) for name in b], MARGINS)
+    assert report.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("params", "message"), [({"lr": 3e-4}, "not one configuration: lr"), ({"rank": 4}, "not one configuration: rank")]
+)
+def test_runs_of_one_side_differ_in_seeds_only(tmp_path, params, message):
+    a = [read_run(name) for name in write_seeds(tmp_path, "a", (0.0, 0.1))]
+    odd = write_run(tmp_path / "odd", params=params.items())
+    with pytest.raises(MetricError, match=message):
+        compare_configurations(a, [a[0], odd], MARGINS)
+
+
+def test_a_configuration_needs_two_runs(tmp_path, monkeypatch, capsys):
+    names = write_seeds(tmp_path, "a", (0.0, 0.1))
+    with pytest.raises(SystemExit):
+        run_command(monkeypatch, ",".join(names), names[0])
+    assert "expected two runs or more" in capsys.readouterr().err
