@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from src.metrics.intervals import Interval
-from src.metrics.intervals import Interval
 from src.metrics.statistics import Comparison, Verdict, compare_run_means, compare_scores, holm, judge, sign_flip
 
 MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
