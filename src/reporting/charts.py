@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from src.metrics.intervals import mean_interval
 from src.reporting.inputs import Inputs
 from src.reporting.scoring import group_means, metric_order
 from src.reporting.texts import Texts
@@ -61,6 +62,10 @@ def scatter_chart(inputs: Inputs) -> Spec | None:
     size = alt.condition("datum.kind == 'selected'", alt.value(190), alt.value(90))
     layers.append(spots.mark_point(filled=True, opacity=1, cursor="pointer").encode(shape=_shapes(kinds), size=size))
     layers.append(spots.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="label:N"))
+    crosses = [_cross(inputs, name, kind) for name, kind in (("base", "base"), (inputs.run_variant, "selected"))]
+    sure = alt.Chart(inline_rows("intervals", crosses)).encode(color=colour)
+    layers.append(sure.mark_rule().encode(x=alt.X("clip_t_low:Q"), x2="clip_t_high:Q", y="dino_vits16:Q"))
+    layers.append(sure.mark_rule().encode(y=alt.Y("dino_vits16_low:Q"), y2="dino_vits16_high:Q", x="clip_t:Q"))
     return to_spec(alt.layer(*layers), height=360)
 
 
@@ -164,6 +169,14 @@ def _point(name: str, means: Mapping[str, float], kind: str) -> Row:
     step = int(name.removeprefix("step-")) if is_step else 0
     scores = {metric: means[metric] for metric in ("clip_t", "dino_vits16") if metric in means}
     return {"name": name, "label": str(step) if is_step else name, "step": step, "kind": kind, **scores}
+
+
+def _cross(inputs: Inputs, variant: str, kind: str) -> Row:
+    row: Row = {"name": variant, "kind": kind}
+    for metric in ("clip_t", "dino_vits16"):
+        found = mean_interval(inputs.scores, variant, metric)
+        row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
+    return row
 
 
 def _shapes(kinds: list[str]) -> alt.Shape:

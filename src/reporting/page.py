@@ -9,6 +9,7 @@ from src.reporting import charts
 from src.reporting.comparison_charts import forest
 from src.reporting.copying_page import likeness_histogram, nearest_pairs
 from src.reporting.data_page import SHOWN_PHOTOS, data_page
+from src.reporting.extremes import extreme_samples
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.markdown import write_markdown
@@ -59,6 +60,7 @@ def _pictures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
         "training": photo_strip(inputs, "train"),
         "strip": checkpoint_strip(inputs),
         "nearest": nearest_pairs(inputs),
+        "extremes": extreme_samples(inputs),
         "data": data_page(inputs, texts),
         "shown_photos": SHOWN_PHOTOS,
     }

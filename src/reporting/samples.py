@@ -85,7 +85,7 @@ def sample_rows(inputs: Inputs, texts: Texts) -> tuple[PromptRow, ...]:
     """
     pairs = [pair for pair in _test_pairs(inputs) if pair[0]]
     label = partial(_seed_label, texts)
-    pictures = _pictures(inputs, [row for base, run in pairs for row in base + run], label)
+    pictures = manifest_pictures(inputs, [row for base, run in pairs for row in base + run], label)
     return tuple(
         PromptRow(
             prompt_id=str(run[0]["prompt_id"]),
@@ -133,8 +133,36 @@ def checkpoint_strip(inputs: Inputs) -> CheckpointStrip | None:
     head = next(iter(_by_seed(run[run["prompt_id"] == first["prompt_id"]]).values()))
     same = manifest[(manifest["prompt_id"] == head["prompt_id"]) & (manifest["seed"] == head["seed"])]
     rows = [row for _, row in same.sort_values("variant", kind="stable").iterrows()]
-    pictures = _pictures(inputs, rows, lambda row: str(row["variant"]))
+    pictures = manifest_pictures(inputs, rows, lambda row: str(row["variant"]))
     return CheckpointStrip(str(head["prompt"]), str(head["seed"]), tuple(pictures))
+
+
+def manifest_pictures(
+    inputs: Inputs, rows: Sequence[pd.Series], label: Callable[[pd.Series], str]
+) -> Iterator[Picture]:
+    """Encodes drawn images with their scores.
+
+    Args:
+        inputs: The tables.
+        rows: Of the manifest.
+        label: Names each.
+
+    Yields:
+        A picture for each row.
+    """
+    paths = [existing_image(inputs.root, f"{SAMPLES}/{row['path']}", "generate") for row in rows]
+    sources = encode_all(lambda path: thumbnail(path, LARGE_PX), paths)
+    scores = image_scores(inputs.scores)
+    for row, src in zip(rows, sources, strict=True):
+        own = scores.get((row["variant"], row["prompt_id"], row["seed"]), {})
+        shown = [name for name in metric_order(own) if name in ("dino_vits16", "clip_t")]
+        yield Picture(
+            src=src,
+            alt=f"{row['variant']}: {row['prompt']}",
+            label=label(row),
+            scores=tuple((name, f"{own[name]:.2f}") for name in shown),
+            selected=row["variant"] == inputs.run_variant,
+        )
 
 
 def _test_pairs(inputs: Inputs) -> Iterator[tuple[list[pd.Series], list[pd.Series]]]:
@@ -153,19 +181,3 @@ def _by_seed(rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 def _seed_label(texts: Texts, row: pd.Series) -> str:
     return f"{texts('samples.seed')} {row['seed']}"
-
-
-def _pictures(inputs: Inputs, rows: Sequence[pd.Series], label: Callable[[pd.Series], str]) -> Iterator[Picture]:
-    paths = [existing_image(inputs.root, f"{SAMPLES}/{row['path']}", "generate") for row in rows]
-    sources = encode_all(lambda path: thumbnail(path, LARGE_PX), paths)
-    scores = image_scores(inputs.scores)
-    for row, src in zip(rows, sources, strict=True):
-        own = scores.get((row["variant"], row["prompt_id"], row["seed"]), {})
-        shown = [name for name in metric_order(own) if name in ("dino_vits16", "clip_t")]
-        yield Picture(
-            src=src,
-            alt=f"{row['variant']}: {row['prompt']}",
-            label=label(row),
-            scores=tuple((name, f"{own[name]:.2f}") for name in shown),
-            selected=row["variant"] == inputs.run_variant,
-        )

@@ -15,8 +15,10 @@ from PIL import Image
 
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.reporting.copying_page import SHOWN_PAIRS
+from src.reporting.extremes import SHOWN, extreme_samples
+from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
-from tests.reporting.project import FACTS, PLACES, SENTINEL, STEPS
+from tests.reporting.project import FACTS, PLACES, SELECTED, SENTINEL, STEPS
 
 ADDRESSES = ("src", "href", "srcset", "data", "action", "poster")
 
@@ -75,8 +77,9 @@ def test_report_loads_nothing_from_elsewhere(report):
 def test_report_images_decode_and_carry_no_metadata(report):
     page = Page(report.read_text())
     images = decoded(page)
-    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo, nearest pairs
-    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * SHOWN_PAIRS
+    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo, nearest
+    # pairs, best and worst by two metrics
+    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * SHOWN_PAIRS + 2 * 2 * SHOWN
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -249,3 +252,13 @@ def test_report_leaves_the_numbers_of_every_chart(report):
     assert {name.split("-")[0] for name in files} == {name.split("-")[0] for name in specs}
     scatter = pd.read_csv(report.parent / "figures/scatter-path.csv")
     assert scatter["step"].tolist() == list(STEPS)
+
+
+def test_best_and_worst_images_are_those_of_the_scores(project):
+    inputs = read_inputs(project)
+    own = inputs.scores[(inputs.scores["variant"] == f"step-{SELECTED:06d}") & (inputs.scores["set"] == "test")]
+    for ends in extreme_samples(inputs):
+        ranked = own[own["metric"] == ends.metric].sort_values("value")
+        labels = [f"{prompt} · {seed}" for prompt, seed in zip(ranked["prompt_id"], ranked["seed"], strict=True)]
+        assert [picture.label for picture in ends.worst] == labels[:SHOWN]
+        assert [picture.label for picture in ends.best] == labels[::-1][:SHOWN]

@@ -24,7 +24,7 @@
     },
     axisX: { tickCount: 6 },
     axisY: { tickCount: 5 },
-    legend: { columns: window.innerWidth < 500 ? 2 : 0, labelColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 3 },
+    legend: { columns: window.innerWidth < 500 ? 2 : 0, labelColor: "var(--ink)", titleColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 3 },
   };
 
   // A mark that stands for a variant or a prompt shows its pictures, which are elsewhere on the page.
