@@ -18,7 +18,7 @@ class RunFacts:
 
     Attributes:
         title: The page's title.
-        model_name: For example ``sd15``; ``tiny`` brings the notice that its numbers mean nothing.
+        model_name: For example ``sd15``; some bring a notice about what their numbers mean.
         model_id: The hub id or folder of the base model.
         token: The rare token.
         class_name: The class noun.
@@ -107,7 +107,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     return Summary(
         sentence=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
-        notice=texts("notice.tiny") if facts.model_name == "tiny" else "",
+        notice=texts(notice) if (notice := f"notice.{facts.model_name}") in texts else "",
     )
 
 

@@ -38,12 +38,12 @@ def test_partial_file_chooses_groups_by_name_and_command_line_wins(tmp_path):
 
 
 def test_group_choice_wins_even_when_it_is_the_default(tmp_path):
-    (tmp_path / "f.yaml").write_text("loss: mse\ntracker: [tensorboard, clearml]\n")
+    (tmp_path / "f.yaml").write_text("loss: min_snr\ntracker: [tensorboard, clearml]\n")
     file = f"exp.config_path={tmp_path / 'f.yaml'}"
     assert set(load_config([file]).tracker) == {"tensorboard", "clearml"}
-    assert load_config([file, "loss=min_snr"]).loss == compose().loss
+    assert load_config([file, "loss=mse"]).loss == compose().loss
     over_sdxl = load_config([dump(tmp_path / "p.yaml", "model=sdxl"), "model=tiny"])
-    assert (over_sdxl.model.name, over_sdxl.captioner) == ("tiny", load_config([]).captioner)
+    assert (over_sdxl.model.name, over_sdxl.captioner) == ("tiny", load_config(["model=tiny"]).captioner)
 
 
 def test_values_of_a_file_survive_a_group_choice_on_the_command_line(tmp_path):
