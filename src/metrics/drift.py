@@ -22,10 +22,10 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
         store: Computes features, each once.
 
     Returns:
-        By variant, in no unit: near 0 where the class is as it was.
+        By variant, in no unit: near 0 where the class is as it was. Nothing with a single class image.
 
     Raises:
-        MetricError: There are fewer than two class images, or the variants' seeds differ.
+        MetricError: The variants' seeds differ.
     """
     judge = next((metric.judge for metric in metrics if metric.name == PRES), None)
     if judge is None:
@@ -36,6 +36,8 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
     for sample, feature in zip(looked_at, features, strict=True):
         images.setdefault(sample.variant, {})[sample.prompt_id, sample.seed] = feature
     base = images.pop(BASE)
+    if len(base) < 2:
+        return {}
     if wrong := [variant for variant, own in images.items() if own.keys() != base.keys()]:
         raise MetricError(f"class images of {wrong[0]}: expected the seeds of {BASE}")
     return {
@@ -61,7 +63,7 @@ def kid(first: Features, second: Features) -> float:
         MetricError: N is below 2.
     """
     if len(first) < 2:
-        raise MetricError(f"KID needs two images or more, found {len(first)}: validation_args.num_lone_images")
+        raise MetricError(f"KID needs two images or more, found {len(first)}")
     kernels = [
         kernel_poly(*pair, kid_kernel_poly_gamma=1.0) for pair in ((first, first), (first, second), (second, second))
     ]

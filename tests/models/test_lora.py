@@ -86,6 +86,7 @@ def test_saved_adapter_loads_in_a_plain_diffusers_pipeline(load_tiny, tiny_model
     pipeline = DiffusionPipeline.from_pretrained(tiny_models / kind)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_lora_weights(tmp_path)
+    pipeline.unet.to(memory_format=torch.channels_last)
     assert pipeline.unet.peft_config["default_0"].lora_alpha == 8
     options = {"num_inference_steps": 2, "output_type": "latent", "height": 64, "width": 64}
     images = [

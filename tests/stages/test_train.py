@@ -15,7 +15,7 @@ BASE = ["device=cpu"]
 def data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    for name in ("data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tiny/sd/unet.bin"):
+    for name in ("data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tabletop/sd/unet.bin"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     return tmp_path
@@ -33,7 +33,7 @@ def name_of(*overrides):
         "rank=4",
         "seed=1",
         "train.steps=7",
-        "loss=mse",
+        "loss=min_snr",
         "method=dora",
         "lr_schedule=cosine",
         "train.flip=true",
@@ -60,7 +60,9 @@ def test_watching_does_not_start_a_run_anew(data, override):
     assert name_of(override) == name_of()
 
 
-@pytest.mark.parametrize("file", ["data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tiny/sd/unet.bin"])
+@pytest.mark.parametrize(
+    "file", ["data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tabletop/sd/unet.bin"]
+)
 def test_state_follows_the_contents(data, file):
     before = name_of()
     (data / file).write_text("edited")
