@@ -165,7 +165,14 @@ def describe_pair(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Map
 
 
 def describe_configurations(names: Sequence[str], margins: Mapping[str, float]) -> str:
-    """Compares two configurations, each named by its runs with commas between; returns the comparison.
+    """Compares two configurations by the means of their runs.
+
+    Args:
+        names: Two, each its runs with commas between.
+        margins: Of the primary metrics.
+
+    Returns:
+        Markdown: table, verdict, scope.
 
     Raises:
         MetricError: There are not two, or they may not be compared.
