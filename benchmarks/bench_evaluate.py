@@ -13,7 +13,7 @@ import timm
 import torch
 from PIL import Image
 
-from benchmarks.common import machine, seconds
+from benchmarks.common import machine, seconds, time_in_turns
 from src.metrics.clip import ClipTower
 from src.metrics.dino import DinoTower
 from src.metrics.features import FeatureStore, ImageTower, image_file
@@ -64,15 +64,13 @@ def main() -> None:
                 for _ in range(-(-IMAGES // BATCH)):
                     judge.tower.embed_images(batch)
 
-            pairs = [
-                (seconds(lambda judge=judge: FeatureStore(BATCH, "cpu").embed_images(judge, files)), seconds(bare))
-                for _ in range(TURNS)
-            ]
-            ratios = sorted(b / a for a, b in pairs)
-            ours, other = (sorted(column)[TURNS // 2] for column in zip(*pairs, strict=True))
+            def whole(judge: Loaded = judge) -> None:
+                FeatureStore(BATCH, "cpu").embed_images(judge, files)
+
+            found = time_in_turns(whole, bare, TURNS)
             print(
-                f"{name}: {IMAGES / ours:.1f} images per second, {IMAGES / other:.1f} in bare forward passes: "
-                f"{ratios[TURNS // 2]:.2f} of it (median of {TURNS}, {ratios[0]:.2f} to {ratios[-1]:.2f})",
+                f"{name}: {IMAGES / found.ours:.1f} images per second, {IMAGES / found.other:.1f} in bare forward "
+                f"passes: {found.ratio:.2f} of it (median of {TURNS}, {found.low:.2f} to {found.high:.2f})",
                 flush=True,
             )
     differences = random.normal(size=(PROMPTS, SEEDS))
