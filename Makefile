@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export HF_HUB_OFFLINE ?= 1
+# where this is set (many containers do), every stage compiles every package anew: half of the demo's time
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env demo test lint format lock bench verify-weights
 help:

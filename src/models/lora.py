@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from diffusers.training_utils import _collate_lora_metadata
@@ -17,9 +18,6 @@ from src.core.files import write_bytes
 from src.core.seeding import derive_seed
 from src.models.stable_diffusion import StableDiffusion
 from src.models.tensors import canonical_bytes, disk_errors, load_tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 ADAPTER = "default"
@@ -148,7 +146,7 @@ def save_adapter(model: StableDiffusion, folder: Path) -> None:
         folder: Where to; made when missing.
     """
     layers = {f"{name}_lora_layers": state for name, state in _layers(model).items()}
-    metadata = {key: _portable(value) for key, value in _collate_lora_metadata(_adapted(model)).items()}
+    metadata = {key: _portable(value) for key, value in _collate_lora_metadata(adapted(model)).items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS
     with disk_errors(path):
@@ -156,13 +154,14 @@ def save_adapter(model: StableDiffusion, folder: Path) -> None:
     write_bytes(path, canonical_bytes(path.read_bytes()))
 
 
-def _adapted(model: StableDiffusion) -> dict[str, Any]:
+def adapted(model: StableDiffusion) -> dict[str, Any]:
+    """Returns the parts of the model that carry an adapter, by component name."""
     modules = {"unet": model.pipeline.unet, **model.text_encoders}
     return {name: module for name, module in modules.items() if getattr(module, "peft_config", None)}
 
 
 def _layers(model: StableDiffusion) -> dict[str, dict[str, Tensor]]:
-    return {name: get_peft_model_state_dict(module, adapter_name=ADAPTER) for name, module in _adapted(model).items()}
+    return {name: get_peft_model_state_dict(module, adapter_name=ADAPTER) for name, module in adapted(model).items()}
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +257,7 @@ def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) ->
 
 
 def _check_alpha(model: StableDiffusion, path: Path, metadata: dict[str, Any]) -> None:
-    for name, module in _adapted(model).items():
+    for name, module in adapted(model).items():
         wanted, found = metadata.get(f"{name}.lora_alpha"), module.peft_config[ADAPTER].lora_alpha
         if wanted != found:
             raise ModelMismatchError(f"{path}: {name} alpha is {wanted} in the file but {found} after loading")
@@ -266,12 +265,12 @@ def _check_alpha(model: StableDiffusion, path: Path, metadata: dict[str, Any]) -
 
 def unload_adapter(model: StableDiffusion) -> None:
     """Takes any adapter off the base model."""
-    if _adapted(model):
+    if adapted(model):
         model.pipeline.unload_lora_weights()
 
 
 @contextmanager
-def _disabled(modules: list[Any]) -> "Iterator[None]":
+def _disabled(modules: list[Any]) -> Iterator[None]:
     for module in modules:
         module.disable_adapters()
     try:
@@ -292,7 +291,7 @@ def only_part(model: StableDiffusion, part: str | None) -> AbstractContextManage
         A context in which the others are off.
     """
     off = {None: [], "unet": list(model.text_encoders.values()), "text_encoder": [model.pipeline.unet]}[part]
-    return _disabled([module for module in off if module in _adapted(model).values()])
+    return _disabled([module for module in off if module in adapted(model).values()])
 
 
 def adapter_state(groups: list[ParameterGroup]) -> dict[str, Tensor]:

@@ -75,6 +75,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
     """
     set_deterministic(True)
     from src.models.lora import WEIGHTS, check_fit, load_adapter, read_adapter
+    from src.models.merging import merged
     from src.models.stable_diffusion import load_stable_diffusion
     from src.sampling.generator import Job, draw
     from src.stages.sampling_setup import SampleCache, draw_settings
@@ -107,8 +108,9 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
         for variant in variants:
             if variant.folder is not None:
                 load_adapter(model, variant.folder)
-            for job, image in draw(model, settings, missing[variant.name]):
-                cache.put(digests[variant.name], job, image)
+            with merged(model):
+                for job, image in draw(model, settings, missing[variant.name]):
+                    cache.put(digests[variant.name], job, image)
             print(f"{variant.name}: drew {len(missing[variant.name])} images", flush=True)
     with replaced_folder(out) as folder:
         rows = []

@@ -1,12 +1,11 @@
-"""Builds the tiny models of random weights. Reads nothing, writes models/tiny/{sd,blip,judges}."""
+"""Builds the tiny models of random weights, if the parameters name them. Reads nothing, writes models/tiny."""
 
 from pathlib import Path
 
-from src.core.files import replaced_folder
-from src.tiny.captioner import build_captioner
-from src.tiny.diffusion import build_diffusion
-from src.tiny.judges import build_judges
-from src.tiny.words import WORDS
+from omegaconf import DictConfig
+
+from src.core.config import flatten, run_stage, to_dict
+from src.core.files import replaced_folder, write_text
 
 OUT = Path("models/tiny")
 SEED = 0
@@ -14,15 +13,33 @@ SEED = 0
 
 def build_tiny(out: Path, seed: int) -> None:
     """Builds a Stable Diffusion 1.x, a BLIP and the judges in small; the same seed gives the same bytes."""
+    from src.tiny.captioner import build_captioner
+    from src.tiny.diffusion import build_diffusion
+    from src.tiny.judges import build_judges
+    from src.tiny.words import WORDS
+
     with replaced_folder(out) as folder:
         build_diffusion(folder / "sd", "sd1", list(WORDS), seed)
         build_captioner(folder / "blip", seed)
         build_judges(folder / "judges", seed)
 
 
+def tiny_stage(params: DictConfig) -> None:
+    """Builds them in seconds, or leaves a note where they would be.
+
+    Args:
+        params: The stage's parameters.
+    """
+    if any(OUT.as_posix() in str(value) for value in flatten(to_dict(params)).values()):
+        build_tiny(OUT, SEED)
+        return
+    with replaced_folder(OUT) as folder:
+        write_text(folder / "README.txt", "No parameter names models/tiny; model=tiny does, and then they are built here.\n")
+
+
 def main() -> None:
-    """Builds them in seconds."""
-    build_tiny(OUT, SEED)
+    """Runs the stage."""
+    run_stage("tiny", tiny_stage)
 
 
 if __name__ == "__main__":

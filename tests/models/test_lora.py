@@ -7,6 +7,7 @@ from safetensors import safe_open
 
 from src.core.errors import ConfigError, ModelMismatchError
 from src.models.lora import WEIGHTS, LoraMethod, load_adapter, only_part, save_adapter, unload_adapter
+from src.models.merging import merged
 from src.models.stable_diffusion import Denoiser
 from src.models.tensors import load_tensors, save_tensors
 
@@ -47,6 +48,30 @@ def test_adapter_round_trip_gives_the_same_predictions(load_tiny, tmp_path, kind
     assert (predict(fresh) - before).abs().max() > 1e-3
     unload_adapter(fresh)
     assert torch.equal(predict(fresh), before)
+
+
+@pytest.mark.parametrize(("kind", "text", "dora"), CASES)
+def test_merging_changes_rounding_alone_and_is_undone(load_tiny, kind, text, dora):
+    model = trained(load_tiny, kind, text, dora)
+    apart, names = predict(model), list(model.pipeline.unet.state_dict())
+    weights = {name: tensor.clone() for name, tensor in model.pipeline.unet.state_dict().items()}
+    with merged(model):
+        changed = [name for name in names if not torch.equal(model.pipeline.unet.state_dict()[name], weights[name])]
+        torch.testing.assert_close(predict(model), apart, rtol=0, atol=1e-5)
+    assert len(changed) == sum(name.endswith("base_layer.weight") for name in names) > 0
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.pipeline.unet.state_dict().items())
+    assert torch.equal(predict(model), apart)
+
+
+def test_half_precision_is_not_merged(load_tiny):
+    model = load_tiny("sd1", "bf16")
+    for group in method().attach(model, seed=1):
+        for parameter in group.parameters.values():
+            parameter.data.add_(1e-4)
+    apart = predict(model)
+    with merged(model):
+        assert torch.equal(predict(model), apart)
+        assert not any(getattr(layer, "merged", False) for layer in model.pipeline.unet.modules())
 
 
 def test_convolutions_and_feed_forward_layers_survive_beside_attention(load_tiny, tiny_models, tmp_path):

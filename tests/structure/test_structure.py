@@ -50,7 +50,7 @@ def test_every_stage_has_a_module_of_its_name(stage):
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_dependencies_cover_every_imported_module(graph, stage):
     """An undeclared module would let DVC serve a stale result after an edit."""
-    instantiates = f"src.stages.{stage}" != "src.stages.report"  # the report only prints the method's name
+    instantiates = stage not in ("report", "tiny")  # these two only read names
     roots = {f"src.stages.{stage}", *(targets_of(stage) if instantiates else ())}
     reached, queue = set(), list(roots)
     while queue:
@@ -76,7 +76,7 @@ def test_declared_parameters_exist(stage):
         assert OmegaConf.select(config, key, default="missing") != "missing", key
 
 
-@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"config", "tiny"}))
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"config"}))
 def test_parameters_read_in_the_code_are_declared(stage):
     """`params.a.b` in a stage's modules needs `a` or `a.b` in dvc.yaml."""
     from src.core.config import OBSERVERS as ALWAYS
