@@ -10,7 +10,7 @@ from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
 from src.metrics.features import image_file
-from src.metrics.names import BASE, COPY, DRAWN_SETS, REAL
+from src.metrics.names import BASE, COPY, DRAWN_SETS, REAL, TEST
 from src.metrics.scores import References, Sample
 
 MANIFEST = "manifest.csv"
@@ -19,11 +19,12 @@ STEP_VARIANT = re.compile(r"step-(\d+)")
 HELD_OUT = "held_out"
 
 
-def read_samples(folder: Path) -> list[Sample]:
+def read_samples(folder: Path, required: str = TEST) -> list[Sample]:
     """Reads the manifest and checks it against the files.
 
     Args:
         folder: Holds manifest.csv and the images that it names.
+        required: The prompt set without which there is nothing to judge.
 
     Returns:
         The samples in order of variant, prompt and seed.
@@ -45,7 +46,7 @@ def read_samples(folder: Path) -> list[Sample]:
     if extra := sorted(present - set(table["path"])):
         raise MetricError(f"{manifest}: files that it does not list: {', '.join(extra)}")
     samples = sorted((_sample(folder, row) for _, row in table.iterrows()), key=sample_key)
-    _check_design(samples, manifest)
+    _check_design(samples, manifest, required)
     return samples
 
 
@@ -161,7 +162,7 @@ def _sample(folder: Path, row: "pd.Series[str]") -> Sample:
     )
 
 
-def _check_design(samples: Sequence[Sample], manifest: Path) -> None:
+def _check_design(samples: Sequence[Sample], manifest: Path, required: str) -> None:
     designs: dict[str, set[tuple[str, str, str, int]]] = {}
     for s in samples:
         designs.setdefault(s.variant, set()).add((s.prompt_id, s.set, s.text, s.seed))
@@ -174,5 +175,5 @@ def _check_design(samples: Sequence[Sample], manifest: Path) -> None:
                 f"{manifest}: {variant} and base differ in {len(differing)} images; the first is prompt "
                 f"{prompt_id} ({text!r}), seed {seed}. Only the same prompts and seeds can be compared"
             )
-    if not any(s.set == "test" for s in samples):
-        raise MetricError(f"{manifest}: expected test prompts, found none")
+    if not any(s.set == required for s in samples):
+        raise MetricError(f"{manifest}: expected {required} prompts, found none")

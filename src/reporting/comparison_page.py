@@ -8,7 +8,7 @@ from typing import Any
 from src.core.errors import MetricError
 from src.core.files import write_text
 from src.metrics.comparison import EvaluatedRun, Report
-from src.metrics.intervals import mean_interval
+from src.metrics.intervals import against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.samples import STEP_VARIANT
 from src.metrics.summary import mean_scores
@@ -17,6 +17,7 @@ from src.reporting.comparison_charts import forest, metric_scatter
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
 from src.reporting.scoring import flatten, metric_order
+from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
 from src.reporting.texts import load_texts
 
@@ -32,6 +33,23 @@ class Note:
 
     hypothesis: str
     conclusion: str
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a person writes about a series of experiments.
+
+    Attributes:
+        runs: By run.
+        failed: Experiments that gave nothing to compare, and why.
+        ideas: What was not done.
+        borrowed: Code that others wrote, beside the project's own sources.
+    """
+
+    runs: Mapping[str, Note]
+    failed: tuple[str, ...]
+    ideas: tuple[str, ...]
+    borrowed: tuple[Source, ...]
 
 
 @dataclass(frozen=True)
@@ -117,13 +135,14 @@ def best_run(entries: Sequence[Entry], margin: float) -> str:
 
 
 def write_comparison(
-    out: Path, entries: Sequence[Entry], margins: Mapping[str, float], clip_t_margin: float, language: str
+    out: Path, entries: Sequence[Entry], notes: Notes, margins: Mapping[str, float], clip_t_margin: float, language: str
 ) -> None:
     """Writes the page and, beside it, the numbers of its figures as CSV.
 
     Args:
         out: The HTML file.
         entries: The first is what the others are compared with.
+        notes: What a person wrote.
         margins: Of the primary metrics.
         clip_t_margin: See `best_run`.
         language: Of the page.
@@ -135,6 +154,7 @@ def write_comparison(
     texts = load_texts(language)
     names = [entry.run.name for entry in entries]
     best = best_run(entries, clip_t_margin)
+    winner = next(entry.run for entry in entries if entry.run.name == best)
     means = {f"{name} · {BASE}": mean_scores(entries[0].run.scores, BASE, TEST) for name in names[:1]}
     means |= {entry.run.name: mean_scores(entry.run.scores, entry.run.meta["selected"], TEST) for entry in entries}
     points = [row for entry in entries for row in checkpoint_rows(entry.run)]
@@ -148,6 +168,11 @@ def write_comparison(
         texts=texts,
         entries=[(entry, changed_parameters(entries[0].run.params, entry.run.params)) for entry in entries],
         best=best,
+        winner=winner,
+        gain=against_base(winner.scores, winner.meta["selected"]),
+        settings=flatten(winner.params),
+        notes=notes,
+        sources=load_sources(),
         table=metric_table(means, best_of=names, selected=best),
         metric_order=metric_order,
         margins=margins,

@@ -8,6 +8,7 @@ from src.core.files import write_text
 from src.reporting.inputs import Inputs
 from src.reporting.metric_page import MetricTable
 from src.reporting.samples import SAMPLES
+from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
 from src.reporting.templating import render_text
 from src.reporting.texts import Texts
@@ -39,6 +40,7 @@ def write_markdown(
         metrics=sections["metrics"],
         checkpoints=sections["checkpoints"],
         specs=sections["specs"],
+        sources=load_sources(),
     )
     write_text(out, page)
 

@@ -16,6 +16,7 @@ from src.reporting.markdown import write_markdown
 from src.reporting.metric_page import checkpoint_tables, metric_page
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
+from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, summarise
 from src.reporting.templating import render_page
 from src.reporting.texts import Texts, load_texts
@@ -45,6 +46,7 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
         inputs=inputs,
         summary=summary,
         provenance=describe_provenance(inputs),
+        sources=load_sources(),
         **sections,
     )
     write_figure_tables(out.with_name("figures"), sections["specs"])

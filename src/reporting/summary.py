@@ -87,6 +87,9 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         steps=facts.steps,
         lr=f"{facts.lr:g}",
     )
+    last = int(inputs.loss["step"].max())
+    if last < facts.steps:
+        what += texts("summary.stopped", last=last)
     reason = selection_reason(inputs, facts.clip_t_margin)
     why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, margin=f"{facts.clip_t_margin:g}")
     if reason == "other" and "selection" in inputs.meta:
@@ -98,7 +101,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         "method": facts.method,
         "lr": f"{facts.lr:g}",
         "rank": str(facts.rank),
-        "steps": f"{facts.steps} × {facts.batch_size}",
+        "steps": f"{last} × {facts.batch_size}",
         "selected": inputs.run_variant,
         "sampling": texts("fact.sampling_value", steps=facts.sampling_steps, guidance=f"{facts.guidance_scale:g}"),
         "photos": texts("fact.photos_value", train=sides.get("train", 0), val=sides.get("val", 0)),

@@ -22,7 +22,8 @@ from src.core.config import load_config
 from src.core.errors import MetricError, PipelineError
 from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report, compare_configurations, compare_runs
 from src.metrics.statistics import Verdict
-from src.reporting.comparison_page import Entry, Note, write_comparison
+from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
+from src.reporting.sources import Source
 
 FILES = ("metrics/scores.csv", "metrics/metrics_meta.json", "params.yaml")
 SEED = 0
@@ -83,28 +84,37 @@ def list_experiments() -> list[str]:
     return sorted(str(name) for experiments in found.values() for name, _ in experiments)
 
 
-def read_notes(path: Path) -> dict[str, Note]:
-    """Reads what a person wrote about experiments.
+def read_notes(path: Path | None) -> Notes:
+    """Reads what a person wrote about the experiments.
 
     Args:
-        path: A YAML file: by run, ``hypothesis`` and ``conclusion``.
+        path: A YAML file: by run, ``hypothesis`` and ``conclusion``; under ``report`` lists ``failed``, ``ideas`` and
+            ``borrowed``, the last of ``what`` and ``link``. None for nothing.
 
     Returns:
-        Notes by run.
+        The notes.
 
     Raises:
         MetricError: There is no such file, or it has another form.
     """
+    if path is None:
+        return Notes({}, (), (), ())
     if not path.is_file():
         raise MetricError(f"--notes {path}: no such file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        return {
+        lists: dict[str, list[Any]] = {"failed": [], "ideas": [], "borrowed": [], **content.pop("report", {})}
+        runs = {
             str(name): Note(str(note.pop("hypothesis", "")), str(note.pop("conclusion", "")), **note)
             for name, note in content.items()
         }
+        borrowed = tuple(Source(**source) for source in lists.pop("borrowed"))
+        return Notes(runs, **{name: tuple(map(str, lines)) for name, lines in lists.items()}, borrowed=borrowed)
     except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise MetricError(f"--notes {path}: expected RUN: {{hypothesis: ..., conclusion: ...}}: {error}") from error
+        form = (
+            "RUN: {hypothesis: ..., conclusion: ...}, report: {failed: [...], ideas: [...], borrowed: [{what, link}]}"
+        )
+        raise MetricError(f"--notes {path}: expected {form}: {error}") from error
 
 
 def compare_all(runs: list[EvaluatedRun], notes: Mapping[str, Note], margins: Mapping[str, float]) -> list[Entry]:
@@ -194,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--experiments", action="store_true", help="compare every experiment of this commit too")
-    parser.add_argument("--notes", type=Path, help="YAML: by run, hypothesis and conclusion")
+    parser.add_argument("--notes", type=Path, help="YAML: what a person says about the runs (docs/comparing.md)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
     wanted = parser.parse_args()
     try:
@@ -207,10 +217,13 @@ def main() -> None:
             print(describe_configurations(names, margins))
             return
         runs = [read_run(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else [read_run(names[0])] * 2
-        entries = compare_all(runs, {} if wanted.notes is None else read_notes(wanted.notes), margins)
+        notes = read_notes(wanted.notes)
+        entries = compare_all(runs, notes.runs, margins)
         if len(entries) == 2 and entries[1].refusal:
             raise MetricError(entries[1].refusal)
-        write_comparison(wanted.out, entries, margins, params.evaluate.select_clip_t_margin, params.report.language)
+        write_comparison(
+            wanted.out, entries, notes, margins, params.evaluate.select_clip_t_margin, params.report.language
+        )
     except PipelineError as error:
         print(f"compare: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -34,7 +34,7 @@ def tiny_stage(params: DictConfig) -> None:
         build_tiny(OUT, SEED)
         return
     with replaced_folder(OUT) as folder:
-        write_text(folder / "README.txt", "No parameter names models/tiny; model=tiny does, and then they are built here.\n")
+        write_text(folder / "README.txt", "No parameter names models/tiny; with model=tiny they are built here.\n")
 
 
 def main() -> None:

@@ -22,10 +22,11 @@ from src.training.state import SavedState, StateFolder
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from src.stages.early_stopping import EarlyStopping
     from src.trackers.protocol import Tracker
 
-CROPS, CAPTIONS, SPLIT = Path("data/crops"), Path("data/captions.csv"), Path("data/split.csv")
-CLASS_IMAGES = Path("data/class_images")
+DATA = Path("data")
+CROPS, CAPTIONS, SPLIT, CLASS_IMAGES = DATA / "crops", DATA / "captions.csv", DATA / "split.csv", DATA / "class_images"
 STATE_ROOT = ".train_state"
 # Changing these changes what is written down or watched, never a weight.
 WATCHING = ("save_every", "sample_every", "sample_prompts")
@@ -64,9 +65,9 @@ def build_accelerator(params: DictConfig) -> "Accelerator":
     )
 
 
-def state_folder(params: DictConfig, accelerator: "Accelerator") -> StateFolder:
+def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "EarlyStopping | None") -> StateFolder:
     """Names the state after everything that decides the weights: parameters, data, base model, code, versions."""
-    resolved = to_dict(params)
+    resolved = to_dict(params) | {"stopping": None if stopping is None else stopping.identity()}
     for name in (*OBSERVERS, *TRAIN_OBSERVERS):
         resolved.pop(name)
     for name in WATCHING:
@@ -129,12 +130,17 @@ def train_stage(params: DictConfig) -> None:
     plan = build_plan(params)
     plan.check(accelerator.num_processes)
     check_settings(params)
+    stopping = None
+    if params.early_stopping:
+        from src.stages.early_stopping import build_early_stopping
+
+        stopping = build_early_stopping(params, DATA)
     method, loss, schedule = instantiate(params.method), instantiate(params.loss), instantiate(params.lr_schedule)
     dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token)
     class_items = (
         load_class_images(CLASS_IMAGES, params.prior.prompt, params.model.resolution) if plan.prior_weight > 0 else []
     )
-    state = state_folder(params, accelerator)
+    state = state_folder(params, accelerator, stopping)
     main = accelerator.is_main_process
     with state.locked() if main else nullcontext():
         saved = state.load()
@@ -147,10 +153,10 @@ def train_stage(params: DictConfig) -> None:
                 from src.training.loop import train
 
                 parts, data = (method, loss, schedule), (dataset, class_items)
-                saved = train(build_run(params, plan, accelerator, parts, data, state, tracker))
+                saved = train(build_run(params, plan, accelerator, parts, data, state, tracker, stopping))
             else:
                 report_finished(saved, tracker)
-            tracker.artifact("adapter", state.checkpoint(plan.steps))
+            tracker.artifact("adapter", state.checkpoint(saved.step))
         finally:
             tracker.close(CLOSE_DEADLINE_S)
         if main:

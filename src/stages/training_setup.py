@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -34,6 +34,9 @@ from src.training.batches import DrawPlan, LatentSet
 from src.training.run import Hooks, Noise, Run, TrainPlan
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
+
+if TYPE_CHECKING:
+    from src.stages.early_stopping import EarlyStopping
 
 LATENT_CACHE = Path(".cache/latents")
 
@@ -105,6 +108,7 @@ def build_run(
     data: tuple[Dataset, list[Item]],
     state: StateFolder,
     tracker: Tracker,
+    stopping: "EarlyStopping | None",
 ) -> Run:
     """Loads the base model, encodes the photos once, attaches the adapter and wraps all for the loop.
 
@@ -116,6 +120,7 @@ def build_run(
         data: The photos, and the class images or none.
         state: Where to resume from.
         tracker: Who watches.
+        stopping: When to end before the plan's last step.
 
     Returns:
         The run.
@@ -166,7 +171,7 @@ def build_run(
         class_set=class_sets[0] if class_sets else None,
         val_set=val_set,
         state=state,
-        hooks=build_hooks(params, model, tracker),
+        hooks=build_hooks(params, model, state, tracker, stopping),
     )
 
 
@@ -211,13 +216,21 @@ def cached_encoder(model: StableDiffusion, captions: list[str]) -> Callable[[lis
     return encode
 
 
-def build_hooks(params: DictConfig, model: StableDiffusion, tracker: Tracker) -> Hooks:
-    """Connects the loop with the adapter's file format and the trackers.
+def build_hooks(
+    params: DictConfig,
+    model: StableDiffusion,
+    state: StateFolder,
+    tracker: Tracker,
+    stopping: "EarlyStopping | None",
+) -> Hooks:
+    """Connects the loop with the adapter's file format, the trackers and early stopping.
 
     Args:
         params: The stage's parameters.
         model: The base with its adapter.
+        state: Where the checkpoints are.
         tracker: Who watches.
+        stopping: When to end before the plan's last step.
 
     Returns:
         The hooks.
@@ -239,7 +252,10 @@ def build_hooks(params: DictConfig, model: StableDiffusion, tracker: Tracker) ->
     def part(name: str) -> AbstractContextManager[None]:
         return only_part(model, name)
 
-    return Hooks(save_checkpoint, part, log, sample)
+    def should_stop() -> bool:
+        return stopping is not None and stopping.should_stop(state.path / "checkpoints", state.path / "dev")
+
+    return Hooks(save_checkpoint, part, log, sample, should_stop)
 
 
 def draw_samples(params: DictConfig, model: StableDiffusion, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:

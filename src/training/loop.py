@@ -3,6 +3,7 @@
 import math
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError, NonFiniteError
@@ -15,7 +16,7 @@ from src.training.validation import validate
 
 
 def train(run: Run) -> SavedState:
-    """Trains to the plan's last step, from the saved state if there is one.
+    """Trains to the plan's last step or an early stop, from the saved state if there is one.
 
     Args:
         run: Everything built and on its device.
@@ -32,6 +33,8 @@ def train(run: Run) -> SavedState:
     if start == 0:
         validations.append(_validate(run, 0))
     for step in range(start, run.plan.steps):
+        if _should_stop(run, step):
+            break
         pending.append(train_step(run, step))
         done = step + 1
         last = done == run.plan.steps
@@ -48,6 +51,14 @@ def train(run: Run) -> SavedState:
     run.accelerator.wait_for_everyone()
     assert saved is not None, "steps >= 1, so the last step was saved"
     return saved
+
+
+def _should_stop(run: Run, done: int) -> bool:
+    """Asks before going on after a kept checkpoint, so that a resumed run asks, too; all processes hear one answer."""
+    if done == 0 or done % run.plan.checkpoint_every:
+        return False
+    answer = [run.accelerator.is_main_process and run.hooks.should_stop()]
+    return bool(broadcast_object_list(answer)[0])
 
 
 def restore(run: Run, saved: SavedState | None) -> tuple[int, list[Row], list[Row]]:

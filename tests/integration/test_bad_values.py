@@ -38,6 +38,8 @@ import torch
         ("train", ["loss.gamma=0"], "loss.gamma=0: expected a number above 0"),
         ("train", ["optimizer.weight_decay=-1"], "optimizer: Invalid weight_decay value: -1"),
         ("train", ["train.mixed_precision=fp16"], "train.mixed_precision=fp16 needs a GPU"),
+        ("train", ["early_stopping=dev_prompts", "early_stopping.patience=0"], "early_stopping.patience=0: expected 1"),
+        ("train", ["early_stopping=dev_prompts", "judges=public"], "python -m src.stages.fetch"),
         ("train", ["device=tpu"], "device='tpu': expected null, cuda or cpu"),
         ("train", ["tracker=unicorn"], "tracker/unicorn: no such choice, expected one of clearml, none, tensorboard"),
         ("train", ["model.id=nowhere"], "model 'nowhere': no such folder"),

@@ -18,6 +18,7 @@ from src.reporting.copying_page import SHOWN_PAIRS
 from src.reporting.extremes import SHOWN, extreme_samples
 from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
+from src.reporting.sources import load_sources
 from tests.reporting.project import FACTS, PLACES, SELECTED, SENTINEL, STEPS
 
 ADDRESSES = ("src", "href", "srcset", "data", "action", "poster")
@@ -30,13 +31,18 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.addresses: list[str] = []
+        self.links: list[str] = []
         self.tables: list[list[list[str]]] = []
         self._cell: list[str] | None = None
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ADDRESSES]
+        found = [value for name, value in attrs if name in ADDRESSES]
+        if tag == "a":  # followed by a reader, not loaded
+            self.links += found
+        else:
+            self.addresses += found
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -65,7 +71,8 @@ def decoded(page: Page) -> list[bytes]:
 def test_report_loads_nothing_from_elsewhere(report):
     text = report.read_text()
     page = Page(text)
-    assert {address[:5] for address in page.addresses if not address.startswith("#")} == {"data:"}
+    assert {address[:5] for address in page.addresses} == {"data:"}
+    assert {link for link in page.links if not link.startswith("#")} == {source.link for source in load_sources()}
     assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
     style = text[text.index("<style>") : text.index("</style>")]
     assert "url(" not in style

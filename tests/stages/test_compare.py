@@ -129,7 +129,14 @@ def test_the_command_writes_a_page_of_all_runs(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", effect=0.1, params={"lr": 3e-4})
     write_run(tmp_path / "c", params={"sampler": {"class_name": "Euler"}})
-    notes = {str(tmp_path / "b"): {"hypothesis": "a higher rate learns more", "conclusion": "keep it"}}
+    notes = {
+        str(tmp_path / "b"): {"hypothesis": "a higher rate learns more", "conclusion": "keep it"},
+        "report": {
+            "failed": ["lr=1 gave NaN"],
+            "ideas": ["learn the token's embedding"],
+            "borrowed": [{"what": "a sampler", "link": "https://example.org/sampler"}],
+        },
+    }
     (tmp_path / "notes.yaml").write_text(yaml.safe_dump(notes))
     runs = [tmp_path / name for name in "abc"]
     out = tmp_path / "page.html"
@@ -140,6 +147,14 @@ def test_the_command_writes_a_page_of_all_runs(tmp_path, monkeypatch, capsys):
     page = out.read_text()
     for words in ("a higher rate learns more", "keep it", "<b>BETTER</b>", "they differ in sampler.class_name"):
         assert words in page, words
+    for words in (
+        "lr=1 gave NaN",
+        "learn the token&#39;s embedding",
+        'href="https://example.org/sampler"',
+        "2106.09685",
+    ):
+        assert words in page, words
+    assert f"Best run: {tmp_path / 'b'}" in page
     assert f"To keep: {tmp_path / 'b'}" in page
     assert "<code>lr</code></td><td>0.0001</td><td>0.0003</td>" in page
     differences = pd.read_csv(tmp_path / "page_figures/forest-differences.csv")
@@ -163,6 +178,8 @@ def test_the_command_compares_a_run_with_itself(tmp_path, monkeypatch, capsys):
         ("stranger: {hypothesis: x}", "about none of the runs: stranger"),
         ("[1]", "expected RUN: {hypothesis: ..., conclusion: ...}"),
         ("a: {guess: x}", "expected RUN: {hypothesis: ..., conclusion: ...}"),
+        ("report: {wishes: [x]}", "report: {failed: [...], ideas: [...], borrowed: [{what, link}]}"),
+        ("report: {borrowed: [x]}", "report: {failed: [...], ideas: [...], borrowed: [{what, link}]}"),
     ],
 )
 def test_notes_that_fit_no_run_are_refused(tmp_path, monkeypatch, capsys, text, message):

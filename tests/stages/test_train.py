@@ -23,7 +23,7 @@ def data(tmp_path, monkeypatch):
 
 def name_of(*overrides):
     work = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
-    return state_folder(load_stage_params("train", [*BASE, *overrides]), work).path.name
+    return state_folder(load_stage_params("train", [*BASE, *overrides]), work, None).path.name
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_state_follows_the_contents(data, file):
 def test_state_lives_in_the_repository_also_in_temporary_copies(data, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", "/somewhere")
     work = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
-    assert str(state_folder(load_stage_params("train", BASE), work).path).startswith("/somewhere/.train_state/")
+    assert str(state_folder(load_stage_params("train", BASE), work, None).path).startswith("/somewhere/.train_state/")
 
 
 def test_fingerprint_does_not_depend_on_the_order_of_keys(tmp_path):

@@ -45,6 +45,7 @@ def make_run(load_tiny, tmp_path):
         prior=False,
         state="state",
         log=lambda *_: None,
+        should_stop=lambda: False,
         dropout=0.0,
         dtype="fp32",
         precision="no",
@@ -91,7 +92,11 @@ def make_run(load_tiny, tmp_path):
             val_set=latents(2, 3),
             state=StateFolder(tmp_path / state),
             hooks=Hooks(
-                save_checkpoint, lambda part: only_part(model, part) if text else nullcontext(), log, lambda _: None
+                save_checkpoint,
+                lambda part: only_part(model, part) if text else nullcontext(),
+                log,
+                lambda _: None,
+                should_stop,
             ),
         )
 

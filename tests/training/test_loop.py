@@ -149,3 +149,32 @@ def test_second_process_is_locked_out(make_run):
 def test_bad_plans_are_refused(make_run, values, message):
     with pytest.raises(ConfigError, match=message):
         make_run().plan.__class__(**{**make_run().plan.__dict__, **values}).check(1)
+
+
+def test_early_stop_asks_after_each_checkpoint_and_ends_there(make_run):
+    asked = []
+
+    def should_stop():
+        asked.append(sorted(path.name for path in (run.state.path / "checkpoints").iterdir()))
+        return len(asked) == 2
+
+    run = make_run(steps=9, checkpoint_every=2, val_every=9, should_stop=should_stop)
+    saved = train(run)
+    assert asked == [["step-000002"], ["step-000002", "step-000004"]]
+    assert saved.step == 4
+    assert [row["step"] for row in saved.losses] == [1, 2, 3, 4]
+
+
+def test_stopped_run_stays_stopped_and_a_killed_one_stops_at_the_same_step(make_run, tmp_path):
+    def stops_at_four(state):
+        return lambda: (tmp_path / state / "checkpoints/step-000004").is_dir()
+
+    options = {"steps": 9, "checkpoint_every": 2}
+    whole = train(make_run(state="whole", should_stop=stops_at_four("whole"), **options))
+    again = train(make_run(state="whole", should_stop=stops_at_four("whole"), log=kill_at(5), **options))
+    with pytest.raises(KilledError):
+        train(make_run(state="killed", should_stop=stops_at_four("killed"), log=kill_at(3), **options))
+    resumed = train(make_run(state="killed", should_stop=stops_at_four("killed"), **options))
+    assert whole.step == again.step == resumed.step == 4
+    assert same(whole.tensors, resumed.tensors)
+    assert whole.losses == resumed.losses == again.losses

@@ -1,0 +1,114 @@
+"""Ends a training when the rule that chooses the checkpoint has preferred an earlier one for a while."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.config import to_dict
+from src.core.device import choose_device
+from src.core.errors import ConfigError
+from src.core.provenance import code_digest
+from src.metrics.features import FeatureStore
+from src.metrics.names import DEV, PROMPT, SUBJECT
+from src.metrics.samples import checkpoint_steps, read_references, read_samples
+from src.metrics.scores import Metric
+from src.metrics.summary import Selection, score_table, select_checkpoint
+from src.sampling.prompts import Prompt, load_prompts
+from src.stages.generate import BASE, Variant, draw_variants, list_checkpoints
+from src.training.determinism import set_deterministic
+
+CODE = ("metrics", "sampling", "stages/early_stopping.py", "stages/generate.py", "stages/sampling_setup.py")
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Draws the dev prompts with every checkpoint so far, scores them and asks the rule.
+
+    It remembers nothing: images come from the cache of drawn images (and go there, where the stage generate finds
+    them), so a killed run decides as an uninterrupted one.
+
+    Attributes:
+        settings: The stage's parameters, under those that `early_stopping.settings` brings.
+        patience: Checkpoints after the preferred one at which training ends, >= 1.
+        prompts: The dev prompts.
+        metrics: Likeness and prompt fidelity.
+        store: Computes features, each once.
+        data: Holds crops/ and split.csv.
+    """
+
+    settings: DictConfig
+    patience: int
+    prompts: list[Prompt]
+    metrics: tuple[Metric, ...]
+    store: FeatureStore
+    data: Path
+
+    def should_stop(self, checkpoints: Path, drawn: Path) -> bool:
+        """Decides after a checkpoint.
+
+        Args:
+            checkpoints: The folder of all checkpoints so far.
+            drawn: A folder for the drawn images, replaced each time.
+
+        Returns:
+            Whether `patience` checkpoints have come after the preferred one.
+
+        Raises:
+            MetricError: An image cannot be scored.
+            MissingModelError: A judge is not on this machine.
+        """
+        choice, steps = self.choose([Variant(BASE, None), *list_checkpoints(checkpoints)], drawn)
+        later = sum(step > steps[choice.variant] for step in steps.values())
+        print(f"early stopping: {choice.variant} is preferred so far, {choice.reason}", flush=True)
+        return later >= self.patience
+
+    def choose(self, variants: list[Variant], drawn: Path) -> tuple[Selection, dict[str, int]]:
+        """Applies the rule.
+
+        Args:
+            variants: Base and checkpoints.
+            drawn: A folder for the drawn images.
+
+        Returns:
+            The preferred checkpoint, and the step of each.
+        """
+        draw_variants(self.settings, variants, self.prompts, drawn)
+        set_deterministic(self.settings.train.deterministic)
+        references = read_references(self.data / "split.csv", self.data / "crops")
+        samples = read_samples(drawn, DEV)
+        scores = [score for metric in self.metrics for score in metric.score(samples, references, self.store)]
+        steps = checkpoint_steps(samples)
+        return select_checkpoint(score_table(scores), steps, self.settings.evaluate.select_clip_t_margin), steps
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what decides beside the parameters: the judges' weights and the code."""
+        return {"judges": [metric.judge.describe() for metric in self.metrics], "code": code_digest(*CODE)}
+
+
+def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:
+    """Reads when to stop early.
+
+    Args:
+        params: The stage's parameters.
+        data: Holds crops/ and split.csv.
+
+    Returns:
+        The rule.
+
+    Raises:
+        ConfigError: Patience is below 1, or the prompts cannot be used.
+        MissingModelError: A judge is not on this machine.
+    """
+    spec = params.early_stopping
+    if spec.patience < 1:
+        raise ConfigError(f"early_stopping.patience={spec.patience}: expected 1 or more")
+    settings = OmegaConf.create(to_dict(params) | to_dict(spec.settings))
+    prompts = [prompt for prompt in load_prompts(to_dict(settings.prompts)) if prompt.set == DEV]
+    metrics = tuple(instantiate(settings.metrics[name]) for name in (SUBJECT, PROMPT))
+    for metric in metrics:
+        metric.judge.check()
+    store = FeatureStore(settings.evaluate.batch_size, choose_device(params.device).type)
+    return EarlyStopping(settings, spec.patience, prompts, metrics, store, data)

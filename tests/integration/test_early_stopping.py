@@ -1,0 +1,43 @@
+"""Early stopping on the tiny models: the rule itself decides, on pictures that it draws itself."""
+
+import pytest
+
+from src.metrics.summary import Selection
+from src.stages.early_stopping import EarlyStopping
+from tests.integration.small_project import PROMPTS_FILE, succeed
+
+# with lr=0 every checkpoint draws the same pictures, and a tie goes to the earlier one
+EQUAL = (PROMPTS_FILE, "lr=0.0", "early_stopping=dev_prompts", "train.steps=9", "train.checkpoint_every=2")
+
+
+def checkpoints(project):
+    return sorted(path.name for path in (project / "models/adapter").iterdir())
+
+
+@pytest.mark.parametrize(("patience", "last"), [(1, 4), (2, 6)])
+def test_training_ends_patience_checkpoints_after_the_preferred_one(spoiled, capsys, patience, last):
+    succeed("train", *EQUAL, f"early_stopping.patience={patience}")
+    assert checkpoints(spoiled) == [f"step-{step:06d}" for step in range(2, last + 1, 2)]
+    assert len((spoiled / "metrics/train/loss.csv").read_text().splitlines()) == last + 1
+    assert "early stopping: step-000002 is preferred so far" in capsys.readouterr().out
+
+
+def test_what_was_drawn_to_decide_is_not_drawn_again(spoiled, capsys):
+    succeed("train", *EQUAL, "early_stopping.patience=1")
+    capsys.readouterr()
+    succeed("generate", PROMPTS_FILE, "validation_args.num_lone_images=0")
+    # one dev prompt is there, one test prompt is missing
+    assert "step-000002: drew 1 images" in capsys.readouterr().out
+    succeed("evaluate", PROMPTS_FILE, "inference_metrics=[dino,text_sim]")
+    assert '"selected_step": 2' in (spoiled / "metrics/metrics.json").read_text()
+
+
+def test_patience_counts_the_checkpoints_after_the_preferred_one(tmp_path, monkeypatch):
+    steps = {"step-000002": 2, "step-000004": 4, "step-000006": 6}
+    rule = EarlyStopping(settings=None, patience=2, prompts=[], metrics=(), store=None, data=tmp_path)
+    for step in steps:
+        (tmp_path / step).mkdir()
+        (tmp_path / step / "pytorch_lora_weights.safetensors").touch()
+    for preferred, stops in [("step-000002", True), ("step-000004", False), ("step-000006", False)]:
+        monkeypatch.setattr(EarlyStopping, "choose", lambda *_, name=preferred: (Selection(name, "why"), steps))
+        assert rule.should_stop(tmp_path, tmp_path / "drawn") is stops
