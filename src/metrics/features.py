@@ -62,6 +62,13 @@ class TextTower(Protocol):
         """Returns features of shape (D,)."""
 
 
+class FaceTower(Protocol):
+    """A loaded model that finds a face and describes it."""
+
+    def face(self, file: ImageFile) -> Features | None:
+        """Returns a unit vector of shape (D,) for the largest face, the leftmost of equally large ones, or None."""
+
+
 class FeatureStore:
     """Loads each judge once, and sends each image and text through it once, whoever asks.
 

@@ -1,7 +1,7 @@
 """Whether a person is recognised: YuNet finds the face, SFace describes it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -9,12 +9,11 @@ import numpy as np
 from PIL import Image
 
 from src.core.errors import MetricError
-from src.metrics.features import Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
-from src.metrics.names import IDENTITY, REAL
+from src.metrics.features import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
+from src.metrics.names import FACE_RATE, IDENTITY, REAL, SIM_DETECTED
 from src.metrics.scores import References, Sample, Score, checked_cosine
 from src.metrics.weights import WeightFile
 
-SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 # Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.
 NMS_THRESHOLD, TOP_K = 0.3, 5000
 
@@ -57,32 +56,30 @@ class FaceJudge:
             "dtype": "float32",
         }
 
-    def load(self, device: str) -> "FaceTower":  # noqa: ARG002
+    def load(self, device: str) -> "OpenCvTower":  # noqa: ARG002
         """Loads both networks; OpenCV runs them on the CPU whatever the device."""
         self.check()
         size = (self.search_px, self.search_px)
-        return FaceTower(
+        return OpenCvTower(
             cv2.FaceDetectorYN.create(str(self.detector.find()), "", size, self.min_score, NMS_THRESHOLD, TOP_K),
             cv2.FaceRecognizerSF.create(str(self.recogniser.find()), ""),
             self.search_px,
         )
 
 
-@dataclass
-class FaceTower:
+@dataclass(frozen=True)
+class OpenCvTower:
     """The loaded networks.
 
     Attributes:
         detector: OpenCV's.
         recogniser: OpenCV's.
         search_px: See FaceJudge.
-        found: Faces by the hash of their image, each computed once; None where there is no face.
     """
 
     detector: Any
     recogniser: Any
     search_px: int
-    found: dict[str, Features | None] = field(default_factory=dict)
 
     def face(self, file: ImageFile) -> Features | None:
         """Describes the largest face of an image; of equally large ones the leftmost.
@@ -91,16 +88,12 @@ class FaceTower:
             file: An 8-bit RGB image.
 
         Returns:
-            A unit vector, or None when there is no face.
+            A unit vector of shape (128,), or None when there is no face.
 
         Raises:
             MetricError: The image cannot be read, or its feature is not finite.
         """
-        if file.sha256 not in self.found:
-            self.found[file.sha256] = self._describe(open_rgb(file.path), str(file.path))
-        return self.found[file.sha256]
-
-    def _describe(self, image: Image.Image, source: str) -> Features | None:
+        image = open_rgb(file.path)
         scale = min(1.0, self.search_px / max(image.size))
         small = image.resize(
             (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR
@@ -112,7 +105,7 @@ class FaceTower:
             return None
         largest = max(faces, key=lambda face: (face[2] * face[3], -face[0]))
         feature = self.recogniser.feature(self.recogniser.alignCrop(pixels, largest))
-        return unit_vector(np.asarray(feature, dtype=np.float64).reshape(-1), source)
+        return unit_vector(np.asarray(feature, dtype=np.float64).reshape(-1), str(file.path))
 
 
 @dataclass
@@ -148,14 +141,16 @@ class FaceIdentity:
             MetricError: A held-out photo has no face.
         """
         tower = store.tower(self.judge)
-        wanted = {file.sha256: tower.face(file) for file in references.val}
-        if faceless := sorted(file.path.name for file in references.val if wanted[file.sha256] is None):
+        faces = {file.sha256: tower.face(file) for file in references.val}
+        if faceless := sorted(file.path.name for file in references.val if faces[file.sha256] is None):
             raise MetricError(f"{self.name}: no face is found in the held-out photos {', '.join(faceless)}")
-        known = {sha: face for sha, face in wanted.items() if face is not None}
+        known = {sha: face for sha, face in faces.items() if face is not None}
         scores = []
         for sample in samples:
+            if sample.image.sha256 not in faces:
+                faces[sample.image.sha256] = tower.face(sample.image)
             others = [face for sha, face in known.items() if sample.variant != REAL or sha != sample.image.sha256]
-            scores += self._rows(sample, tower.face(sample.image), others)
+            scores += self._rows(sample, faces[sample.image.sha256], others)
         return scores
 
     def _rows(self, sample: Sample, face: Features | None, others: Sequence[Features]) -> list[Score]:

@@ -20,6 +20,8 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 MAX_POINTS = 1000
 # the moving average looks back over about this share of all steps
 SMOOTHING_SHARE = 0.05
+# the height of a group's two bars
+GROUP_PX = 38
 COLOURS = ("var(--run)", "var(--real)", "var(--copy)", "var(--base)")
 
 
@@ -139,11 +141,24 @@ def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
     for metric in metric_order(means["metric"]):
         own = means[means["metric"] == metric][["group", "who", "value"]]
         rows = [{"group": group, "who": who, "value": value} for group, who, value in own.itertuples(index=False)]
-        charts[metric] = _group_chart(metric, rows, list(labels.values()))
+        charts[metric] = paired_bars(rows, "group", list(labels.values()), alt.X("value:Q", title=metric), GROUP_PX)
     return charts
 
 
-def _group_chart(metric: str, rows: list[Row], who: list[str]) -> Spec:
+def paired_bars(rows: list[Row], key: str, who: list[str], x: alt.X, row_px: int) -> Spec:
+    """Draws run against base: bars of one group, prompt or the like together.
+
+    Args:
+        rows: Keys `key`, ``who`` and ``value``, in the order wanted.
+        key: What stands together.
+        who: What the run is called, and what base is.
+        x: The axis of values.
+        row_px: The height of those together, pixels.
+
+    Returns:
+        A specification.
+    """
+    places = list(dict.fromkeys(row[key] for row in rows))
     colour = alt.Color(
         "who:N",
         sort=who,
@@ -151,17 +166,17 @@ def _group_chart(metric: str, rows: list[Row], who: list[str]) -> Spec:
         legend=alt.Legend(orient="top", title=None),
     )
     bars = (
-        alt.Chart(inline_rows("groups", rows))
+        alt.Chart(inline_rows(f"{key}s", rows))
         .mark_bar(cornerRadiusEnd=2)
         .encode(
-            y=alt.Y("group:N", title=None),
+            y=alt.Y(f"{key}:N", sort=places, title=None),
             yOffset=alt.YOffset("who:N", sort=who),
-            x=alt.X("value:Q", title=metric),
+            x=x,
             color=colour,
-            tooltip=[alt.Tooltip("group:N"), alt.Tooltip("who:N"), alt.Tooltip("value:Q", format=".4f")],
+            tooltip=[alt.Tooltip(f"{key}:N"), alt.Tooltip("who:N"), alt.Tooltip("value:Q", format=".4f")],
         )
     )
-    return to_spec(bars, height=40 + 38 * len({row["group"] for row in rows}))
+    return to_spec(bars, height=40 + row_px * len(places))
 
 
 def _point(name: str, means: Mapping[str, float], kind: str) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 from src.core.files import write_text
 from src.reporting.inputs import Inputs
 from src.reporting.metric_page import MetricTable
-from src.reporting.samples import SAMPLES
+from src.reporting.samples import SAMPLES, CheckpointStrip
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
 from src.reporting.templating import render_text
@@ -36,6 +36,8 @@ def write_markdown(
         summary=summary,
         copying=inputs.metrics.get("copying", {}),
         table=_table,
+        film=_film,
+        strip=sections["strip"],
         pictures=list(_pictures(inputs)),
         metrics=sections["metrics"],
         checkpoints=sections["checkpoints"],
@@ -53,6 +55,17 @@ def _table(table: MetricTable, head: str) -> str:
         name = f"**{row.name}**" if row.selected else row.name
         lines.append(f"| {' | '.join([name, *cells])} |")
     return "\n".join(lines)
+
+
+def _film(strip: CheckpointStrip) -> str:
+    shown = list(zip(strip.pictures, strip.paths, strict=True))
+    rows = [
+        [picture.label for picture, _ in shown],
+        ["---"] * len(shown),
+        [f"![{picture.label}, {strip.seed}](../{SAMPLES}/{path})" for picture, path in shown],
+        [", ".join(f"{name} {value}" for name, value in picture.scores) for picture, _ in shown],
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _pictures(inputs: Inputs) -> Iterator[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from src.reporting.figure_tables import write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.markdown import write_markdown
 from src.reporting.metric_page import checkpoint_tables, metric_page
+from src.reporting.persons_page import face_rate_chart, faceless_samples, identity_histogram
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
 from src.reporting.sources import load_sources
@@ -62,6 +63,7 @@ def _pictures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
         "training": photo_strip(inputs, "train"),
         "strip": checkpoint_strip(inputs),
         "nearest": nearest_pairs(inputs),
+        "faceless": faceless_samples(inputs),
         "extremes": extreme_samples(inputs),
         "data": data_page(inputs, texts),
         "shown_photos": SHOWN_PHOTOS,
@@ -79,6 +81,8 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
         "heatmap": charts.prompt_heatmap(inputs),
         "memorising": charts.memorising_chart(inputs, texts),
         "likeness": likeness_histogram(inputs, texts),
+        "identity": identity_histogram(inputs, texts),
+        "face_rate": face_rate_chart(inputs, texts),
     }
     specs = {**curves, **others, **{f"group-{metric}": spec for metric, spec in groups.items()}}
     return {

@@ -7,8 +7,9 @@ from itertools import islice
 
 import pandas as pd
 
+from src.metrics.names import NEAREST, PROMPT, SUBJECT
 from src.reporting.inputs import Inputs, existing_image
-from src.reporting.scoring import image_scores, metric_order
+from src.reporting.scoring import image_scores
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import LARGE_PX, SMALL_PX, encode_all, thumbnail
 
@@ -16,6 +17,9 @@ SHOWN_PROMPTS = 10
 SHOWN_SEEDS = 4
 SHOWN_PHOTOS = 12
 SAMPLES = "data/samples"
+# what stands under a picture, and under one of the strip: there the third shows when memorising begins
+PICTURE_SCORES = (SUBJECT, PROMPT)
+STRIP_SCORES = (SUBJECT, PROMPT, NEAREST)
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,19 @@ class PhotoStrip:
 
 @dataclass(frozen=True)
 class CheckpointStrip:
-    """One prompt and seed, drawn by the base model and by each checkpoint."""
+    """One prompt and seed, drawn by the base model and by each checkpoint.
+
+    Attributes:
+        prompt: What was asked for.
+        seed: Which of its images.
+        pictures: By rising step, the base model's first.
+        paths: Where their files are, relative to SAMPLES.
+    """
 
     prompt: str
     seed: str
     pictures: tuple[Picture, ...]
+    paths: tuple[str, ...]
 
 
 def sample_rows(inputs: Inputs, texts: Texts) -> tuple[PromptRow, ...]:
@@ -133,12 +145,16 @@ def checkpoint_strip(inputs: Inputs) -> CheckpointStrip | None:
     head = next(iter(_by_seed(run[run["prompt_id"] == first["prompt_id"]]).values()))
     same = manifest[(manifest["prompt_id"] == head["prompt_id"]) & (manifest["seed"] == head["seed"])]
     rows = [row for _, row in same.sort_values("variant", kind="stable").iterrows()]
-    pictures = manifest_pictures(inputs, rows, lambda row: str(row["variant"]))
-    return CheckpointStrip(str(head["prompt"]), str(head["seed"]), tuple(pictures))
+    pictures = manifest_pictures(inputs, rows, lambda row: str(row["variant"]), STRIP_SCORES)
+    paths = tuple(str(row["path"]) for row in rows)
+    return CheckpointStrip(str(head["prompt"]), str(head["seed"]), tuple(pictures), paths)
 
 
 def manifest_pictures(
-    inputs: Inputs, rows: Sequence[pd.Series], label: Callable[[pd.Series], str]
+    inputs: Inputs,
+    rows: Sequence[pd.Series],
+    label: Callable[[pd.Series], str],
+    metrics: Sequence[str] = PICTURE_SCORES,
 ) -> Iterator[Picture]:
     """Encodes drawn images with their scores.
 
@@ -146,6 +162,7 @@ def manifest_pictures(
         inputs: The tables.
         rows: Of the manifest.
         label: Names each.
+        metrics: The scores to show, each where the image has it.
 
     Yields:
         A picture for each row.
@@ -155,7 +172,7 @@ def manifest_pictures(
     scores = image_scores(inputs.scores)
     for row, src in zip(rows, sources, strict=True):
         own = scores.get((row["variant"], row["prompt_id"], row["seed"]), {})
-        shown = [name for name in metric_order(own) if name in ("dino_vits16", "clip_t")]
+        shown = [name for name in metrics if name in own]
         yield Picture(
             src=src,
             alt=f"{row['variant']}: {row['prompt']}",

@@ -7,7 +7,7 @@ from PIL import Image
 
 from src.core.errors import MetricError, MissingModelError, ModelMismatchError
 from src.metrics.features import image_file
-from src.metrics.identity import FaceIdentity, FaceJudge, FaceTower
+from src.metrics.identity import FaceIdentity, FaceJudge, OpenCvTower
 from src.metrics.scores import References
 from src.metrics.weights import WeightFile
 from tests.metrics.synthetic import sample
@@ -42,7 +42,7 @@ class FaceFolder:
         pass
 
     def load(self, device):  # noqa: ARG002
-        return FaceTower(FakeDetector(), FakeRecogniser(), 16)
+        return OpenCvTower(FakeDetector(), FakeRecogniser(), 16)
 
 
 @pytest.fixture

@@ -250,6 +250,18 @@ def test_report_comes_as_markdown_too(own_project):
     pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
     assert len(pictures) == 20
     assert all((out.parent / path).is_file() for path in pictures)
+    strip = re.findall(r"!\[(base|step-\d+), 0\]\(([^)]+)\)", text)
+    assert [name for name, _ in strip] == ["base", *(f"step-{step:06d}" for step in STEPS)]
+    assert all((out.parent / path).is_file() for _, path in strip)
+    assert len(re.findall(r"dino_vits16 [\d.]+, clip_t [\d.]+, nn_train [\d.]+", text)) == len(strip)
+
+
+def test_report_shows_three_scores_under_each_picture_of_the_strip(report):
+    film = report.read_text().split("One prompt, one seed, over training")[1].split("</section>")[0]
+    captions = re.findall(r"<figcaption>.*?</figcaption>", film)
+    assert len(captions) == 1 + len(STEPS)
+    for caption in captions:
+        assert re.findall(r'title="(\w+)"', caption) == ["dino_vits16", "clip_t", "nn_train"]
 
 
 def test_report_leaves_the_numbers_of_every_chart(report):

@@ -16,6 +16,7 @@ from src.reporting.copying_page import SHOWN_PAIRS, likeness_histogram, nearest_
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_page import metric_page, metric_table
 from src.reporting.provenance import shorten_path, shorten_paths
+from src.reporting.samples import checkpoint_strip
 from src.reporting.scoring import prompt_means, unscored
 from src.reporting.summary import selection_reason
 from src.reporting.texts import TABLE, load_texts
@@ -154,6 +155,24 @@ def test_long_curves_are_thinned():
     assert 500 < len(spec["data"]["values"]) <= charts.MAX_POINTS
     assert charts.lines_chart(table, {"absent": "unet"}, "lr", load_texts("en")) is None
     assert charts.lines_chart(table, {"x": "unet"}, "lr", load_texts("en")) is None
+
+
+def test_checkpoint_strip_carries_the_scores_of_each_image(tables):
+    strip = checkpoint_strip(tables)
+    assert [picture.label for picture in strip.pictures] == ["base", "step-000100", "step-000200", "step-000300"]
+    scores = tables.scores.set_index(["prompt_id", "seed", "variant", "metric"])["value"].sort_index()
+    for picture, path in zip(strip.pictures, strip.paths, strict=True):
+        own = scores["test-00", "0", picture.label]
+        assert picture.scores == tuple((name, f"{own[name]:.2f}") for name in ("dino_vits16", "clip_t", "nn_train"))
+        assert path == f"{picture.label}/test-00/0.png"
+
+
+def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):
+    without = dataclasses.replace(tables, scores=tables.scores[tables.scores["metric"] != "nn_train"])
+    assert {name for picture in checkpoint_strip(without).pictures for name, _ in picture.scores} == {
+        "dino_vits16",
+        "clip_t",
+    }
 
 
 def test_nearest_pairs_are_the_highest_beside_their_photos(tables):
