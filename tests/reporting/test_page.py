@@ -239,7 +239,7 @@ def test_report_comes_as_markdown_too(own_project):
     text = out.with_suffix(".md").read_text()
     values = json.loads((own_project / "metrics/metrics.json").read_text())
     assert f"| **run** | **{values['run']['dino_vits16']:.4f}** |" in text
-    assert "| dino_vits16 | +0.2000 | +0.1500 … +0.2500 | yes |" in text
+    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes |" in text
     pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
     assert len(pictures) == 20
     assert all((out.parent / path).is_file() for path in pictures)

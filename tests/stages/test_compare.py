@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from src.core.errors import MetricError
 from src.metrics.comparison import compare_configurations, compare_runs, differing_fields
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_charts import pareto_front
-from src.reporting.comparison_page import Entry, Note, best_run, changed_parameters
+from src.reporting.comparison_page import Entry, Note, best_run, changed_parameters, write_comparison
 from src.stages import compare
 from src.stages.compare import describe_pair, read_run
 
@@ -67,7 +68,7 @@ def test_a_gain_is_found_and_told(tmp_path):
     text = describe_pair(a, b, report, MARGINS)
     assert "**BETTER**" in text
     assert "CHECKPOINTS" in text
-    assert "| dino_vits16 | +0.1" in text
+    assert "| dino_vits16 | up | +0.1" in text
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,22 @@ def test_missing_values_are_dropped_on_both_sides_and_counted_and_too_many_are_r
     scores.loc[rows[:5], "value"] = np.nan
     with pytest.raises(MetricError, match="5 of 48 pairs lack a value"):
         compare_runs(a, replace(b, scores=scores), MARGINS, 0)
+
+
+def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    pair = [replace(run, scores=with_pres(run.scores)) for run in (a, b)]
+    entries = compare.compare_all(pair, {}, MARGINS)
+    assert "| pres | down | +0.1" in describe_pair(*pair, entries[1].report, MARGINS)
+    write_comparison(tmp_path / "page.html", entries, MARGINS, 0.02, "en")
+    page = (tmp_path / "page.html").read_text()
+    assert re.search(r'>pres <span class="arrow">↓</span></th><td><data value="0\.1', page)
+    assert re.search(r'>dino_vits16 <span class="arrow">↑</span></th><td class="best"><data value="0\.1', page)
+
+
+def with_pres(scores):
+    """PRES of this table is what DINO is."""
+    return pd.concat([scores, scores[scores["metric"] == "dino_vits16"].assign(metric="pres")])
 
 
 def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
@@ -214,7 +231,7 @@ def test_several_training_seeds_are_compared_by_run_means(tmp_path, monkeypatch,
     run_command(monkeypatch, ",".join(a), ",".join(b))
     printed = capsys.readouterr().out
     assert "**BETTER**" in printed
-    assert "| dino_vits16 | +0.1003 |" in printed
+    assert "| dino_vits16 | up | +0.1003 |" in printed
     assert "3 and 3 training runs" in printed
 
 
