@@ -167,6 +167,24 @@ def test_report_says_what_is_missing(own_project, tmp_path):
     assert 'id="chart-scatter"' not in text
 
 
+def test_report_says_that_copying_was_not_measured_and_which_images_have_no_face(own_project, tmp_path):
+    scores = pd.read_csv(own_project / "metrics/scores.csv", keep_default_na=False)
+    faces = scores[scores["metric"] == "clip_i"].assign(metric="id_sim_detected", value="", reason="no face")
+    pd.concat([scores[scores["metric"] != "nn_train"], faces]).to_csv(own_project / "metrics/scores.csv", index=False)
+    (own_project / "metrics/nearest.csv").write_text("variant,prompt_id,set,seed,photo\n")
+    metrics = json.loads((own_project / "metrics/metrics.json").read_text()) | {"copying": {}}
+    for means in (*metrics["checkpoints"].values(), *(metrics[row] for row in ("run", "base"))):
+        means |= {"id_sim_all": 0.0, "face_rate": 0.0}
+        del means["nn_train"]
+    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    out = tmp_path / "report/r.html"
+    build_report(own_project, out, FACTS, "en")
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "Not measured: nn_train is not among inference_metrics" in text
+        assert "face_rate" in text
+    assert f"{len(faces)} × id_sim_detected: no face" in out.read_text()
+
+
 def test_report_speaks_russian_or_refuses_the_language(project, tmp_path):
     build_report(project, tmp_path / "ru.html", FACTS, "ru")
     text = (tmp_path / "ru.html").read_text()

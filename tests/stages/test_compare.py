@@ -108,6 +108,18 @@ def test_missing_values_are_dropped_on_both_sides_and_counted_and_too_many_are_r
         compare_runs(a, replace(b, scores=scores), MARGINS, 0)
 
 
+def test_pairs_are_joined_by_prompt_and_seed_not_by_position(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    failed = (b.scores["variant"] == "step-000100") & (b.scores["prompt_id"] == "p3") & (b.scores["seed"] == 1)
+    rows = b.scores[~failed].sample(frac=1, random_state=0)
+    found = compare_runs(a, replace(b, scores=rows), MARGINS, 0)
+    whole = compare_runs(a, b, MARGINS, 0).metrics["dino_vits16"].interval
+    assert found.dropped == {"clip_t": 1, "dino_vits16": 1}
+    assert found.metrics["dino_vits16"].prompts == 23
+    assert found.metrics["dino_vits16"].interval.mean == pytest.approx(whole.mean, abs=2e-4)
+    assert found.metrics["dino_vits16"].interval.low > 0.09
+
+
 def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
     pair = [replace(run, scores=with_pres(run.scores)) for run in (a, b)]
@@ -233,6 +245,15 @@ def test_several_training_seeds_are_compared_by_run_means(tmp_path, monkeypatch,
     assert "**BETTER**" in printed
     assert "| dino_vits16 | up | +0.1003 |" in printed
     assert "3 and 3 training runs" in printed
+
+
+def test_configurations_count_each_prompt_once_however_many_images_it_has(tmp_path):
+    runs = [read_run(name) for name in write_seeds(tmp_path, "a", (0.0, 0.0))]
+    p0 = runs[0].scores["prompt_id"] == "p0"
+    raised = runs[0].scores.assign(value=runs[0].scores["value"] + 10 * p0)
+    higher = replace(runs[0], scores=raised[~(p0 & (raised["seed"] == 1))])
+    found = compare_configurations(runs, [higher, higher], MARGINS).metrics["dino_vits16"]
+    assert found.interval.mean == pytest.approx(10 / 24, abs=1e-9)  # pooled it would be 10 / 47
 
 
 def test_seeds_that_spread_more_than_they_gain_are_inconclusive(tmp_path):
