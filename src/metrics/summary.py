@@ -54,7 +54,17 @@ def choose_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def score_table(scores: Sequence[Score]) -> pd.DataFrame:
-    """Returns one row per image and metric, sorted, values rounded; a missing value is NaN beside its reason."""
+    """Lays scores out as a table.
+
+    Args:
+        scores: Of every metric.
+
+    Returns:
+        One row per image, metric and references, sorted, values rounded; a missing value is NaN beside its reason.
+
+    Raises:
+        MetricError: Two metrics write the same row: two models would share a key.
+    """
     rows = [
         (
             *(score.sample.variant, score.sample.prompt_id, score.sample.set, score.sample.group, score.sample.seed),
@@ -62,7 +72,10 @@ def score_table(scores: Sequence[Score]) -> pd.DataFrame:
         )
         for score in scores
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float}).sort_values(SORTED_BY, ignore_index=True)
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float}).sort_values(SORTED_BY, ignore_index=True)
+    if len(twice := table[table.duplicated(SORTED_BY)]):
+        raise MetricError(f"scored twice for the same image: {', '.join(sorted(set(twice['metric'])))}")
+    return table
 
 
 def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from src.reporting.charts import Row
 from src.reporting.comparison_charts import forest, metric_scatter
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
-from src.reporting.scoring import flatten, metric_order
+from src.reporting.scoring import arrow, flatten, is_gain, metric_order
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
 from src.reporting.texts import load_texts
@@ -175,6 +175,8 @@ def write_comparison(
         sources=load_sources(),
         table=metric_table(means, best_of=names, selected=best),
         metric_order=metric_order,
+        arrow=arrow,
+        is_gain=is_gain,
         margins=margins,
         specs=specs,
     )

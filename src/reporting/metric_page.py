@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, development_means, flatten, metric_order, unscored
+from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, metric_order, unscored
 from src.reporting.texts import Texts
 
 ROWS = ("run", "base", "real", "copy")
@@ -52,9 +52,10 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class Difference:
-    """What the run gained over base in one metric, with its interval; `sure` when the interval leaves out zero."""
+    """The run's difference to base in one metric, with its interval; `sure` when the interval leaves out zero."""
 
     metric: str
+    arrow: str
     mean: str
     low: str
     high: str
@@ -109,6 +110,7 @@ def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Differ
     return tuple(
         Difference(
             metric=metric,
+            arrow=arrow(metric),
             mean=f"{against_base[metric]['mean']:+.4f}",
             low=f"{against_base[metric]['low']:+.4f}",
             high=f"{against_base[metric]['high']:+.4f}",
@@ -154,7 +156,7 @@ def metric_table(rows: Mapping[str, Mapping[str, Any]], best_of: Sequence[str], 
     }
     return MetricTable(
         columns=tuple(columns),
-        arrows=tuple({1: "↑", -1: "↓", 0: ""}[DIRECTION.get(column, 0)] for column in columns),
+        arrows=tuple(arrow(column) for column in columns),
         rows=tuple(
             TableRow(
                 name=name,

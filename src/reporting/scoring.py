@@ -41,6 +41,17 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def arrow(metric: str) -> str:
+    """Returns ``↑`` where higher is better, ``↓`` where lower is, nothing where a metric has no better side."""
+    return {1: "↑", -1: "↓", 0: ""}[DIRECTION.get(metric, 0)]
+
+
+def is_gain(metric: str, low: float, high: float) -> bool:
+    """Tells whether an interval of differences lies wholly on the better side of zero."""
+    direction = DIRECTION.get(metric, 0)
+    return min(direction * low, direction * high) > 0
+
+
 def metric_order(names: Iterable[str]) -> list[str]:
     """Orders metric names: the known ones as in DIRECTION, then the others by name."""
     known = list(DIRECTION)

@@ -23,6 +23,7 @@ from src.core.errors import MetricError, PipelineError
 from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report, compare_configurations, compare_runs
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
+from src.reporting.scoring import arrow
 from src.reporting.sources import Source
 
 FILES = ("metrics/scores.csv", "metrics/metrics_meta.json", "params.yaml")
@@ -35,6 +36,8 @@ MEANING = {
     Verdict.EQUIVALENT: "no difference that matters: every interval lies within its margin",
     Verdict.INCONCLUSIVE: "cannot tell: smaller differences than 'detectable' would not show with this prompt set",
 }
+# as docs/metrics.md says it; a console may lack arrows
+BETTER = {"↑": "up", "↓": "down", "": ""}
 SCOPE_OF_MEANS = "This compares the two CONFIGURATIONS on these photos and prompts."
 SCOPE = (
     "This compares these two CHECKPOINTS. A claim about the settings behind them needs several training seeds of each "
@@ -150,15 +153,16 @@ def describe(sides: str, report: Report, margins: Mapping[str, float], basis: st
     lines = [
         sides,
         "",
-        "| metric | B - A | 95 % interval | p | detectable | margin |",
-        "|---|---|---|---|---|---|",
+        "| metric | better | B - A | 95 % interval | p | detectable | margin |",
+        "|---|---|---|---|---|---|---|",
     ]
     order = [name for name in PRIMARIES if name in report.metrics]
     for name in [*order, *(name for name in report.metrics if name not in order)]:
         found = report.metrics[name]
         margin = f"{margins[name]:g}" if name in order else "descriptive"
         lines.append(
-            f"| {name} | {found.interval.mean:+.4f} | {found.interval.low:+.4f} to {found.interval.high:+.4f} "
+            f"| {name} | {BETTER[arrow(name)]} | {found.interval.mean:+.4f} "
+            f"| {found.interval.low:+.4f} to {found.interval.high:+.4f} "
             f"| {found.p:.4f} | {found.detectable:.4f} | {margin} |"
         )
     return "\n".join([*lines, "", basis, "", f"**{report.verdict.value}**: {MEANING[report.verdict]}.", "", scope, ""])

@@ -94,6 +94,12 @@ def test_find_model_names_the_command_that_fetches(cache):
         find_model("models/none/at/all", COMMIT)
 
 
+def test_find_weight_file_takes_no_other_revision(cache):
+    make_snapshot(cache, REPO, ["clip.safetensors"], ["clip.safetensors"])
+    with pytest.raises(MissingModelError, match="at revision ffff"):
+        find_weight_file(REPO, "f" * 40, "clip.safetensors", None)
+
+
 def test_find_weight_file_checks_the_content(cache):
     folder = make_snapshot(cache, REPO, ["clip.safetensors"], ["clip.safetensors", "pytorch_model.bin", "config.json"])
     good = sha256_bytes(b"clip.safetensors")

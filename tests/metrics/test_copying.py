@@ -65,6 +65,14 @@ def test_a_repeated_training_photo_is_one_and_has_a_gap(photos):
     assert values(rows, "copy_gap").mean() > 0.2
 
 
+def test_repeated_training_photos_are_far_below_zero_in_the_test_of_meehan(photos):
+    store, references, _ = photos
+    bare = [sample(file, prompt="bare", prompt_set="bare", seed=i) for i, file in enumerate(references.train)]
+    real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(references.val)]
+    found = copying_summary(score_table(scores(store, references, bare + real)), "step-000010")
+    assert found["meehan_z"] < -3
+
+
 def test_a_repeated_held_out_photo_has_a_gap_below_zero(photos):
     store, references, _ = photos
     rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(references.val)])
@@ -72,15 +80,18 @@ def test_a_repeated_held_out_photo_has_a_gap_below_zero(photos):
 
 
 def test_more_training_photos_make_no_gap_by_themselves():
-    gaps, naive = [], []
+    gaps, of_real, naive = [], [], []
     for seed in range(60):
         store, references, drawn = unrelated(seed)
         rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(drawn)])
         gaps.append(values(rows, "copy_gap").mean())
+        real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(references.val)]
+        of_real.append(values(scores(store, references, real), "copy_gap").mean())
         to_val = [max(store.features[v.sha256] @ store.features[d.sha256] for v in references.val) for d in drawn]
         naive.append((values(rows, "nn_train") - to_val).mean())
     standard_error = np.std(gaps) / np.sqrt(len(gaps))
     assert abs(np.mean(gaps)) < 3 * standard_error
+    assert abs(np.mean(of_real)) < 3 * np.std(of_real) / np.sqrt(len(of_real))
     assert np.mean(naive) > 10 * standard_error
 
 

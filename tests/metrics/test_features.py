@@ -27,6 +27,9 @@ class CountingJudge:
     def embed_images(self, batch):
         return batch.mean(dim=(2, 3)) * self.factor
 
+    def embed_text(self, text):
+        return torch.tensor([float(len(text)), 1.0]) * self.factor
+
 
 def test_store_does_not_depend_on_the_batch(clip_judge, dino_judge, images):
     for judge in (clip_judge, dino_judge):
@@ -66,6 +69,8 @@ def test_store_names_a_feature_that_is_zero_or_not_finite(images):
     for factor in (0.0, float("nan"), float("inf")):
         with pytest.raises(MetricError, match=r"gradient\.png"):
             FeatureStore(2, "cpu").embed_images(CountingJudge(factor), images)
+        with pytest.raises(MetricError, match="'a toy'"):
+            FeatureStore(2, "cpu").embed_texts(CountingJudge(factor), ["a toy"])
     with pytest.raises(MetricError, match="no images"):
         FeatureStore(2, "cpu").embed_images(CountingJudge(), [])
 

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from src.core.errors import MetricError, MissingModelError, ModelMismatchError
-from src.metrics.features import image_file
+from src.metrics.features import FeatureStore, image_file
 from src.metrics.identity import FaceIdentity, FaceJudge, OpenCvTower
 from src.metrics.scores import References
+from src.metrics.summary import mean_scores, score_table
 from src.metrics.weights import WeightFile
 from tests.metrics.synthetic import sample
 
@@ -47,9 +48,9 @@ class FaceFolder:
 
 @pytest.fixture
 def picture(tmp_path):
-    def make(left, right=(0, 0, 255)):
-        image = Image.new("RGB", (16, 16), tuple(left))
-        image.paste(tuple(right), (8, 0, 16, 16))
+    def make(left, right=(0, 0, 255), height=16):
+        image = Image.new("RGB", (16, height), tuple(left))
+        image.paste(tuple(right), (8, 0, 16, height))
         path = tmp_path / f"{left}{right}.png"
         image.save(path)
         return image_file(path)
@@ -76,11 +77,27 @@ def test_missing_faces_lower_what_they_should(picture, store):
     assert np.mean(found["id_sim_all"]) == pytest.approx(np.mean(found["face_rate"]) * np.mean(detected))
 
 
-def test_the_larger_of_two_faces_counts_in_any_order_of_images(picture, store):
+def test_without_any_face_there_is_no_likeness_of_the_detected(picture, store):
     photos = References((picture((255, 0, 0)),), ())
-    red, green = picture((255, 0, 0), (0, 255, 0)), picture((0, 255, 0), (255, 0, 0))
-    forwards = by_metric(METRIC.score([sample(red), sample(green, seed=1)], photos, store))
-    backwards = by_metric(METRIC.score([sample(green, seed=1), sample(red)], photos, store))
+    faceless = [sample(picture(BLACK, BLACK, height=16 + seed), "base", seed=seed) for seed in (0, 1)]
+    table = score_table(METRIC.score(faceless, photos, store))
+    assert mean_scores(table, "base", "test") == {"face_rate": 0.0, "id_sim_all": 0.0}
+    missing = table[table["metric"] == "id_sim_detected"]
+    assert (len(missing), missing["value"].count()) == (2, 0)
+
+
+def test_a_face_without_a_feature_is_an_error_that_names_it(picture, store):
+    photos = References((picture((255, 0, 0)),), ())
+    with pytest.raises(MetricError, match=r"\(0, 0, 0\)\(0, 0, 255\)\.png: the feature's length is 0"):
+        METRIC.score([sample(picture(BLACK))], photos, store)
+
+
+def test_the_larger_of_two_faces_counts_in_any_order_of_images(picture):
+    photos = References((picture((255, 0, 0)),), ())
+    red, green = picture((255, 0, 0), (0, 255, 0)), picture((0, 255, 0), (255, 0, 0), height=12)
+    first, second = (FeatureStore(4, "cpu") for _ in range(2))  # a store would remember the faces
+    forwards = by_metric(METRIC.score([sample(red), sample(green, seed=1)], photos, first))
+    backwards = by_metric(METRIC.score([sample(green, seed=1), sample(red)], photos, second))
     assert forwards["id_sim_all"] == pytest.approx([1, 0])
     assert backwards["id_sim_all"] == pytest.approx([0, 1])
 

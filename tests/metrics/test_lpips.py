@@ -50,6 +50,16 @@ def test_lpips_is_a_symmetric_distance(tower, inputs):
             assert i == j or value > 0
 
 
+def test_lpips_is_frozen_fp32_in_evaluation_mode(lpips_judge, inputs):
+    loaded = lpips_judge.load("cpu")
+    assert not any(module.training for module in loaded.model.modules())
+    assert all(not p.requires_grad and p.dtype == torch.float32 for p in loaded.model.parameters())
+    once, twice = (distances(loaded, inputs[:2]) for _ in range(2))
+    assert once == twice
+    loaded.model.train()  # LPIPS has dropout before its heads
+    assert distances(loaded, inputs[:2]) != once
+
+
 def test_lpips_input_is_in_minus_one_to_one(tower, images, inputs):
     black, white = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "white")
     assert tower.prepare(black).unique().tolist() == [-1.0]

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional
 
+from src.core.files import sha256_bytes
 from src.metrics.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, Preparation
 from tests.metrics.synthetic import pictures
 
@@ -24,6 +25,16 @@ def test_preparation_equals_pil_and_numpy():
             ours = Preparation(*sizes, IMAGENET)(picture)
             assert ours.shape == (3, sizes[1], sizes[1])
             assert (ours - reference(picture, *sizes, *IMAGENET)).abs().max() < 1e-5
+
+
+def test_preparation_never_changes():
+    """Hashes of the pixels, made with Pillow 13.0 on x86-64; another resize would give other scores."""
+    mean, std = (np.float32(values)[:, None, None] for values in IMAGENET)
+    found = {}
+    for name in ("gradient", "checker", "wide"):
+        pixels = Preparation(256, 224, IMAGENET)(pictures()[name]).numpy() * std + mean
+        found[name] = sha256_bytes(np.rint(pixels * 255).astype(np.uint8).tobytes())[:16]
+    assert found == {"gradient": "651ac461d9007307", "checker": "9735222a8f30933c", "wide": "0d63e50da7173501"}
 
 
 def test_preparation_antialiases_unlike_a_tensor_resize():

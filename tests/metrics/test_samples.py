@@ -99,11 +99,15 @@ def test_references_are_the_two_sides_of_the_split(tmp_path):
 
 def test_references_name_an_empty_side_and_a_missing_crop(tmp_path):
     write_photos(tmp_path, train=2, val=0)
+    split = tmp_path / "split.csv"
     with pytest.raises(MetricError, match="at least one photo in val"):
-        read_references(tmp_path / "split.csv", tmp_path / "crops")
+        read_references(split, tmp_path / "crops")
+    split.write_text(split.read_text().replace(",train", ",val"))
+    with pytest.raises(MetricError, match="at least one photo in train"):
+        read_references(split, tmp_path / "crops")
     (tmp_path / "crops" / "photo0-00000000.png").unlink()
     with pytest.raises(MetricError, match="photo0"):
-        read_references(tmp_path / "split.csv", tmp_path / "crops")
+        read_references(split, tmp_path / "crops")
 
 
 def test_real_photos_carry_their_captions_without_the_token(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from src.core.errors import MetricError
+from src.metrics.copying import TrainingLikeness
 from src.metrics.features import FeatureStore, ImageFile, image_file
 from src.metrics.scores import (
     Diversity,
@@ -39,6 +40,23 @@ class ColourJudge:
         return torch.tensor([len(text), 1.0, 0.0])
 
 
+class SignedColourJudge(ColourJudge):
+    """Takes mid-grey as the origin, so that colours can be opposite; a text is the opposite of white."""
+
+    def embed_images(self, batch):
+        return batch[:, :, 0, 0] - 128
+
+    def embed_text(self, _text):
+        return torch.tensor([-1.0, -1.0, -1.0])
+
+
+class LogitStore(FeatureStore):
+    """Features a hundred times as long as unit vectors, as CLIP's logits are."""
+
+    def embed_images(self, judge, files):
+        return 100 * super().embed_images(judge, files)
+
+
 def image(folder: Path, *colour: int) -> ImageFile:
     path = folder / f"{'-'.join(map(str, colour))}.png"
     Image.new("RGB", (2, 2), colour).save(path)
@@ -56,6 +74,16 @@ def test_similarity_by_hand():
     assert mean_similarity(ROWS[:1], ROWS[2:3]) == pytest.approx([-1.0])  # not clamped
     assert mean_similarity(ROWS[:1], ROWS[[1, 3]]) == pytest.approx([0.3])
     assert mean_similarity(ROWS[:1], ROWS[[1, 3, 1, 3]]) == pytest.approx([0.3])  # references twice
+
+
+def test_scores_of_opposite_features_are_minus_one(tmp_path, store):
+    light, dark, judge = image(tmp_path, 138, 138, 138), image(tmp_path, 118, 118, 118), SignedColourJudge()
+    photos = References((dark,), (light,))
+    rows = ImageSimilarity("x", ("test",), judge).score([sample(light)], photos, store)
+    assert {row.references: row.value for row in rows} == pytest.approx({"val": -1.0, "train": 1.0})
+    assert TextSimilarity("x", ("test",), judge).score([sample(light)], photos, store)[0].value == pytest.approx(-1)
+    copying = TrainingLikeness("x", ("test",), judge).score([sample(dark)], photos, store)
+    assert [row.value for row in copying] == pytest.approx([-1.0, -2.0])
 
 
 def test_similarity_is_symmetric_and_does_not_depend_on_order():
@@ -113,6 +141,15 @@ def test_a_cosine_is_between_minus_one_and_one(tmp_path):
     for wrong in (27.3, -1.1, float("nan"), float("inf")):
         with pytest.raises(MetricError, match=r"1-2-3\.png"):
             checked_cosine(wrong, probe)
+
+
+@pytest.mark.parametrize("metric", [ImageSimilarity, TextSimilarity, TrainingLikeness])
+def test_metrics_of_cosines_refuse_logits(tmp_path, metric):
+    red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
+    with pytest.raises(MetricError, match=r"255-0-0\.png: expected a cosine"):
+        metric("x", ("test",), ColourJudge()).score(
+            [sample(red)], References((red, green), (red, green)), LogitStore(4, "cpu")
+        )
 
 
 class GreyTower:

@@ -51,6 +51,11 @@ def test_mean_does_not_depend_on_order():
     assert score_table(rows).equals(score_table(rows[::-1]))
 
 
+def test_two_metrics_cannot_write_one_key():
+    with pytest.raises(MetricError, match="scored twice for the same image: dino_vits16"):
+        score_table([score("base", "p", 0.5), score("base", "q", 0.5), score("base", "p", 0.6)])
+
+
 def test_mean_leaves_missing_values_out_and_never_counts_them_as_zero():
     table = score_table(
         [score("base", "p", 0.5, seed=0), score("base", "q", None), score("base", "p", None, "div_lpips")]

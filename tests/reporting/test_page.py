@@ -1,4 +1,3 @@
-import base64
 import dataclasses
 import io
 import json
@@ -7,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -19,53 +17,8 @@ from src.reporting.extremes import SHOWN, extreme_samples
 from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
 from src.reporting.sources import load_sources
+from tests.reporting.html_page import Page, decoded
 from tests.reporting.project import FACTS, PLACES, SELECTED, SENTINEL, STEPS
-
-ADDRESSES = ("src", "href", "srcset", "data", "action", "poster")
-
-
-class Page(HTMLParser):
-    """Collects what the tests look at: addresses, tags, and the text and exact values of tables."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.links: list[str] = []
-        self.tables: list[list[list[str]]] = []
-        self._cell: list[str] | None = None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        found = [value for name, value in attrs if name in ADDRESSES]
-        if tag == "a":  # followed by a reader, not loaded
-            self.links += found
-        else:
-            self.addresses += found
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self._cell = []
-        elif tag == "data":
-            self._cell = None
-            self.tables[-1][-1].append(dict(attrs)["value"])
-
-    def handle_data(self, data):
-        if self._cell is not None:
-            self._cell.append(data)
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th") and self._cell is not None:
-            self.tables[-1][-1].append("".join(self._cell).strip())
-            self._cell = None
-
-
-def decoded(page: Page) -> list[bytes]:
-    sources = [address for address in page.addresses if address.startswith("data:")]
-    return [base64.b64decode(source.removeprefix("data:image/webp;base64,"), validate=True) for source in sources]
 
 
 def test_report_loads_nothing_from_elsewhere(report):
@@ -174,6 +127,24 @@ def test_report_says_what_is_missing(own_project, tmp_path):
     assert 'id="chart-scatter"' not in text
 
 
+def test_report_says_that_copying_was_not_measured_and_which_images_have_no_face(own_project, tmp_path):
+    scores = pd.read_csv(own_project / "metrics/scores.csv", keep_default_na=False)
+    faces = scores[scores["metric"] == "clip_i"].assign(metric="id_sim_detected", value="", reason="no face")
+    pd.concat([scores[scores["metric"] != "nn_train"], faces]).to_csv(own_project / "metrics/scores.csv", index=False)
+    (own_project / "metrics/nearest.csv").write_text("variant,prompt_id,set,seed,photo\n")
+    metrics = json.loads((own_project / "metrics/metrics.json").read_text()) | {"copying": {}}
+    for means in (*metrics["checkpoints"].values(), *(metrics[row] for row in ("run", "base"))):
+        means |= {"id_sim_all": 0.0, "face_rate": 0.0}
+        del means["nn_train"]
+    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    out = tmp_path / "report/r.html"
+    build_report(own_project, out, FACTS, "en")
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "Not measured: nn_train is not among inference_metrics" in text
+        assert "face_rate" in text
+    assert f"{len(faces)} × id_sim_detected: no face" in out.read_text()
+
+
 def test_report_speaks_russian_or_refuses_the_language(project, tmp_path):
     build_report(project, tmp_path / "ru.html", FACTS, "ru")
     text = (tmp_path / "ru.html").read_text()
@@ -246,7 +217,7 @@ def test_report_comes_as_markdown_too(own_project):
     text = out.with_suffix(".md").read_text()
     values = json.loads((own_project / "metrics/metrics.json").read_text())
     assert f"| **run** | **{values['run']['dino_vits16']:.4f}** |" in text
-    assert "| dino_vits16 | +0.2000 | +0.1500 … +0.2500 | yes |" in text
+    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes |" in text
     pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
     assert len(pictures) == 20
     assert all((out.parent / path).is_file() for path in pictures)

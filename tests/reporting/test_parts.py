@@ -14,10 +14,10 @@ from PIL import Image
 from src.reporting import charts
 from src.reporting.copying_page import SHOWN_PAIRS, likeness_histogram, nearest_pairs
 from src.reporting.inputs import read_inputs
-from src.reporting.metric_page import metric_page, metric_table
+from src.reporting.metric_page import differences, metric_page, metric_table
 from src.reporting.provenance import shorten_path, shorten_paths
 from src.reporting.samples import checkpoint_strip
-from src.reporting.scoring import prompt_means, unscored
+from src.reporting.scoring import is_gain, prompt_means, unscored
 from src.reporting.summary import selection_reason
 from src.reporting.texts import TABLE, load_texts
 from src.reporting.thumbnails import boxed_thumbnail, thumbnail
@@ -100,6 +100,39 @@ def test_metric_table_marks_no_winner_without_direction_or_on_a_tie():
     assert table.columns == ("dino_vits16", "clip_t", "other")
     assert table.arrows == ("↑", "↑", "")
     assert [[cell.best for cell in row.cells] for row in table.rows] == [[True, False, False], [False] * 3]
+
+
+def test_metric_table_marks_the_lower_value_where_lower_is_better():
+    lower = {"pres": 0.3, "kid_dino_vits16": 0.01, "copy_gap": -0.1}
+    rows = {"run": {"div_lpips": 0.6, **lower}, "base": {"div_lpips": 0.5, **dict.fromkeys(lower, 0.5)}}
+    table = metric_table(rows, best_of=("run", "base"), selected="run")
+    assert table.columns == ("div_lpips", "pres", "kid_dino_vits16", "copy_gap")
+    assert table.arrows == ("↑", "↓", "↓", "↓")
+    assert [[cell.best for cell in row.cells] for row in table.rows] == [[True] * 4, [False] * 4]
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "gained"),
+    [
+        ("clip_t", 0.01, 0.02, True),
+        ("clip_t", -0.02, -0.01, False),
+        ("pres", 0.01, 0.02, False),
+        ("pres", -0.02, -0.01, True),
+        ("copy_gap", -0.02, 0.01, False),
+        ("nn_train", 0.01, 0.02, False),
+    ],
+)
+def test_gain_is_an_interval_on_the_better_side(metric, low, high, gained):
+    assert is_gain(metric, low, high) is gained
+
+
+def test_differences_keep_their_sign_and_say_which_side_is_better():
+    found = differences({name: {"mean": 0.1, "low": 0.05, "high": 0.15} for name in ("pres", "clip_t", "nn_train")})
+    assert [(row.metric, row.arrow, row.mean, row.sure) for row in found] == [
+        ("clip_t", "↑", "+0.1000", True),
+        ("pres", "↓", "+0.1000", True),
+        ("nn_train", "", "+0.1000", True),
+    ]
 
 
 def test_metric_page_explains_its_columns(tables):

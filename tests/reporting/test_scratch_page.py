@@ -9,7 +9,7 @@ from PIL import Image
 
 from src.core.errors import EmptyDatasetError
 from src.reporting.scratch_page import SHOWN_CLASSES, write_scratch_report
-from tests.reporting.test_page import Page, decoded
+from tests.reporting.html_page import Page, decoded
 
 CLASSES = ("apple pie", "mug", "tree")
 TITLE = "Cats & <mugs>"

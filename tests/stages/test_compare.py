@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from src.core.errors import MetricError
 from src.metrics.comparison import compare_configurations, compare_runs, differing_fields
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_charts import pareto_front
-from src.reporting.comparison_page import Entry, Note, best_run, changed_parameters
+from src.reporting.comparison_page import Entry, Note, best_run, changed_parameters, write_comparison
 from src.stages import compare
 from src.stages.compare import describe_pair, read_run
 
@@ -67,7 +68,7 @@ def test_a_gain_is_found_and_told(tmp_path):
     text = describe_pair(a, b, report, MARGINS)
     assert "**BETTER**" in text
     assert "CHECKPOINTS" in text
-    assert "| dino_vits16 | +0.1" in text
+    assert "| dino_vits16 | up | +0.1" in text
 
 
 @pytest.mark.parametrize(
@@ -105,6 +106,34 @@ def test_missing_values_are_dropped_on_both_sides_and_counted_and_too_many_are_r
     scores.loc[rows[:5], "value"] = np.nan
     with pytest.raises(MetricError, match="5 of 48 pairs lack a value"):
         compare_runs(a, replace(b, scores=scores), MARGINS, 0)
+
+
+def test_pairs_are_joined_by_prompt_and_seed_not_by_position(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    failed = (b.scores["variant"] == "step-000100") & (b.scores["prompt_id"] == "p3") & (b.scores["seed"] == 1)
+    rows = b.scores[~failed].sample(frac=1, random_state=0)
+    found = compare_runs(a, replace(b, scores=rows), MARGINS, 0)
+    whole = compare_runs(a, b, MARGINS, 0).metrics["dino_vits16"].interval
+    assert found.dropped == {"clip_t": 1, "dino_vits16": 1}
+    assert found.metrics["dino_vits16"].prompts == 23
+    assert found.metrics["dino_vits16"].interval.mean == pytest.approx(whole.mean, abs=2e-4)
+    assert found.metrics["dino_vits16"].interval.low > 0.09
+
+
+def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
+    pair = [replace(run, scores=with_pres(run.scores)) for run in (a, b)]
+    entries = compare.compare_all(pair, {}, MARGINS)
+    assert "| pres | down | +0.1" in describe_pair(*pair, entries[1].report, MARGINS)
+    write_comparison(tmp_path / "page.html", entries, compare.read_notes(None), MARGINS, 0.02, "en")
+    page = (tmp_path / "page.html").read_text()
+    assert re.search(r'>pres <span class="arrow">↓</span></th><td><data value="0\.1', page)
+    assert re.search(r'>dino_vits16 <span class="arrow">↑</span></th><td class="best"><data value="0\.1', page)
+
+
+def with_pres(scores):
+    """PRES of this table is what DINO is."""
+    return pd.concat([scores, scores[scores["metric"] == "dino_vits16"].assign(metric="pres")])
 
 
 def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
@@ -231,8 +260,17 @@ def test_several_training_seeds_are_compared_by_run_means(tmp_path, monkeypatch,
     run_command(monkeypatch, ",".join(a), ",".join(b))
     printed = capsys.readouterr().out
     assert "**BETTER**" in printed
-    assert "| dino_vits16 | +0.1003 |" in printed
+    assert "| dino_vits16 | up | +0.1003 |" in printed
     assert "3 and 3 training runs" in printed
+
+
+def test_configurations_count_each_prompt_once_however_many_images_it_has(tmp_path):
+    runs = [read_run(name) for name in write_seeds(tmp_path, "a", (0.0, 0.0))]
+    p0 = runs[0].scores["prompt_id"] == "p0"
+    raised = runs[0].scores.assign(value=runs[0].scores["value"] + 10 * p0)
+    higher = replace(runs[0], scores=raised[~(p0 & (raised["seed"] == 1))])
+    found = compare_configurations(runs, [higher, higher], MARGINS).metrics["dino_vits16"]
+    assert found.interval.mean == pytest.approx(10 / 24, abs=1e-9)  # pooled it would be 10 / 47
 
 
 def test_seeds_that_spread_more_than_they_gain_are_inconclusive(tmp_path):

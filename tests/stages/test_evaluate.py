@@ -116,10 +116,24 @@ def test_evaluate_copy_scores_what_the_real_photos_score(project):
     assert summary["copy"]["dino_vits16_train"] > summary["copy"]["dino_vits16"]  # a copy finds itself there
 
 
+def test_evaluate_pres_of_the_only_held_out_photo_itself_is_one(project):
+    split, manifest = project / "data/split.csv", project / "data/samples/manifest.csv"
+    split.write_text(split.read_text().replace("photo4-00000000,val", "photo4-00000000,train"))
+    photo, table = project / "data/crops/photo3-00000000.png", pd.read_csv(manifest)
+    drawn = (table["set"] == "prior") & (table["variant"] != "base")
+    for path in table["path"][drawn]:
+        shutil.copy(photo, project / "data/samples" / path)
+    table.assign(sha256=table["sha256"].mask(drawn, sha256_file(photo))).to_csv(manifest, index=False)
+    summary = evaluate(project, "inference_metrics=[pres]")
+    assert summary["run"]["pres"] == pytest.approx(1)
+    assert summary["base"]["pres"] < 0.999
+
+
 def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project):
     evaluate(project)
-    manifest = project / "data/samples/manifest.csv"
-    pd.read_csv(manifest).sample(frac=1, random_state=3).to_csv(manifest, index=False)
+    for table in ("samples/manifest.csv", "split.csv", "captions.csv"):
+        path = project / "data" / table
+        pd.read_csv(path).sample(frac=1, random_state=3).to_csv(path, index=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     evaluate(project, "inference_metrics=[nn_train,div_lpips,pres,clip_t,dino,clip_i]", out="again")
@@ -209,6 +223,15 @@ def test_evaluate_names_a_prompt_over_clips_limit(project):
     table.to_csv(manifest, index=False)
     with pytest.raises(MetricError, match="78 tokens"):
         evaluate(project, "inference_metrics=[text_sim]")
+
+
+@pytest.mark.parametrize("choice", ["default", "cropped", "dinov2", "faces"])
+def test_evaluate_configuration_calls_each_metric_by_its_key(choice):
+    params = load_config(["model=sd15", f"metrics={choice}"])
+    chosen = build_metrics(
+        load_config(["model=sd15", f"metrics={choice}", f"inference_metrics=[{','.join(params.metrics)}]"])
+    )
+    assert [metric.name for metric in chosen] == list(params.metrics)
 
 
 @pytest.mark.parametrize("model", ["tiny", "sd15"])

@@ -4,11 +4,12 @@ import pytest
 import torch
 from PIL import Image
 
+from src.core.config import load_config
 from src.core.errors import ModelMismatchError
 from src.core.provenance import model_digest
 from src.sampling.generator import DrawSettings, Job
-from src.sampling.prompts import Prompt
-from src.stages.generate import list_checkpoints
+from src.sampling.prompts import Prompt, lone_prompts
+from src.stages.generate import BASE, Variant, draw_variants, list_checkpoints
 from src.stages.sampling_setup import SampleCache, png_bytes
 
 SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
@@ -62,6 +63,29 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
     ]
     assert len(set(paths)) == len(paths)
     assert path(dataclasses.replace(SETTINGS, num_images_per_prompt=9)) == path()
+
+
+def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatch):
+    """Every image is in the cache, so that no model is needed."""
+    cached = tmp_path / "cached.png"
+    cached.write_bytes(png_bytes(Image.new("RGB", (8, 8))))
+    monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
+    monkeypatch.chdir(tmp_path)
+    images = ["validation_args.num_images_per_prompt=1", "validation_args.num_lone_images=1"]
+    params = load_config(["model=tiny", "subject.token=sksToy", "subject.class_name=toy", "device=cpu", *images])
+    variants = [Variant(BASE, None), Variant("step-000001", checkpoint(tmp_path / "step-000001"))]
+    prompts = [Prompt("moon", "test", "recontext", "a {subject} on a moon"), *lone_prompts("a photo of a {subject}")]
+    manifest = draw_variants(params, variants, prompts, tmp_path / "samples").set_index(["variant", "set"])
+    assert manifest["prompt"].to_dict() == {
+        ("base", "test"): "a toy on a moon",
+        ("base", "prior"): "a photo of a toy",
+        ("base", "bare"): "a photo of a toy",
+        ("step-000001", "test"): "a sksToy toy on a moon",
+        ("step-000001", "prior"): "a photo of a toy",
+        ("step-000001", "bare"): "a photo of a sksToy toy",
+    }
+    for variant in ("base", "step-000001"):
+        assert manifest.loc[variant, "prompt_plain"].to_list() == manifest.loc["base", "prompt"].to_list()
 
 
 def test_png_bytes_are_repeatable_and_hold_nothing_but_pixels():
