@@ -15,6 +15,8 @@ from src.tabletop.toys import Kind, Part
 
 FAR = 1e9
 NEAR = 1e-4
+# no rounding may put a part outside its ball
+SLACK = 1e-2
 
 # x, y and z of rays, each (B, R)
 Triple = Sequence[Tensor]
@@ -29,12 +31,14 @@ class Solids:
         tapers: Of the P parts.
         to_local: World directions to the part's own, (B, P, 3, 3).
         centre: (B, P, 3).
+        reach: Radius of a ball around the centre that holds the part, (B, P).
     """
 
     kinds: tuple[Kind, ...]
     tapers: tuple[float, ...]
     to_local: Tensor
     centre: Tensor
+    reach: Tensor
 
 
 def place(parts: Sequence[Part], scale: Tensor) -> Solids:
@@ -52,7 +56,9 @@ def place(parts: Sequence[Part], scale: Tensor) -> Solids:
     turns = torch.stack([_rotation(part.turn) for part in parts])
     frames = scale[:, None, :, None] * turns * halves[:, None, :]  # columns: the part's axes in the world
     kinds, tapers = tuple(part.kind for part in parts), tuple(part.taper for part in parts)
-    return Solids(kinds, tapers, torch.linalg.inv(frames), centres * scale[:, None])
+    widest = torch.tensor([max(1.0, taper) for taper in tapers])
+    corner = frames.square().sum((2, 3)).sqrt() * widest
+    return Solids(kinds, tapers, torch.linalg.inv(frames), centres * scale[:, None], corner + SLACK)
 
 
 def _rotation(turn: tuple[float, float, float]) -> Tensor:
@@ -80,17 +86,30 @@ def first_hit(solids: Solids, origin: Tensor, direction: Tensor) -> tuple[Tensor
     Returns:
         Ray parameters (B, R), FAR where nothing is hit, and the parts' numbers (B, R), int64.
     """
-    nearest = torch.full(torch.broadcast_shapes(origin.shape[:2], direction.shape[:2]), FAR)
-    owner = torch.zeros(nearest.shape, dtype=torch.int64)
+    shape = torch.broadcast_shapes(origin.shape[:2], direction.shape[:2])
+    nearest, owner = torch.full(shape, FAR), torch.zeros(shape, dtype=torch.int64)
+    meets = _meets_ball(solids, origin, direction).any(0)
     for index, kind in enumerate(solids.kinds):
+        near = meets[:, index].nonzero()[:, 0]
+        from_, towards = (rays if rays.shape[1] == 1 else rays[:, near] for rays in (origin, direction))
         matrix = solids.to_local[:, index].transpose(1, 2)
-        start = ((origin - solids.centre[:, None, index]) @ matrix).unbind(-1)
-        heading = (direction @ matrix).unbind(-1)
+        start = ((from_ - solids.centre[:, None, index]) @ matrix).unbind(-1)
+        heading = (towards @ matrix).unbind(-1)
         distance = _enter(kind, solids.tapers[index], start, heading)
-        closer = distance < nearest
-        nearest = torch.where(closer, distance, nearest)
-        owner.masked_fill_(closer, index)
+        closer = distance < nearest[:, near]
+        nearest[:, near] = torch.where(closer, distance, nearest[:, near])
+        owner[:, near] = torch.where(closer, index, owner[:, near])
     return nearest, owner
+
+
+def _meets_ball(solids: Solids, origin: Tensor, direction: Tensor) -> Tensor:
+    """Says which rays meet the balls around the parts, (B, R, P): few do, and a ball costs less than its part."""
+    centres, ones = solids.centre.transpose(1, 2), torch.ones(3, 1)  # a product is faster than a sum over three
+    along = direction @ centres - (origin * direction) @ ones
+    apart = origin.square() @ ones - 2 * (origin @ centres) + centres.square().sum(1, keepdim=True)
+    outside = apart - solids.reach[:, None] ** 2
+    met: Tensor = (along * along >= (direction.square() @ ones) * outside) & ((along > 0) | (outside < 0))
+    return met
 
 
 def _enter(kind: Kind, taper: float, start: Triple, heading: Triple) -> Tensor:

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from src.tabletop.geometry import FAR, first_hit, normals, place
-from src.tabletop.toys import Kind, Part
+from src.tabletop.toys import CLASSES, Kind, Part
 
 TAPERS = (0.0, 0.5, 1.0, 1.5)
 SHAPES = [(Kind.ELLIPSOID, 1.0), (Kind.BOX, 1.0), *((Kind.FRUSTUM, taper) for taper in TAPERS)]
@@ -225,3 +227,17 @@ def test_first_hit_of_many_scenes_is_that_of_each():
         alone = first_hit(place([part], scales[index : index + 1]), start[None], direction[None])[0]
         assert torch.allclose(together[index], alone[0], atol=1e-4)
     assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_balls_around_parts_leave_no_hit_out(name):
+    solids = place(CLASSES[name], torch.tensor([[1.0, 1.2, 0.9], [0.7, 0.8, 1.1]]))
+    random = torch.Generator().manual_seed(0)
+    origin = torch.randn(2, 4000, 3, generator=random) * 2
+    aim = torch.rand(2, 4000, 3, generator=random) - torch.tensor([0.5, 0.5, 0.0])
+    direction = torch.nn.functional.normalize(aim - origin, dim=-1)
+    found = first_hit(solids, origin, direction)
+    everything = first_hit(replace(solids, reach=torch.full_like(solids.reach, 1e3)), origin, direction)
+    assert (found[0] < FAR).any()
+    for some, every in zip(found, everything, strict=True):
+        assert torch.equal(some, every)
