@@ -12,16 +12,20 @@ import open_clip
 import timm
 import torch
 from PIL import Image
+from torchmetrics.functional.image.lpips import _LPIPS
 
-from benchmarks.common import machine, seconds, time_in_turns
+from benchmarks.common import Timing, machine, seconds, time_in_turns
 from src.metrics.clip import ClipTower
 from src.metrics.dino import DinoTower
-from src.metrics.features import FeatureStore, ImageTower, image_file
+from src.metrics.features import FeatureStore, ImageFile, ImageTower, image_file
 from src.metrics.intervals import DRAWS, nested_bootstrap
-from src.metrics.preprocessing import IMAGENET, OPENAI, Preparation
+from src.metrics.lpips import LpipsTower
+from src.metrics.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, OPENAI, Preparation
+from src.metrics.scores import mean_distances
 
 IMAGES, SIDE, BATCH, TURNS = 108, 512, 16, 3
 PROMPTS, SEEDS = 25, 4
+PREPARATION = Preparation(256, 256, MINUS_ONE_TO_ONE)
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,50 @@ def build_judges() -> dict[str, Loaded]:
     }
 
 
+def time_embedding(files: list[ImageFile]) -> None:
+    """Prints images per second of the judges that see every image once."""
+    for name, judge in build_judges().items():
+        batch = torch.zeros(BATCH, 3, 224, 224)
+
+        @torch.inference_mode()
+        def bare(judge: Loaded = judge, batch: torch.Tensor = batch) -> None:
+            for _ in range(-(-IMAGES // BATCH)):
+                judge.tower.embed_images(batch)
+
+        def whole(judge: Loaded = judge) -> None:
+            FeatureStore(BATCH, "cpu").embed_images(judge, files)
+
+        report(name, time_in_turns(whole, bare, TURNS))
+
+
+def time_distances(files: list[ImageFile]) -> None:
+    """Prints images per second of LPIPS: all pairs of four images, each through AlexNet once."""
+    tower = LpipsTower(_LPIPS(pretrained=True, net="alex", pnet_rand=True).eval(), PREPARATION, "cpu")
+    groups = [files[first : first + SEEDS] for first in range(0, IMAGES, SEEDS)]
+    batch = torch.zeros(BATCH, 3, 256, 256)
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for _ in range(-(-IMAGES // BATCH)):
+            tower.model.net(batch)
+
+    def whole() -> None:
+        FeatureStore(BATCH, "cpu").map(lambda group: mean_distances(tower, group), groups)
+
+    report("LPIPS AlexNet", time_in_turns(whole, bare, TURNS))
+
+
+def report(name: str, found: Timing) -> None:
+    """Prints images per second of the whole judgement and of bare forward passes."""
+    print(
+        f"{name}: {IMAGES / found.ours:.1f} images per second, {IMAGES / found.other:.1f} in bare forward "
+        f"passes: {found.ratio:.2f} of it (median of {TURNS}, {found.low:.2f} to {found.high:.2f})",
+        flush=True,
+    )
+
+
 def main() -> None:
-    """Prints images per second of both, their ratio, and the seconds of a bootstrap."""
+    """Prints images per second of the three judges beside bare forward passes, and the seconds of a bootstrap."""
     print(machine())
     random = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
@@ -56,23 +102,8 @@ def main() -> None:
                 Path(folder) / f"{number:03d}.png"
             )
         files = [image_file(path) for path in sorted(Path(folder).iterdir())]
-        for name, judge in build_judges().items():
-            batch = torch.zeros(BATCH, 3, 224, 224)
-
-            @torch.inference_mode()
-            def bare(judge: Loaded = judge, batch: torch.Tensor = batch) -> None:
-                for _ in range(-(-IMAGES // BATCH)):
-                    judge.tower.embed_images(batch)
-
-            def whole(judge: Loaded = judge) -> None:
-                FeatureStore(BATCH, "cpu").embed_images(judge, files)
-
-            found = time_in_turns(whole, bare, TURNS)
-            print(
-                f"{name}: {IMAGES / found.ours:.1f} images per second, {IMAGES / found.other:.1f} in bare forward "
-                f"passes: {found.ratio:.2f} of it (median of {TURNS}, {found.low:.2f} to {found.high:.2f})",
-                flush=True,
-            )
+        time_embedding(files)
+        time_distances(files)
     differences = random.normal(size=(PROMPTS, SEEDS))
     taken = sorted(seconds(lambda: nested_bootstrap(differences, 0)) for _ in range(TURNS))
     print(f"{DRAWS} bootstrap draws of {PROMPTS} prompts x {SEEDS} seeds: {taken[TURNS // 2]:.2f} s")
