@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import altair as alt
 import pandas as pd
 
 from src.metrics.names import NEAREST, REAL, REAL_QUANTILE, TEST
-from src.reporting.charts import Spec, inline_rows, to_spec
+from src.reporting.charts import Spec
+from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.samples import SAMPLES, Picture
 from src.reporting.texts import Texts
@@ -76,27 +76,11 @@ def likeness_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
     real = scores[(scores["variant"] == REAL) & (scores["metric"] == NEAREST)]["value"].dropna()
     if drawn.empty or real.empty:
         return None
-    names = {texts("series.run"): drawn, texts("series.real"): real}
-    rows = [{"who": who, "value": round(float(value), 4)} for who, values in names.items() for value in values]
-    colour = alt.Color(
-        "who:N",
-        sort=list(names),
-        scale=alt.Scale(domain=list(names), range=["var(--run)", "var(--real)"]),
-        legend=alt.Legend(orient="top", title=None),
-    )
-    bars = (
-        alt.Chart(inline_rows("likeness", rows))
-        .mark_bar(opacity=0.6)
-        .encode(
-            x=alt.X("value:Q", bin=alt.Bin(maxbins=24), title=NEAREST),
-            y=alt.Y("count():Q", stack=None, title=texts("axis.images")),
-            color=colour,
-        )
-    )
-    limit = alt.Chart(inline_rows("limit", [{"at": round(float(real.quantile(REAL_QUANTILE)), 4)}]))
-    return to_spec(
-        alt.layer(bars, limit.mark_rule(color="var(--real)", strokeDash=[5, 4]).encode(x="at:Q")), height=200
-    )
+    groups = {
+        texts("series.run"): ("var(--run)", list(drawn)),
+        texts("series.real"): ("var(--real)", list(real)),
+    }
+    return paired_histogram("likeness", groups, NEAREST, texts("axis.images"), [float(real.quantile(REAL_QUANTILE))])
 
 
 def _nearest_scores(inputs: Inputs) -> pd.DataFrame:

@@ -6,7 +6,8 @@ import altair as alt
 import pandas as pd
 
 from src.metrics.names import BASE, FACE_RATE, SIM_DETECTED, TEST
-from src.reporting.charts import Row, Spec, inline_rows, paired_bars, to_spec
+from src.reporting.charts import Row, Spec, paired_bars
+from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs
 from src.reporting.samples import Picture, manifest_pictures
 from src.reporting.texts import Texts
@@ -60,33 +61,16 @@ def identity_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
     Returns:
         A specification, the level of held-out photos as a rule where there are several; None without any face.
     """
-    shown = {texts("series.run"): inputs.run_variant, texts("series.base"): BASE}
-    rows: list[Row] = [
-        {"who": who, "value": round(float(value), 4)}
+    shown = {"run": inputs.run_variant, "base": BASE}
+    groups = {
+        texts(f"series.{who}"): (f"var(--{who})", list(_test_scores(inputs, variant, SIM_DETECTED)["value"]))
         for who, variant in shown.items()
-        for value in _test_scores(inputs, variant, SIM_DETECTED)["value"]
-    ]
-    if not rows:
+    }
+    if not any(values for _, values in groups.values()):
         return None
-    colour = alt.Color(
-        "who:N",
-        sort=list(shown),
-        scale=alt.Scale(domain=list(shown), range=["var(--run)", "var(--base)"]),
-        legend=alt.Legend(orient="top", title=None),
-    )
-    bars = (
-        alt.Chart(inline_rows("images", rows))
-        .mark_bar(opacity=0.6)
-        .encode(
-            x=alt.X("value:Q", bin=alt.Bin(maxbins=24), title=SIM_DETECTED),
-            y=alt.Y("count():Q", stack=None, title=texts("axis.images")),
-            color=colour,
-        )
-    )
     real = inputs.metrics["real"]
-    level = [{"at": round(float(real[REAL_LEVEL]), 4)}] if REAL_LEVEL in real else []
-    rule = alt.Chart(inline_rows("level", level)).mark_rule(color="var(--real)", strokeDash=[5, 4], strokeWidth=2)
-    return to_spec(alt.layer(bars, rule.encode(x="at:Q")), height=200)
+    level = [real[REAL_LEVEL]] if REAL_LEVEL in real else []
+    return paired_histogram("images", groups, SIM_DETECTED, texts("axis.images"), level)
 
 
 def face_rate_chart(inputs: Inputs, texts: Texts) -> Spec | None:
