@@ -106,6 +106,8 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
         for folder, file in zip(adapters, files, strict=True):
             check_fit(model, folder / WEIGHTS, file[0])
         for variant in variants:
+            if not missing[variant.name]:
+                continue
             if variant.folder is not None:
                 load_adapter(model, variant.folder)
             with merged(model):
