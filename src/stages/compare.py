@@ -34,7 +34,7 @@ MEANING = {
     Verdict.WORSE: "B is worse than A",
     Verdict.TRADE_OFF: "B gained in one primary metric and lost in another",
     Verdict.EQUIVALENT: "no difference that matters: every interval lies within its margin",
-    Verdict.INCONCLUSIVE: "cannot tell: smaller differences than 'detectable' would not show with this prompt set",
+    Verdict.INCONCLUSIVE: "cannot tell: a primary interval reaches beyond its margin; more prompts narrow it",
 }
 # as docs/metrics.md says it; a console may lack arrows
 BETTER = {"↑": "up", "↓": "down", "": ""}
