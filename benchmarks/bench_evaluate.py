@@ -49,8 +49,9 @@ def build_judges() -> dict[str, Loaded]:
     }
 
 
-def time_embedding(files: list[ImageFile]) -> None:
-    """Prints images per second of the judges that see every image once."""
+def time_embedding(files: list[ImageFile]) -> list[Timing]:
+    """Prints images per second of the judges that see every image once, and returns the timings."""
+    timings = []
     for name, judge in build_judges().items():
         batch = torch.zeros(BATCH, 3, 224, 224)
 
@@ -62,11 +63,13 @@ def time_embedding(files: list[ImageFile]) -> None:
         def whole(judge: Loaded = judge) -> None:
             FeatureStore(BATCH, "cpu").embed_images(judge, files)
 
-        report(name, time_in_turns(whole, bare, TURNS))
+        timings.append(time_in_turns(whole, bare, TURNS))
+        report(name, timings[-1])
+    return timings
 
 
-def time_distances(files: list[ImageFile]) -> None:
-    """Prints images per second of LPIPS: all pairs of four images, each through AlexNet once."""
+def time_distances(files: list[ImageFile]) -> Timing:
+    """Prints images per second of LPIPS: all pairs of four images, each through AlexNet once; returns the timing."""
     tower = LpipsTower(_LPIPS(pretrained=True, net="alex", pnet_rand=True).eval(), PREPARATION, "cpu")
     groups = [files[first : first + SEEDS] for first in range(0, IMAGES, SEEDS)]
     batch = torch.zeros(BATCH, 3, 256, 256)
@@ -79,7 +82,9 @@ def time_distances(files: list[ImageFile]) -> None:
     def whole() -> None:
         FeatureStore(BATCH, "cpu").map(lambda group: mean_distances(tower, group), groups)
 
-    report("LPIPS AlexNet", time_in_turns(whole, bare, TURNS))
+    timing = time_in_turns(whole, bare, TURNS)
+    report("LPIPS AlexNet", timing)
+    return timing
 
 
 def report(name: str, found: Timing) -> None:
@@ -102,8 +107,9 @@ def main() -> None:
                 Path(folder) / f"{number:03d}.png"
             )
         files = [image_file(path) for path in sorted(Path(folder).iterdir())]
-        time_embedding(files)
-        time_distances(files)
+        timings = [*time_embedding(files), time_distances(files)]
+    ours, other = (sum(getattr(timing, side) for timing in timings) for side in ("ours", "other"))
+    print(f"all three: {IMAGES / ours:.1f} images per second, {other / ours:.2f} of their bare forward passes")
     differences = random.normal(size=(PROMPTS, SEEDS))
     taken = sorted(seconds(lambda: nested_bootstrap(differences, 0)) for _ in range(TURNS))
     print(f"{DRAWS} bootstrap draws of {PROMPTS} prompts x {SEEDS} seeds: {taken[TURNS // 2]:.2f} s")
