@@ -17,7 +17,7 @@ from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.scores import Metric
 from src.metrics.summary import Selection, score_table, select_checkpoint
 from src.sampling.prompts import Prompt, load_prompts
-from src.stages.generate import BASE, Variant, draw_variants, list_checkpoints
+from src.stages.generate import BASE, Variant, draw_variants
 from src.training.determinism import set_deterministic
 
 CODE = ("metrics", "sampling", "stages/early_stopping.py", "stages/generate.py", "stages/sampling_setup.py")
@@ -46,11 +46,11 @@ class EarlyStopping:
     store: FeatureStore
     data: Path
 
-    def should_stop(self, checkpoints: Path, drawn: Path) -> bool:
+    def should_stop(self, checkpoints: list[Path], drawn: Path) -> bool:
         """Decides after a checkpoint.
 
         Args:
-            checkpoints: The folder of all checkpoints so far.
+            checkpoints: The folders of all checkpoints so far.
             drawn: A folder for the drawn images, replaced each time.
 
         Returns:
@@ -60,7 +60,7 @@ class EarlyStopping:
             MetricError: An image cannot be scored.
             MissingModelError: A judge is not on this machine.
         """
-        choice, steps = self.choose([Variant(BASE, None), *list_checkpoints(checkpoints)], drawn)
+        choice, steps = self.choose([Variant(BASE, None), *(Variant(path.name, path) for path in checkpoints)], drawn)
         later = sum(step > steps[choice.variant] for step in steps.values())
         print(f"early stopping: {choice.variant} is preferred so far, {choice.reason}", flush=True)
         return later >= self.patience

@@ -252,8 +252,13 @@ def build_hooks(
     def part(name: str) -> AbstractContextManager[None]:
         return only_part(model, name)
 
-    def should_stop() -> bool:
-        return stopping is not None and stopping.should_stop(state.path / "checkpoints", state.path / "dev")
+    def should_stop(step: int) -> bool:
+        if stopping is None:
+            return False
+        # by their steps: a run that was killed may have left a later one, which it will make again
+        every = params.train.checkpoint_every
+        kept = [state.checkpoint(done) for done in range(every, step + 1, every)]
+        return stopping.should_stop(kept, state.path / "dev")
 
     return Hooks(save_checkpoint, part, log, sample, should_stop)
 

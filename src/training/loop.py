@@ -57,7 +57,7 @@ def _should_stop(run: Run, done: int) -> bool:
     """Asks before going on after a kept checkpoint, so that a resumed run asks, too; all processes hear one answer."""
     if done == 0 or done % run.plan.checkpoint_every:
         return False
-    answer = [run.accelerator.is_main_process and run.hooks.should_stop()]
+    answer = [run.accelerator.is_main_process and run.hooks.should_stop(done)]
     return bool(broadcast_object_list(answer)[0])
 
 

@@ -103,14 +103,14 @@ class Hooks:
         only_part: Switches off the adapters of all parts but one.
         log: Takes a step and named numbers, to be watched.
         sample: Draws sample images after a step, to be watched.
-        should_stop: Says after a kept checkpoint whether training ends there.
+        should_stop: Says, given the step of a kept checkpoint, whether training ends there.
     """
 
     save_checkpoint: Callable[[Path], None]
     only_part: Callable[[str], AbstractContextManager[None]]
     log: Callable[[int, dict[str, float]], None]
     sample: Callable[[int], None]
-    should_stop: Callable[[], bool]
+    should_stop: Callable[[int], bool]
 
 
 @dataclass(frozen=True)

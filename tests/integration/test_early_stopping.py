@@ -1,9 +1,14 @@
 """Early stopping on the tiny models: the rule itself decides, on pictures that it draws itself."""
 
+from types import SimpleNamespace
+
 import pytest
+from omegaconf import OmegaConf
 
 from src.metrics.summary import Selection
 from src.stages.early_stopping import EarlyStopping
+from src.stages.training_setup import build_hooks
+from src.training.state import StateFolder
 from tests.integration.small_project import PROMPTS_FILE, succeed
 
 # with lr=0 every checkpoint draws the same pictures, and a tie goes to the earlier one
@@ -35,9 +40,21 @@ def test_what_was_drawn_to_decide_is_not_drawn_again(spoiled, capsys):
 def test_patience_counts_the_checkpoints_after_the_preferred_one(tmp_path, monkeypatch):
     steps = {"step-000002": 2, "step-000004": 4, "step-000006": 6}
     rule = EarlyStopping(settings=None, patience=2, prompts=[], metrics=(), store=None, data=tmp_path)
-    for step in steps:
-        (tmp_path / step).mkdir()
-        (tmp_path / step / "pytorch_lora_weights.safetensors").touch()
     for preferred, stops in [("step-000002", True), ("step-000004", False), ("step-000006", False)]:
         monkeypatch.setattr(EarlyStopping, "choose", lambda *_, name=preferred: (Selection(name, "why"), steps))
-        assert rule.should_stop(tmp_path, tmp_path / "drawn") is stops
+        assert rule.should_stop([tmp_path / step for step in steps], tmp_path / "drawn") is stops
+
+
+def test_a_checkpoint_left_over_by_a_kill_is_not_counted(tmp_path):
+    asked = []
+
+    def should_stop(kept, _):
+        asked.append([path.name for path in kept])
+        return False
+
+    params = OmegaConf.create({"train": {"checkpoint_every": 2}})
+    (tmp_path / "checkpoints/step-000006").mkdir(parents=True)
+    rule = SimpleNamespace(should_stop=should_stop)
+    hooks = build_hooks(params, None, StateFolder(tmp_path), None, rule)
+    hooks.should_stop(4)
+    assert asked == [["step-000002", "step-000004"]]

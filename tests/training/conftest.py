@@ -45,7 +45,7 @@ def make_run(load_tiny, tmp_path):
         prior=False,
         state="state",
         log=lambda *_: None,
-        should_stop=lambda: False,
+        should_stop=lambda _: False,
         dropout=0.0,
         dtype="fp32",
         precision="no",

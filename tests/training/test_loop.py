@@ -154,20 +154,20 @@ def test_bad_plans_are_refused(make_run, values, message):
 def test_early_stop_asks_after_each_checkpoint_and_ends_there(make_run):
     asked = []
 
-    def should_stop():
-        asked.append(sorted(path.name for path in (run.state.path / "checkpoints").iterdir()))
+    def should_stop(step):
+        asked.append((step, sorted(path.name for path in (run.state.path / "checkpoints").iterdir())))
         return len(asked) == 2
 
     run = make_run(steps=9, checkpoint_every=2, val_every=9, should_stop=should_stop)
     saved = train(run)
-    assert asked == [["step-000002"], ["step-000002", "step-000004"]]
+    assert asked == [(2, ["step-000002"]), (4, ["step-000002", "step-000004"])]
     assert saved.step == 4
     assert [row["step"] for row in saved.losses] == [1, 2, 3, 4]
 
 
 def test_stopped_run_stays_stopped_and_a_killed_one_stops_at_the_same_step(make_run, tmp_path):
     def stops_at_four(state):
-        return lambda: (tmp_path / state / "checkpoints/step-000004").is_dir()
+        return lambda _: (tmp_path / state / "checkpoints/step-000004").is_dir()
 
     options = {"steps": 9, "checkpoint_every": 2}
     whole = train(make_run(state="whole", should_stop=stops_at_four("whole"), **options))
