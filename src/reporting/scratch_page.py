@@ -1,5 +1,6 @@
 """The page of one training from noise: loss, measures over steps, samples of every class, parameters; one file."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
 OUT, LOSS, EVALUATION, SAMPLES, CONFIG = "report.html", "loss.csv", "evaluation.csv", "samples", "config.yaml"
+# {"minutes", "device"}: how long the updates took, and on what
+TIME = "time.json"
 # samples of more classes than this are folded away
 SHOWN_CLASSES = 20
 MAKER = "`python train.py exp.config_path=configs/scratch/<name>.yaml`"
@@ -63,17 +66,18 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
 
     Args:
         run_dir: Holds loss.csv (``step``, ``loss`` and other losses), evaluation.csv (``step`` and measures),
-            config.yaml and, where the model draws, samples/<class>/*.png.
+            config.yaml, time.json (``minutes``, ``device``) and, where the model draws, samples/<class>/*.png.
         title: The heading.
 
     Raises:
-        EmptyDatasetError: One of the tables is missing, has no rows or lacks a column, or a folder of samples is
-            empty.
+        EmptyDatasetError: One of the files is missing, a table has no rows or lacks a column, or a folder of samples
+            is empty.
     """
     losses, evaluations = _table(run_dir / LOSS, ("step", "loss")), _table(run_dir / EVALUATION, ("step",))
-    config = run_dir / CONFIG
-    if not config.is_file():
-        raise EmptyDatasetError(f"{config} is missing; it is made by {MAKER}")
+    config, time = run_dir / CONFIG, run_dir / TIME
+    for file in (config, time):
+        if not file.is_file():
+            raise EmptyDatasetError(f"{file} is missing; it is made by {MAKER}")
     measures = [measure for name in _order(evaluations) if (measure := _measure(evaluations, name))]
     specs = _loss_specs(losses) | {f"measure-{m.name}": _measure_spec(evaluations, m.name) for m in measures}
     page = render_page(
@@ -82,6 +86,7 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
         number=_number,
         steps=int(losses["step"].iloc[-1]),
         final_loss=float(losses["loss"].iloc[-1]),
+        time=json.loads(time.read_text(encoding="utf-8")),
         measures=measures,
         parts=[name for name in _parts(losses) if f"part-{name}" in specs],
         stride=thinning(len(losses)),

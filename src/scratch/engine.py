@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -32,7 +32,7 @@ class Plan:
         batch_size: Images per update.
         ema_decay: Of the averaged weights, in [0, 1); 0 keeps the last weights.
         max_grad_norm: Gradients are clipped to this norm.
-        mixed_precision: ``no`` or ``bf16``.
+        mixed_precision: ``no`` or ``bf16``; see `src.core.device.choose_precision`.
         save_every: Updates between resumable states.
         log_every: Updates that one row of the loss curve averages.
         eval_every: Updates between evaluations.
@@ -136,10 +136,13 @@ class Curves:
     Attributes:
         losses: A row for every `Plan.log_every` updates.
         evaluations: A row for every evaluation.
+        seconds: That updates and evaluations took, in all processes that had a part in it; what a kill lost is not
+            among them.
     """
 
     losses: list[Row]
     evaluations: list[Row]
+    seconds: float = field(compare=False)
 
 
 def train_from_noise(
@@ -167,13 +170,14 @@ def train_from_noise(
     """
     average = _copies(task)
     saved = state.load()
-    start, losses, evaluations = 0, list[Row](), list[Row]()
+    start, losses, evaluations, earlier = 0, list[Row](), list[Row](), 0.0
     if saved is not None:
         start, losses, evaluations = saved.step, list(saved.losses), list(saved.validations)
+        earlier = float(saved.scalars["seconds"])
         _restore(task, average, saved, state)
         print(f"resuming after step {start} of {plan.steps}", flush=True)
     pending: list[dict[str, Tensor]] = []
-    began = time.monotonic()
+    seconds, began = earlier, time.monotonic()
     for step in range(start, plan.steps):
         for optimizer in task.optimizers.values():
             for group in optimizer.param_groups:
@@ -194,9 +198,10 @@ def train_from_noise(
             numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**losses[-1], **row}.items() if k != "step")
             print(f"step {done}/{plan.steps}: {numbers}; {rate:.0f} images/s", flush=True)
         if last or (done % plan.save_every == 0 and not pending):
-            state.save(_pack(task, average, done, losses, evaluations))
+            seconds = earlier + time.monotonic() - began
+            state.save(_pack(task, average, done, losses, evaluations, seconds))
     _load(task, average)
-    return Curves(losses, evaluations)
+    return Curves(losses, evaluations, seconds)
 
 
 def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:
@@ -248,10 +253,10 @@ def _averaged_weights(task: Task, average: Mapping[str, Tensor]) -> Iterator[Non
 
 
 def _pack(
-    task: Task, average: Mapping[str, Tensor], done: int, losses: list[Row], evaluations: list[Row]
+    task: Task, average: Mapping[str, Tensor], done: int, losses: list[Row], evaluations: list[Row], seconds: float
 ) -> SavedState:
     tensors: dict[str, Tensor] = dict(average)
-    scalars: dict[str, object] = {}
+    scalars: dict[str, object] = {"seconds": seconds}
     for name, network in task.networks.items():
         # copies, since a file cannot hold one tensor under two names
         tensors |= {f"network.{name}.{key}": value.clone() for key, value in network.state_dict().items()}

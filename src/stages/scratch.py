@@ -1,7 +1,6 @@
 """Trains a model from noise: `python train.py exp.config_path=configs/scratch/NAME.yaml`. Writes exp.run_dir."""
 
 import json
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from src.core.config import run_stage, to_dict
-from src.core.device import choose_device
-from src.core.files import replaced_folder, sha256_bytes, sha256_tree, work_root, write_csv, write_text
+from src.core.device import choose_device, choose_precision, describe_device
+from src.core.files import replaced_folder, sha256_bytes, sha256_tree, work_root, write_csv, write_json, write_text
 from src.core.provenance import code_digest
 from src.core.scratch_config import load_scratch_config
 from src.training.determinism import set_deterministic, set_environment
@@ -67,12 +66,12 @@ def scratch_stage(params: DictConfig) -> None:
     from hydra.utils import instantiate
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from src.reporting.scratch_page import write_scratch_report
+    from src.reporting.scratch_page import TIME, write_scratch_report
     from src.scratch.engine import Given, Plan, train_from_noise
     from src.scratch.images import save_samples
 
-    began = time.monotonic()
     device = choose_device(params.device)
+    params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
     train = to_dict(params.train)
     train.pop("deterministic")
     plan = Plan(**train)
@@ -92,9 +91,9 @@ def scratch_stage(params: DictConfig) -> None:
             write_curve(folder / "evaluation.csv", curves.evaluations)
             made_by = {key: value for key, value in to_dict(params).items() if key != "exp"}
             write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
+            write_json(folder / TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
             write_scratch_report(folder, run_dir.name)
-    minutes = (time.monotonic() - began) / 60
-    print(f"{run_dir}: {plan.steps} updates on {device.type}, {minutes:.1f} minutes in this process")
+    print(f"{run_dir}: {plan.steps} updates in {curves.seconds / 60:.1f} minutes on {describe_device(device)}")
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Gathers the trained models in half precision: tabletop/*/model to models/tabletop, at most 64 MB."""
+"""Gathers the trained models in half precision: tabletop/*/model to models/tabletop, at most 64 MB.
+
+Says how long the training of each took, and on what.
+"""
 
 import json
 import shutil
@@ -10,6 +13,7 @@ import torch
 from src.core.errors import ModelMismatchError, PipelineError
 from src.core.files import replaced_folder, write_text
 from src.models.tensors import load_tensors, save_tensors
+from src.reporting.scratch_page import EVALUATION, TIME
 
 TRAINED, OUT = Path("tabletop"), Path("models/tabletop")
 # where each trained model goes
@@ -30,8 +34,9 @@ of the embedded world (src/tabletop) and on nothing else, and knows nothing but 
 - Configuration: configs/scratch/tabletop_{name}.yaml
 - Data: {images} pictures of 64 px, tabletop/world/train
 - Updates: {steps}
+- Time: {minutes:.0f} minutes on {device}
 - Scores on unseen renders at the last update: {scores}
-- Training times and the figures that the whole set reaches: docs/tabletop.md
+- The figures that the whole set reaches: docs/tabletop.md
 """
 
 
@@ -72,10 +77,11 @@ def publish(trained: Path, out: Path) -> int:
 
 
 def _card(name: str, source: Path, trained: Path) -> str:
-    evaluation = pd.read_csv(source / "evaluation.csv").iloc[-1]
+    evaluation = pd.read_csv(source / EVALUATION).iloc[-1]
     scores = ", ".join(f"{key} {value:.4g}" for key, value in evaluation.items() if key != "step")
     images = len(pd.read_csv(trained / "world/train/scenes.csv"))
-    return CARD.format(name=name, images=images, steps=int(evaluation["step"]), scores=scores)
+    time = json.loads((source / TIME).read_text(encoding="utf-8"))
+    return CARD.format(name=name, images=images, steps=int(evaluation["step"]), scores=scores, **time)
 
 
 def main() -> None:
@@ -84,6 +90,9 @@ def main() -> None:
         size = publish(TRAINED, OUT)
     except PipelineError as error:
         raise SystemExit(f"tabletop_publish: {error}") from error
+    for file in sorted(TRAINED.glob(f"*/{TIME}")):
+        time = json.loads(file.read_text(encoding="utf-8"))
+        print(f"{file.parent.name:10} {time['minutes']:6.1f} minutes on {time['device']}")
     print(json.dumps({"folder": str(OUT), "megabytes": round(size / 1e6, 1)}))
 
 

@@ -30,6 +30,7 @@ def make_run(folder, classes=CLASSES, samples=3):
     }
     pd.DataFrame(evaluations).to_csv(folder / "evaluation.csv", index=False)
     (folder / "config.yaml").write_text("task: {condition: class}\ntrain_data:\n  folder: /home/someone/photos\n")
+    (folder / "time.json").write_text('{"minutes": 57.25, "device": "Abacus, 2 threads"}')
     for name in classes:
         (folder / "samples" / name).mkdir(parents=True)
         for index in range(samples):
@@ -73,6 +74,11 @@ def test_scratch_report_loads_nothing_from_elsewhere(run):
     assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
     assert "default-src 'none'" in text_of(run)
     assert len(decoded(page)) == len(CLASSES) * 3
+
+
+def test_scratch_report_says_how_long_it_took_and_on_what(run):
+    assert "on Abacus, 2 threads" in text_of(run)
+    assert '<dt>Minutes</dt><dd title="Abacus, 2 threads">57.25</dd>' in text_of(run)
 
 
 def test_scratch_report_shows_every_class_in_order(run):
@@ -141,7 +147,7 @@ def test_scratch_report_folds_many_classes(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["loss.csv", "evaluation.csv", "config.yaml"])
+@pytest.mark.parametrize("name", ["loss.csv", "evaluation.csv", "config.yaml", "time.json"])
 def test_scratch_report_names_a_missing_file_and_writes_nothing(own_run, name):
     (own_run / name).unlink()
     with pytest.raises(EmptyDatasetError, match=rf"{re.escape(name)} is missing; it is made by `python train.py"):

@@ -30,10 +30,11 @@ def train(task, folder, killed_after=None):
 
 
 def everything(task, folder):
-    """Weights as left in the task (averaged where averaged), and all that the state file holds."""
+    """Weights as left in the task (averaged where averaged), and all that the state file holds but the time it took."""
     weights = {f"{name}.{key}": value for name, net in task.networks.items() for key, value in net.state_dict().items()}
     saved = StateFolder(folder).load()
     assert saved is not None
+    saved.scalars.pop("seconds")
     return {**weights, **{f"saved.{key}": value for key, value in saved.tensors.items()}}, saved.scalars
 
 
@@ -53,6 +54,18 @@ def test_a_killed_run_resumes_to_the_same_bytes(kind, make_diffusion, make_gan, 
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         assert torch.equal(found[name], value), name
+
+
+def test_time_is_that_of_all_processes_but_for_what_a_kill_lost(make_gan, tmp_path, monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("src.scratch.engine.time.monotonic", lambda: next(clock))
+    with pytest.raises(KilledError):
+        train(make_gan(), tmp_path, 4)
+    kept = StateFolder(tmp_path).load().scalars["seconds"]
+    assert kept == 2  # read when it began, at the evaluation after step 2, and when step 3 was saved
+    resumed = train(make_gan(), tmp_path)
+    assert resumed.seconds == StateFolder(tmp_path).load().scalars["seconds"] == kept + 3
+    assert train(make_gan(), tmp_path).seconds == resumed.seconds
 
 
 def test_resuming_keeps_moments_laid_out_as_parameters(make_gan, tmp_path):
