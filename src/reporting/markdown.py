@@ -39,6 +39,8 @@ def write_markdown(
         film=_film,
         strip=sections["strip"],
         pictures=list(_pictures(inputs)),
+        faceless=sections["faceless"],
+        samples=f"../{SAMPLES}",
         metrics=sections["metrics"],
         checkpoints=sections["checkpoints"],
         specs=sections["specs"],

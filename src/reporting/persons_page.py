@@ -24,11 +24,13 @@ class Faceless:
 
     Attributes:
         pictures: The first of them in the manifest's order, at most SHOWN_FACELESS.
+        paths: Their files, below data/samples.
         count: How many there are.
         total: How many test images were looked at.
     """
 
     pictures: tuple[Picture, ...]
+    paths: tuple[str, ...]
     count: int
     total: int
 
@@ -47,8 +49,9 @@ def faceless_samples(inputs: Inputs) -> Faceless | None:
         return None
     rows = inputs.manifest.merge(rates[["variant", "prompt_id", "seed", "value"]], on=["variant", "prompt_id", "seed"])
     missing = [row for _, row in rows[rows["value"] == 0].iterrows()]
-    pictures = manifest_pictures(inputs, missing[:SHOWN_FACELESS], lambda row: str(row["prompt"]))
-    return Faceless(tuple(pictures), len(missing), len(rates))
+    shown = missing[:SHOWN_FACELESS]
+    pictures = manifest_pictures(inputs, shown, lambda row: str(row["prompt"]))
+    return Faceless(tuple(pictures), tuple(str(row["path"]) for row in shown), len(missing), len(rates))
 
 
 def identity_histogram(inputs: Inputs, texts: Texts) -> Spec | None:

@@ -98,6 +98,16 @@ def test_section_shows_its_figures_and_leaves_their_numbers(page):
     assert len(pd.read_csv(figures / "face_rate-prompts.csv")) == 2 * len(PLACES)
 
 
+def test_markdown_names_the_images_without_a_face_by_their_files(persons, page):
+    text = page.with_suffix(".md").read_text()
+    assert f"{len(FACELESS)} of {IMAGES} test images" in text
+    shown = re.findall(r"^- !\[(.+)\]\((.+\.png)\) (.+)$", text, re.MULTILINE)
+    assert [(label, (persons / "metrics" / path).is_file()) for label, path, _ in shown] == [
+        (f"a sksToy toy {PLACES[int(prompt[-2:])]}", True) for prompt, _ in FACELESS
+    ]
+    assert all(label == prompt for label, _, prompt in shown)
+
+
 def test_section_says_in_words_that_every_image_has_a_face_or_none(own_project, tmp_path):
     copies = [shutil.copytree(own_project, tmp_path / name) for name in ("all", "none")]
     add_identity(copies[0], faceless=())
@@ -125,6 +135,7 @@ def test_without_identity_nothing_is_said_about_persons(project, report):
     tables = read_inputs(project)
     assert faceless_samples(tables) is identity_histogram(tables, TEXTS) is face_rate_chart(tables, TEXTS) is None
     assert not re.search(r'id="persons"|#persons|chart-(identity|face_rate)', report.read_text())
+    assert "Is it the person?" not in report.with_suffix(".md").read_text()
     assert not list((report.parent / "figures").glob("identity*"))
 
 
