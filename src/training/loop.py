@@ -113,7 +113,8 @@ def train_step(run: Run, step: int) -> dict[str, Tensor]:
             if accelerator.sync_gradients:
                 accelerator.unscale_gradients()
                 norms = {f"grad_norm_{group.name}": _grad_norm(list(group.parameters.values())) for group in run.groups}
-                accelerator.clip_grad_norm_(
+                # not the accelerator's own: it would unscale a second time, which the scaler refuses
+                torch.nn.utils.clip_grad_norm_(
                     [p for group in run.groups for p in group.parameters.values()], plan.max_grad_norm
                 )
             run.optimizer.step()

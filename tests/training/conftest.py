@@ -62,9 +62,16 @@ def make_run(load_tiny, tmp_path):
             4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, text, 1e-3, ["q_proj", "v_proj"]
         )
         groups = method.attach(model, 0)
+        scaled = precision == "fp16"
         accelerator = Accelerator(
-            cpu=True, gradient_accumulation_steps=settings.accumulation, mixed_precision=precision
+            cpu=True,
+            gradient_accumulation_steps=settings.accumulation,
+            mixed_precision="no" if scaled else precision,
         )
+        if scaled:  # accelerate allows it on GPUs only, but torch's scaler works on processors too
+            accelerator.state._mixed_precision = "fp16"
+            accelerator.native_amp = True
+            accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
         optimizer = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
         module, optimizer = accelerator.prepare(Denoiser(model, text, False).train(), optimizer)
         scheduler = model.noise_scheduler

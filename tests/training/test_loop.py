@@ -109,6 +109,31 @@ def test_bf16_training_keeps_a_float32_adapter(make_run, dtype):
     assert all(math.isfinite(row["loss"]) for row in state.losses)
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_fp16_gradients_are_scaled_once_and_the_scaler_is_resumed(make_run, accumulation):
+    options = {"precision": "fp16", "accumulation": accumulation, "dtype": "fp16"}
+    whole = train(make_run(state="whole", **options))
+    plain = train(make_run(state="plain", accumulation=accumulation))
+    norms = [[row["grad_norm_unet"] for row in state.losses] for state in (whole, plain)]
+    assert norms[0] == pytest.approx(norms[1], rel=0.1)
+    assert whole.scalars["scaler"]["_growth_tracker"] == 6
+    with pytest.raises(KilledError):
+        train(make_run(state="killed", log=kill_at(3), **options))
+    resumed = train(make_run(state="killed", **options))
+    assert same(whole.tensors, resumed.tensors)
+    assert whole.scalars["scaler"] == resumed.scalars["scaler"]
+
+
+def test_an_overflow_of_fp16_skips_the_update_and_halves_the_scale(make_run):
+    run = make_run(steps=1, precision="fp16")
+    run.accelerator.scaler = type(run.accelerator.scaler)("cpu", init_scale=2.0**127)
+    run.optimizer.scaler = run.accelerator.scaler
+    before = {name: p.detach().clone() for group in run.groups for name, p in group.parameters.items()}
+    state = train(run)
+    assert same(before, {name: state.tensors[name] for name in before})
+    assert state.scalars["scaler"]["scale"] == 2.0**126
+
+
 def test_non_finite_loss_stops_and_keeps_the_last_good_state(make_run):
     train(make_run(steps=2))
     run = make_run(steps=6)
