@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
+from PIL import Image
+
+from src.core.errors import BadPhotoError, CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import list_files
 from src.core.tables import read_table
 
@@ -38,7 +40,7 @@ class Dataset:
     val: list[Item]
 
 
-def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Dataset:
+def load_dataset(crops: Path, captions: Path, split: Path, token: str, resolution: int) -> Dataset:
     """Reads the photos of both sides.
 
     Args:
@@ -46,6 +48,7 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
         captions: captions.csv.
         split: split.csv.
         token: The rare token that every caption must hold.
+        resolution: Side that the model draws, pixels.
 
     Returns:
         Both sides, each in the split's order.
@@ -53,7 +56,8 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
     Raises:
         EmptyDatasetError: A table or a crop is missing, or a side is empty.
         CaptionError: A caption does not hold the token.
-        ConfigError: The token is empty.
+        ConfigError: The token is empty, or a crop was made for another resolution.
+        BadPhotoError: A crop cannot be read.
     """
     if not token.strip():
         raise ConfigError("subject.token is empty: expected a rare word, for example sksToy")
@@ -71,6 +75,7 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
         if token.lower() not in caption.lower():
             raise CaptionError(f"{captions}: the caption of {image_id} lacks the rare token {token!r}: {caption!r}")
         side_px = float(str(boxes["right"][image_id])) - float(str(boxes["left"][image_id]))
+        _check_side(path, resolution)
         sides[side].append(Item(image_id, path, caption, side_px))
     for side, items in sides.items():
         if not items:
@@ -78,15 +83,35 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str) -> Datase
     return Dataset(sides["train"], sides["val"])
 
 
-def load_class_images(folder: Path, prompt: str, size_px: int) -> list[Item]:
+def load_class_images(folder: Path, prompt: str, resolution: int) -> list[Item]:
     """Lists the class images of prior preservation.
 
     Args:
         folder: Where the stage class_images wrote them.
         prompt: Their caption.
-        size_px: Their side.
+        resolution: Side that the model draws, pixels.
 
     Returns:
         At least one item.
+
+    Raises:
+        ConfigError: An image was drawn at another resolution.
+        BadPhotoError: An image cannot be read.
     """
-    return [Item(path.stem, path, prompt, float(size_px)) for path in list_files(folder, ".png")]
+    paths = list_files(folder, ".png")
+    for path in paths:
+        _check_side(path, resolution)
+    return [Item(path.stem, path, prompt, float(resolution)) for path in paths]
+
+
+def _check_side(path: Path, resolution: int) -> None:
+    try:
+        with Image.open(path) as image:
+            size = image.size
+    except OSError as error:
+        raise BadPhotoError(f"{path}: cannot be read ({error}); run `dvc repro`") from error
+    if size != (resolution, resolution):
+        raise ConfigError(
+            f"{path} is {size[0]} x {size[1]} pixels, but model.resolution={resolution}: let `dvc exp run` with the "
+            "same -S (or `dvc repro`) make the crops for this model first"
+        )

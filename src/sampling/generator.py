@@ -108,7 +108,8 @@ def draw(model: StableDiffusion, settings: DrawSettings, jobs: list[Job]) -> Ite
             filled = [*group, *[group[0]] * (settings.batch_size - len(group))]
             latents = pipeline(
                 [job.text for job in filled],
-                negative_prompt=[settings.negative_prompt] * len(filled),
+                # nothing is None: SDXL reads zeros there, not the embedding of an empty text
+                negative_prompt=[settings.negative_prompt] * len(filled) if settings.negative_prompt else None,
                 height=settings.resolution,
                 width=settings.resolution,
                 num_inference_steps=settings.num_inference_steps,

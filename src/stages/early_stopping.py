@@ -75,7 +75,7 @@ class EarlyStopping:
         Returns:
             The preferred checkpoint, and the step of each.
         """
-        draw_variants(self.settings, variants, self.prompts, drawn)
+        draw_variants(self.settings, variants, self.prompts, drawn, keep=False)
         set_deterministic(self.settings.train.deterministic)
         references = read_references(self.data / "split.csv", self.data / "crops")
         samples = read_samples(drawn, DEV)

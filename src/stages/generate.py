@@ -3,6 +3,7 @@
 All variants draw the same prompts from the same noise; the base model is loaded once and adapters are swapped.
 """
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,20 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from src.core.checkpoint_config import load_checkpoint_params
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, work_root, write_csv
 from src.core.provenance import model_digest
+from src.core.tables import read_table
 from src.sampling.prompts import BARE, PRIOR, Prompt, load_prompts, lone_prompts, single_prompt
 from src.training.determinism import set_deterministic, set_environment
 
 BASE = "base"
 CACHE = Path(".cache/samples")
+MANIFEST = "manifest.csv"
+SUMMARY = Path("metrics/metrics.json")
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,33 @@ def list_checkpoints(folder: Path) -> list[Variant]:
     return [Variant(path.name, path) for path in found]
 
 
-def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Prompt], out: Path) -> pd.DataFrame:
+def chosen_checkpoint(folder: Path) -> Variant:
+    """Picks what to draw one prompt with: the checkpoint that evaluate chose of a pipeline's run, else the newest.
+
+    Args:
+        folder: What inferencer.ckpt_dir names.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ModelMismatchError: There is none.
+    """
+    checkpoints = list_checkpoints(folder)
+    summary = folder.parents[1] / SUMMARY if len(folder.parts) > 1 else SUMMARY
+    if len(checkpoints) > 1 and summary.is_file():
+        step = json.loads(summary.read_text(encoding="utf-8"))["selected_step"]
+        for variant in checkpoints:
+            if variant.name == f"step-{step:06d}":
+                print(f"{variant.name}: chosen on the development prompts ({summary})")
+                return variant
+    print(f"{checkpoints[-1].name}: the newest of {len(checkpoints)}")
+    return checkpoints[-1]
+
+
+def draw_variants(
+    params: DictConfig, variants: list[Variant], prompts: list[Prompt], out: Path, keep: bool
+) -> pd.DataFrame:
     """Draws every prompt and seed with every variant.
 
     Args:
@@ -69,6 +100,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
         variants: Base and checkpoints.
         prompts: The prompt set.
         out: The folder to replace; it also gets manifest.csv.
+        keep: Whether images of other variants and prompts stay.
 
     Returns:
         The manifest.
@@ -115,7 +147,7 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
                     cache.put(digests[variant.name], job, image)
             print(f"{variant.name}: drew {len(missing[variant.name])} images", flush=True)
     with replaced_folder(out) as folder:
-        rows = []
+        rows = _copy_others(out, folder, {(variant.name, job.prompt.id) for variant, job in plan}) if keep else []
         for variant, job in plan:
             path = Path(variant.name) / job.prompt.id / f"{job.seed}.png"
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -134,33 +166,44 @@ def draw_variants(params: DictConfig, variants: list[Variant], prompts: list[Pro
                 }
             )
         manifest = pd.DataFrame(rows)
-        write_csv(folder / "manifest.csv", manifest)
+        write_csv(folder / MANIFEST, manifest)
     return manifest
 
 
+def _copy_others(earlier: Path, folder: Path, drawn: set[tuple[str, str]]) -> list[dict[str, object]]:
+    if not (earlier / MANIFEST).is_file():
+        return []
+    table = read_table(earlier / MANIFEST, "variant", "prompt_id", "path")
+    rows = [row for row in table.to_dict("records") if (row["variant"], row["prompt_id"]) not in drawn]
+    for row in rows:
+        (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(earlier / row["path"], folder / row["path"])
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
 def generate_stage(params: DictConfig) -> None:
-    """Draws the prompt set, or the one prompt of the command line with the newest checkpoint alone.
+    """Draws the prompt set, or the one prompt of the command line with one checkpoint, beside what is there.
 
     Args:
         params: The stage's parameters.
     """
     if not params.subject.class_name.strip():
         raise ConfigError("subject.class_name is empty: expected a word, for example toy")
-    checkpoints = list_checkpoints(Path(params.inferencer.ckpt_dir))
+    adapter = Path(params.inferencer.ckpt_dir)
     out = Path(params.exp.run_dir) / "data/samples"
     if params.prompt is not None:
         prompts = [single_prompt(str(params.prompt), params.subject.token, params.subject.class_name)]
-        manifest = draw_variants(params, checkpoints[-1:], prompts, out)
+        manifest = draw_variants(params, [chosen_checkpoint(adapter)], prompts, out, keep=True)
     else:
         prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
-        manifest = draw_variants(params, [Variant(BASE, None), *checkpoints], prompts, out)
+        manifest = draw_variants(params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False)
     print(f"{len(manifest)} images in {out}")
 
 
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("generate", generate_stage)
+    run_stage("generate", generate_stage, load_checkpoint_params)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def train_stage(params: DictConfig) -> None:
 
         stopping = build_early_stopping(params, DATA)
     method, loss, schedule = instantiate(params.method), instantiate(params.loss), instantiate(params.lr_schedule)
-    dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token)
+    dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token, params.model.resolution)
     class_items = (
         load_class_images(CLASS_IMAGES, params.prior.prompt, params.model.resolution) if plan.prior_weight > 0 else []
     )

@@ -74,6 +74,11 @@ def check_settings(params: DictConfig) -> None:
     train, spec = params.train, params.model
     if not 0 <= train.caption_dropout <= 1:
         raise ConfigError(f"train.caption_dropout={train.caption_dropout}: expected a number in [0, 1]")
+    if params.lr_schedule.warmup_steps > train.steps:
+        raise ConfigError(
+            f"lr_schedule.warmup_steps={params.lr_schedule.warmup_steps} of train.steps={train.steps}: the full rate "
+            "would never be reached"
+        )
     if train.sample_every:
         draw_settings(params)
     build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])

@@ -204,7 +204,7 @@ def test_two_processes_train_the_same_model(project):
     pd.testing.assert_frame_equal(two, one, rtol=1e-4)
 
 
-def test_inference_draws_one_prompt_with_the_newest_checkpoint(project):
+def test_inference_draws_one_prompt_with_the_chosen_checkpoint(project):
     run(
         project,
         "python",
@@ -215,7 +215,8 @@ def test_inference_draws_one_prompt_with_the_newest_checkpoint(project):
     )
     images = sorted((project / "outputs/moon/data/samples").rglob("*.png"))
     assert [p.name for p in images] == ["0.png", "1.png", "2.png"]
-    assert images[0].parts[-3] == "step-000012"
+    chosen = json.loads((project / "metrics/metrics.json").read_text())["selected_step"]
+    assert images[0].parts[-3] == f"step-{chosen:06d}"
 
 
 def test_commands_agree_with_the_pipeline(project):

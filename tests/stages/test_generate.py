@@ -6,10 +6,11 @@ from PIL import Image
 
 from src.core.config import load_config
 from src.core.errors import ModelMismatchError
+from src.core.files import write_json
 from src.core.provenance import model_digest
 from src.sampling.generator import DrawSettings, Job
 from src.sampling.prompts import Prompt, lone_prompts
-from src.stages.generate import BASE, Variant, draw_variants, list_checkpoints
+from src.stages.generate import BASE, Variant, chosen_checkpoint, draw_variants, list_checkpoints
 from src.stages.sampling_setup import SampleCache, png_bytes
 
 SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
@@ -75,7 +76,8 @@ def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatc
     params = load_config(["model=tiny", "subject.token=sksToy", "subject.class_name=toy", "device=cpu", *images])
     variants = [Variant(BASE, None), Variant("step-000001", checkpoint(tmp_path / "step-000001"))]
     prompts = [Prompt("moon", "test", "recontext", "a {subject} on a moon"), *lone_prompts("a photo of a {subject}")]
-    manifest = draw_variants(params, variants, prompts, tmp_path / "samples").set_index(["variant", "set"])
+    out = tmp_path / "samples"
+    manifest = draw_variants(params, variants, prompts, out, keep=False).set_index(["variant", "set"])
     assert manifest["prompt"].to_dict() == {
         ("base", "test"): "a toy on a moon",
         ("base", "prior"): "a photo of a toy",
@@ -86,6 +88,38 @@ def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatc
     }
     for variant in ("base", "step-000001"):
         assert manifest.loc[variant, "prompt_plain"].to_list() == manifest.loc["base", "prompt"].to_list()
+
+
+def test_images_of_other_prompts_stay_where_they_shall(tmp_path, monkeypatch):
+    cached = tmp_path / "cached.png"
+    cached.write_bytes(png_bytes(Image.new("RGB", (8, 8))))
+    monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
+    monkeypatch.chdir(tmp_path)
+    params = load_config(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2"])
+    variants, out = [Variant("step-000001", checkpoint(tmp_path / "step-000001"))], tmp_path / "samples"
+    moon, cup, again = (
+        Prompt(name, "test", "single", text) for name, text in (("a", "moon"), ("b", "cup"), ("a", "m"))
+    )
+    draw_variants(params, variants, [moon], out, keep=True)
+    both = draw_variants(params, variants, [cup], out, keep=True)
+    assert both["prompt_id"].to_list() == ["a", "a", "b", "b"]
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png")) == sorted(both["path"])
+    assert draw_variants(params, variants, [again], out, keep=True)["prompt"].to_list() == ["cup", "cup", "m", "m"]
+    assert draw_variants(params, variants, [moon], out, keep=False)["prompt_id"].to_list() == ["a", "a"]
+
+
+def test_one_prompt_is_drawn_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):
+    adapter = tmp_path / "models/adapter"
+    for step in (100, 200, 300):
+        checkpoint(adapter / f"step-{step:06d}")
+    assert chosen_checkpoint(adapter).name == "step-000300"
+    assert "step-000300: the newest of 3" in capsys.readouterr().out
+    write_json(tmp_path / "metrics/metrics.json", {"selected_step": 200})
+    assert chosen_checkpoint(adapter).name == "step-000200"
+    assert "step-000200: chosen on the development prompts" in capsys.readouterr().out
+    assert chosen_checkpoint(adapter / "step-000100").name == "step-000100"
+    write_json(tmp_path / "metrics/metrics.json", {"selected_step": 150})
+    assert chosen_checkpoint(adapter).name == "step-000300"
 
 
 def test_png_bytes_are_repeatable_and_hold_nothing_but_pixels():

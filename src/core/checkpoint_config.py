@@ -1,0 +1,65 @@
+"""What a checkpoint was made with, for drawing with it alone: between configs/ and the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from src.core.config import compose, load_stage_params
+from src.core.config_errors import load_yaml
+
+CKPT_DIR = "inferencer.ckpt_dir"
+RECORDED = {"model": ("id", "revision", "variant", "resolution"), "subject": ("token", "class_name")}
+
+
+def load_checkpoint_params(stage: str, words: Sequence[str]) -> DictConfig:
+    """Loads a stage's parameters; base model and subject are those that the checkpoints in use were made with.
+
+    Args:
+        stage: A stage of dvc.yaml.
+        words: Hydra overrides.
+
+    Returns:
+        The resolved configuration in struct mode.
+
+    Raises:
+        ConfigError: An override or the checkpoint's config.yaml is wrong.
+    """
+    return load_stage_params(stage, [*recorded_overrides(words), *words])
+
+
+def recorded_overrides(words: Sequence[str]) -> list[str]:
+    """Reads the config.yaml that train wrote beside a checkpoint.
+
+    Args:
+        words: Hydra overrides. A model or subject among them is not overridden; exp.config_path says all by itself.
+
+    Returns:
+        Overrides that choose the recorded model and subject; none where nothing is recorded.
+
+    Raises:
+        ConfigError: The file is no mapping.
+    """
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    if "exp.config_path" in given:
+        return []
+    folder = Path(given[CKPT_DIR].strip("'\"") if CKPT_DIR in given else compose().inferencer.ckpt_dir)
+    files = [folder / "config.yaml", *sorted(folder.glob("step-*/config.yaml"), reverse=True)]
+    file = next((path for path in files if path.is_file()), None)
+    if file is None:
+        return []
+    made_by = load_yaml(file)
+    overrides = []
+    for group, keys in RECORDED.items():
+        if group in given or group not in made_by:
+            continue
+        if group == "model":
+            overrides.append(f"model={made_by.model.name}")
+        overrides += [f"{group}.{key}={_quoted(OmegaConf.select(made_by, f'{group}.{key}'))}" for key in keys]
+    return overrides
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "null" if value is None else str(value)
