@@ -71,6 +71,17 @@ def test_base_and_run_start_from_the_same_noise(load_tiny):
     assert torch.equal(seen[0], seen[1])
 
 
+@pytest.mark.parametrize(("kind", "empty"), [("sdxl", True), ("sd1", False)])
+def test_sdxl_reads_zeros_for_an_empty_negative_prompt_and_others_the_empty_text(load_tiny, kind, empty):
+    model = load_tiny(kind)
+    seen = []
+    original = model.pipeline.encode_prompt
+    model.pipeline.encode_prompt = lambda *a, **k: seen.append(original(*a, **k)) or seen[-1]
+    for negative in ("", "blurry"):
+        list(draw(model, dataclasses.replace(SETTINGS, negative_prompt=negative), [job("a", 0)]))
+    assert [not tensors[1].any() for tensors in seen] == [empty, False]
+
+
 def test_drawing_leaves_scheduler_and_random_stream_alone(load_tiny):
     model = load_tiny("sd1")
     scheduler, stream = model.pipeline.scheduler, torch.get_rng_state()
