@@ -106,7 +106,7 @@ def draw_variants(
         The manifest.
     """
     set_deterministic(True)
-    from src.models.lora import WEIGHTS, check_fit, load_adapter, read_adapter
+    from src.models.adapter_files import WEIGHTS, check_fit, load_adapter, read_adapter
     from src.models.merging import merged
     from src.models.stable_diffusion import load_stable_diffusion
     from src.sampling.generator import Job, draw

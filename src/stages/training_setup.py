@@ -16,8 +16,9 @@ from src.core.provenance import code_digest
 from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
+from src.models.adapter_files import save_adapter
 from src.models.latents import encode_images
-from src.models.lora import LoraMethod, only_part, save_adapter
+from src.models.lora import LoraMethod, only_part
 from src.models.stable_diffusion import (
     Conditioning,
     Denoiser,

@@ -33,7 +33,11 @@ import torch
         ("train", ["train.caption_dropout=2"], "train.caption_dropout=2: expected a number in [0, 1]"),
         ("train", ["train.val_timesteps=[a]"], "train.val_timesteps[0]='a' is str, expected float"),
         ("train", ["train.sample_every=1", "validation_args.batch_size=0"], "validation_args.batch_size=0"),
-        ("train", ["lr_schedule.warmup_steps=601", "train.steps=600"], "lr_schedule.warmup_steps=601 of train.steps=600"),
+        (
+            "train",
+            ["lr_schedule.warmup_steps=601", "train.steps=600"],
+            "lr_schedule.warmup_steps=601 of train.steps=600",
+        ),
         ("train", ["rank=0"], "rank=0 (expected >= 1)"),
         ("train", ["+method.nope=1"], "unexpected keyword argument 'nope'"),
         ("train", ["loss.gamma=0"], "loss.gamma=0: expected a number above 0"),

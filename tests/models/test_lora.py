@@ -6,7 +6,8 @@ from diffusers import DiffusionPipeline
 from safetensors import safe_open
 
 from src.core.errors import ConfigError, ModelMismatchError
-from src.models.lora import WEIGHTS, LoraMethod, load_adapter, only_part, save_adapter, unload_adapter
+from src.models.adapter_files import WEIGHTS, load_adapter, save_adapter
+from src.models.lora import LoraMethod, only_part, unload_adapter
 from src.models.merging import merged
 from src.models.stable_diffusion import Denoiser
 from src.models.tensors import load_tensors, save_tensors
@@ -205,3 +206,19 @@ def test_missing_and_damaged_adapters_are_refused(load_tiny, tmp_path):
 def test_bad_values_are_refused(values):
     with pytest.raises(ConfigError, match="method"):
         method(**values)
+
+
+def test_files_name_text_encoders_as_other_tools_do_and_older_files_load(load_tiny, tmp_path):
+    """transformers dropped text_model. from some encoders; tools with an older one would find no layer."""
+    model = trained(load_tiny, "sdxl", True, False)
+    save_adapter(model, tmp_path)
+    tensors, metadata = load_tensors(tmp_path / WEIGHTS)
+    of_text = [name for name in tensors if name.startswith("text_encoder")]
+    assert {name.split(".")[0] for name in of_text} == {"text_encoder", "text_encoder_2"}
+    assert all(name.split(".")[1:3] == ["text_model", "encoder"] for name in of_text)
+    bare = {name.replace("text_encoder.text_model.", "text_encoder."): value for name, value in tensors.items()}
+    assert bare.keys() != tensors.keys()
+    save_tensors(tmp_path / WEIGHTS, bare, metadata)
+    fresh = load_tiny("sdxl")
+    load_adapter(fresh, tmp_path)
+    torch.testing.assert_close(predict(fresh), predict(model), rtol=0, atol=1e-6)

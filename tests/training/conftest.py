@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from src.losses.diffusion import MinSNRLoss
-from src.models.lora import LoraMethod, only_part, save_adapter
+from src.models.adapter_files import save_adapter
+from src.models.lora import LoraMethod, only_part
 from src.models.stable_diffusion import Denoiser
 from src.training.batches import DrawPlan, LatentSet
 from src.training.run import Hooks, Noise, Run, TrainPlan

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError, StateLockedError
-from src.models.lora import WEIGHTS
+from src.models.adapter_files import WEIGHTS
 from src.training.loop import train
 from src.training.validation import validate
 

@@ -1,0 +1,54 @@
+"""Writes an adapter as one file for ComfyUI, AUTOMATIC1111's web UI or InvokeAI:
+
+`python -m src.stages.export_lora models/adapter sksToy.safetensors`. Of a run's folder it takes the chosen checkpoint.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from src.core.errors import PipelineError
+from src.stages.generate import chosen_checkpoint
+
+
+def export(folder: Path, out: Path) -> None:
+    """Converts an adapter.
+
+    Args:
+        folder: A checkpoint, or a folder of them.
+        out: The .safetensors file to write.
+
+    Raises:
+        ModelMismatchError: There is no adapter, or it cannot be converted.
+    """
+    from src.models.adapter_files import read_adapter
+    from src.models.kohya import to_kohya
+    from src.models.tensors import save_tensors
+
+    checkpoint = chosen_checkpoint(folder).folder
+    assert checkpoint is not None, "only base has none"
+    tensors, metadata = to_kohya(*read_adapter(checkpoint))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(out, tensors, metadata)
+    print(f"{out}: {sum('lora_down' in name for name in tensors)} layers of {checkpoint}")
+
+
+def main() -> None:
+    """Converts what the command line names.
+
+    Raises:
+        SystemExit: There is no adapter, or it cannot be converted.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="a checkpoint, or a folder of them")
+    parser.add_argument("out", type=Path, help="the .safetensors file to write")
+    wanted = parser.parse_args()
+    try:
+        export(wanted.folder, wanted.out)
+    except PipelineError as error:
+        print(f"export_lora: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()
