@@ -7,7 +7,7 @@ from src.core.files import write_text
 from src.metrics.intervals import Interval
 from src.reporting import charts
 from src.reporting.comparison_charts import forest
-from src.reporting.copying_page import likeness_histogram, nearest_pairs
+from src.reporting.copying_page import copying_facts, likeness_histogram, nearest_pairs
 from src.reporting.data_page import SHOWN_PHOTOS, data_page
 from src.reporting.extremes import extreme_samples
 from src.reporting.figure_tables import write_figure_tables
@@ -88,6 +88,7 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     return {
         "metrics": metric_page(inputs, texts),
         "checkpoints": checkpoint_tables(inputs),
+        "copying": copying_facts(inputs, texts),
         "curves": curves,
         "stride": charts.thinning(len(inputs.loss)),
         "scatter": scatter,

@@ -12,7 +12,6 @@ import yaml
 from PIL import Image
 
 from src.reporting import charts
-from src.reporting.copying_page import SHOWN_PAIRS, likeness_histogram, nearest_pairs
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_page import differences, metric_page, metric_table
 from src.reporting.provenance import shorten_path, shorten_paths
@@ -206,23 +205,6 @@ def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):
         "dino_vits16",
         "clip_t",
     }
-
-
-def test_nearest_pairs_are_the_highest_beside_their_photos(tables):
-    pairs = nearest_pairs(tables)
-    shown = [float(pair.drawn.scores[0][1]) for pair in pairs]
-    assert len(pairs) == SHOWN_PAIRS
-    assert shown == sorted(shown, reverse=True)
-    scores = tables.scores
-    own = scores[(scores["metric"] == "nn_train") & (scores["variant"] == "step-000200") & (scores["set"] == "test")]
-    assert shown[0] == pytest.approx(own["value"].max(), abs=0.006)
-    assert {pair.photo.label for pair in pairs} == {tables.nearest["photo"].iloc[0]}
-
-
-def test_without_nn_train_nothing_is_said_about_copying(tables):
-    without = dataclasses.replace(tables, scores=tables.scores[tables.scores["metric"] != "nn_train"])
-    assert nearest_pairs(without) == ()
-    assert likeness_histogram(without, load_texts("en")) is None
 
 
 def test_prompt_heatmap_holds_the_gain_of_every_prompt_and_metric(tables):
