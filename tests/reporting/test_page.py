@@ -185,6 +185,17 @@ def test_report_fits_a_phone(report, browse, tmp_path):
     assert whole == visible
 
 
+def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
+    text = report.read_text()
+    for line in (
+        "dino_vits16 and clip_i compare the same photos as row real",
+        "copying shows by nn_train near 1 and a low clip_t",
+        "both are judged by the same held-out photos, so a small advantage of the choice remains",
+        "CLIP usually 0.20 to 0.35, other judges have other levels",
+    ):
+        assert line in text, line
+
+
 CLICK = """<script>
 setTimeout(() => {
   const marks = [...document.querySelectorAll("#chart-NAME path")];
