@@ -90,11 +90,12 @@ def group_means(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
         variant: For example ``base``.
 
     Returns:
-        Columns metric, group, value.
+        Columns metric, group, value, and prompts: how many there are with a value.
     """
     rows = _judged(scores, variant, "test")
     by_prompt = rows.groupby(["metric", "group", "prompt_id"], sort=True)["value"].mean()
-    return by_prompt.groupby(level=[0, 1]).mean().round(6).reset_index()
+    groups = by_prompt.groupby(level=[0, 1])
+    return groups.mean().round(6).reset_index().assign(prompts=groups.size().to_numpy())
 
 
 def image_scores(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -14,6 +14,7 @@ from PIL import Image
 from src.reporting import charts
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_page import differences, metric_page, metric_table
+from src.reporting.prompt_charts import group_charts
 from src.reporting.provenance import shorten_path, shorten_paths
 from src.reporting.samples import checkpoint_strip
 from src.reporting.scoring import is_gain, prompt_means, unscored
@@ -169,7 +170,7 @@ def test_chart_names_come_from_us_and_colours_from_the_page(tables):
     specs = [
         charts.scatter_chart(tables),
         charts.loss_chart(tables, texts),
-        *charts.group_charts(tables, texts).values(),
+        *group_charts(tables, texts).values(),
     ]
     dumped = json.dumps(specs)
     assert "$schema" not in dumped
@@ -212,15 +213,6 @@ def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):
         "dino_vits16",
         "clip_t",
     }
-
-
-def test_prompt_heatmap_holds_the_gain_of_every_prompt_and_metric(tables):
-    spec = charts.prompt_heatmap(tables)
-    cells = {(cell["prompt"], cell["metric"]): cell["gain"] for cell in spec["data"]["values"]}
-    assert len(cells) == 20 * 5
-    rows = tables.scores[(tables.scores["prompt_id"] == "test-03") & (tables.scores["metric"] == "clip_t")]
-    means = rows.groupby("variant")["value"].mean()
-    assert cells["test-03", "clip_t"] == pytest.approx(means["step-000200"] - means["base"], abs=1e-4)
 
 
 def test_memorising_needs_several_checkpoints(tables):
