@@ -196,6 +196,24 @@ def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
         assert line in text, line
 
 
+def test_report_tells_gains_from_losses(own_project, tmp_path):
+    metrics = json.loads((own_project / "metrics/metrics.json").read_text())
+    metrics["against_base"] |= {
+        "div_lpips": {"mean": -0.2, "low": -0.25, "high": -0.15},
+        "nn_train": {"mean": 0.2, "low": 0.15, "high": 0.25},
+    }
+    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    build_report(own_project, tmp_path / "r.html", FACTS, "en")
+    text = (tmp_path / "r.html").read_text()
+    assert "gained over base</h3>" not in text
+    found = re.findall(r'<td class="(\w+)"><data value="([^"]+)">.*?<td>([^<]+)</td></tr>', text)
+    assert found == [
+        ("better", "+0.2000", "yes, better"),
+        ("worse", "-0.2000", "yes, worse"),
+        ("differs", "+0.2000", "yes"),
+    ]
+
+
 CLICK = """<script>
 setTimeout(() => {
   const marks = [...document.querySelectorAll("#chart-NAME path")];
@@ -228,7 +246,7 @@ def test_report_comes_as_markdown_too(own_project):
     text = out.with_suffix(".md").read_text()
     values = json.loads((own_project / "metrics/metrics.json").read_text())
     assert f"| **run** | **{values['run']['dino_vits16']:.4f}** |" in text
-    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes |" in text
+    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes, better |" in text
     pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
     assert len(pictures) == 20
     assert all((out.parent / path).is_file() for path in pictures)

@@ -135,11 +135,26 @@ def test_gain_is_an_interval_on_the_better_side(metric, low, high, gained):
 
 def test_differences_keep_their_sign_and_say_which_side_is_better():
     found = differences({name: {"mean": 0.1, "low": 0.05, "high": 0.15} for name in ("pres", "clip_t", "nn_train")})
-    assert [(row.metric, row.arrow, row.mean, row.sure) for row in found] == [
-        ("clip_t", "↑", "+0.1000", True),
-        ("pres", "↓", "+0.1000", True),
-        ("nn_train", "", "+0.1000", True),
+    assert [(row.metric, row.arrow, row.mean, row.verdict) for row in found] == [
+        ("clip_t", "↑", "+0.1000", "better"),
+        ("pres", "↓", "+0.1000", "worse"),
+        ("nn_train", "", "+0.1000", "differs"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "verdict"),
+    [
+        ("div_lpips", -0.15, -0.05, "worse"),
+        ("pres", -0.15, -0.05, "better"),
+        ("copy_gap", -0.15, -0.05, "differs"),
+        ("clip_t", -0.05, 0.05, "unsure"),
+        ("nn_train", 0.0, 0.05, "unsure"),
+    ],
+)
+def test_a_change_for_the_worse_is_called_so(metric, low, high, verdict):
+    (row,) = differences({metric: {"mean": (low + high) / 2, "low": low, "high": high}})
+    assert row.verdict == verdict
 
 
 def test_metric_page_explains_its_columns(tables):
