@@ -185,6 +185,24 @@ def test_report_fits_a_phone(report, browse, tmp_path):
     assert whole == visible
 
 
+@pytest.mark.parametrize("width", [390, 520])
+def test_legends_are_not_cut_off(project, browse, tmp_path, width):
+    build_report(project, tmp_path / "ru.html", FACTS, "ru")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="f" src="file://{tmp_path / "ru.html"}" style="width:{width}px;height:800px"></iframe><script>'
+        "f.onload = () => setTimeout(() => {"
+        "const labels = [...f.contentDocument.querySelectorAll('.role-legend-label text')];"
+        "const right = (shape) => shape.getBoundingClientRect().right;"
+        "const cut = labels.filter((label) => right(label) > right(label.closest('svg')) + 0.5);"
+        "document.title = [labels.length, ...cut.map((label) => label.textContent)].join('; ')}, 3000)</script>"
+    )
+    document, _ = browse(frame)
+    count, *cut = re.search(r"<title>(.*?)</title>", document)[1].split("; ")
+    assert int(count) > 10
+    assert not cut
+
+
 def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
     text = report.read_text()
     for line in (
