@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
+from src.metrics.copying_limits import held_out_level
 from src.metrics.features import Features, FeatureStore, ImageTower, Judge
-from src.metrics.names import BARE, GAP, NEAREST, REAL, REAL_QUANTILE, TEST
+from src.metrics.names import BARE, GAP, NEAREST, REAL, TEST
 from src.metrics.scores import Metric, References, Sample, Score, checked_cosine
 
 
@@ -119,8 +120,8 @@ def copying_summary(table: pd.DataFrame, variant: str) -> dict[str, float]:
 
     Returns:
         Nothing where `nn_train` was not computed; else ``nn_train_p95`` and ``share_over_real`` of the test images (the
-        share nearer than REAL_QUANTILE of the held-out photos are), and ``meehan_z`` of images of the subject alone:
-        far below zero where they are nearer to the training photos than held-out photos are.
+        share above `held_out_level`), and ``meehan_z`` of images of the subject alone: below zero where they are
+        nearer to the training photos than held-out photos are, at most by `largest_rank_z`.
     """
     nearest = table[table["metric"] == NEAREST].dropna(subset="value")
     real = nearest[nearest["variant"] == REAL]["value"].to_numpy(dtype=np.float64)
@@ -130,7 +131,7 @@ def copying_summary(table: pd.DataFrame, variant: str) -> dict[str, float]:
     summary = {}
     if len(real) and len(test):
         summary["nn_train_p95"] = float(np.quantile(test, 0.95))
-        summary["share_over_real"] = float((test > np.quantile(real, REAL_QUANTILE)).mean())
+        summary["share_over_real"] = float((test > held_out_level(real)).mean())
     if len(real) and len(bare):
         summary["meehan_z"] = rank_z(1 - bare, 1 - real)
     return summary

@@ -13,5 +13,5 @@ SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 NEAREST, GAP = "nn_train", "copy_gap"
 # the class noun alone: likeness to the subject, and distance from what the base model draws
 PRES, KID = "pres", "kid_dino_vits16"
-# nearer to a training photo than all but this share of what held-out photos are: suspected of being a copy
+# nearer to a training photo than this share of the held-out photos are: suspected of being a copy
 REAL_QUANTILE = 0.99

@@ -9,7 +9,6 @@ import pandas as pd
 
 from src.metrics.intervals import mean_interval
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import group_means, metric_order
 from src.reporting.texts import Texts
 
 Spec = dict[str, Any]
@@ -20,8 +19,6 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 MAX_POINTS = 1000
 # the moving average looks back over about this share of all steps
 SMOOTHING_SHARE = 0.05
-# the height of a group's two bars
-GROUP_PX = 38
 COLOURS = ("var(--run)", "var(--real)", "var(--copy)", "var(--base)")
 
 
@@ -124,27 +121,6 @@ def lines_chart(table: pd.DataFrame, columns: Mapping[str, str], axis: str, text
     return to_spec(alt.Chart(inline_rows("lines", rows)).mark_line(strokeWidth=1.5).encode(**encode), height=200)
 
 
-def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
-    """Draws run against base per prompt group, one chart per metric.
-
-    Args:
-        inputs: The tables.
-        texts: The words.
-
-    Returns:
-        Specifications by metric.
-    """
-    labels = {inputs.run_variant: texts("series.run"), "base": texts("series.base")}
-    tables = [group_means(inputs.scores, variant).assign(who=label) for variant, label in labels.items()]
-    means = pd.concat(tables)
-    charts = {}
-    for metric in metric_order(means["metric"]):
-        own = means[means["metric"] == metric][["group", "who", "value"]]
-        rows = [{"group": group, "who": who, "value": value} for group, who, value in own.itertuples(index=False)]
-        charts[metric] = paired_bars(rows, "group", list(labels.values()), alt.X("value:Q", title=metric), GROUP_PX)
-    return charts
-
-
 def paired_bars(rows: list[Row], key: str, who: list[str], x: alt.X, row_px: int) -> Spec:
     """Draws run against base: bars of one group, prompt or the like together.
 
@@ -208,45 +184,6 @@ def _line_encoding(texts: Texts, axis: str, labels: Sequence[str], colours: Sequ
             "series:N", legend=legend, sort=list(labels), scale=alt.Scale(domain=list(labels), range=list(colours))
         ),
     }
-
-
-def prompt_heatmap(inputs: Inputs) -> Spec | None:
-    """Draws, for each test prompt and metric, what the run gained over base.
-
-    Args:
-        inputs: The tables.
-
-    Returns:
-        A specification, the prompts by group; None where run and base share no score.
-    """
-    scores = inputs.scores
-    rows = scores[(scores["set"] == "test") & (scores["references"] != "train")].dropna(subset="value")
-    means = rows.pivot_table(index=["group", "prompt_id", "metric"], columns="variant", values="value")
-    if not {inputs.run_variant, "base"} <= set(means.columns):
-        return None
-    gains = (means[inputs.run_variant] - means["base"]).dropna().round(4).rename("gain").reset_index()
-    cells: list[Row] = [
-        {"group": group, "prompt": prompt, "metric": metric, "gain": gain}
-        for group, prompt, metric, gain in gains.itertuples(index=False, name=None)
-    ]
-    order = list(dict.fromkeys(cell["prompt"] for cell in cells))
-    largest = max(abs(cell["gain"]) for cell in cells)
-    colour = alt.Color(
-        "gain:Q",
-        title="run − base",
-        scale=alt.Scale(domain=[-largest, 0, largest], range=["var(--copy)", "var(--paper)", "var(--run)"]),
-    )
-    chart = (
-        alt.Chart(inline_rows("cells", cells))
-        .mark_rect(cursor="pointer")
-        .encode(
-            x=alt.X("metric:N", sort=metric_order(cell["metric"] for cell in cells), title=None),
-            y=alt.Y("prompt:N", sort=order, title=None),
-            color=colour,
-            tooltip=["group:N", "prompt:N", "metric:N", alt.Tooltip("gain:Q", format="+.4f")],
-        )
-    )
-    return to_spec(chart, height=18 * len(order))
 
 
 def memorising_chart(inputs: Inputs, texts: Texts) -> Spec | None:

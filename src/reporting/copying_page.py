@@ -1,11 +1,12 @@
-"""Whether photos are repeated: the images nearest to a training photo, and how near real photos are."""
+"""Whether photos are repeated: the images nearest to a training photo, how near real photos are, what few allow."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from src.metrics.names import NEAREST, REAL, REAL_QUANTILE, TEST
+from src.metrics.copying_limits import ENOUGH_PHOTOS, held_out_level, largest_rank_z
+from src.metrics.names import BARE, NEAREST, REAL, TEST
 from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
@@ -24,6 +25,49 @@ class Pair:
     photo: Picture
 
 
+@dataclass(frozen=True)
+class CopyingFacts:
+    """What the numbers of copying say, and how much so few images and photos let them say.
+
+    Attributes:
+        figures: Label and value pairs.
+        counts: The numbers of images and photos behind them, and what those do not allow.
+        caption: Of the histogram; says what its dashed line is.
+    """
+
+    figures: tuple[tuple[str, str], ...]
+    counts: str
+    caption: str
+
+
+def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
+    """Prints the numbers of copying beside what the numbers of images and photos allow.
+
+    Args:
+        inputs: The tables.
+        texts: The words.
+
+    Returns:
+        No figures where `nn_train` was not computed.
+    """
+    photos = len(_held_out_scores(inputs))
+    test, bare = (len(_nearest_scores(inputs, which)) for which in (TEST, BARE))
+    few = "_few" if photos < ENOUGH_PHOTOS else ""
+    limit = f"{largest_rank_z(bare, photos):.3f}"
+    labels = {name: texts(f"copying.{name}") for name in ("nn_train_p95", "meehan_z")}
+    labels["share_over_real"] = texts(f"copying.share_over_real{few}")
+    ranges = {"meehan_z": f" (-{limit} … {limit})"}
+    found = inputs.metrics.get("copying", {})
+    parts = [texts("copying.counts", test=test, bare=bare, photos=photos)]
+    parts += [texts("copying.few", enough=ENOUGH_PHOTOS)] if few else []
+    parts += [texts("copying.reach", limit=limit)] if "meehan_z" in found else []
+    return CopyingFacts(
+        figures=tuple((labels[name], f"{value:.3f}{ranges.get(name, '')}") for name, value in found.items()),
+        counts=" ".join(parts),
+        caption=f"{texts('copying.histogram')} {texts(f'copying.level{few}')}",
+    )
+
+
 def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
     """Shows the test images of the selected checkpoint that are nearest to a training photo, the nearest first.
 
@@ -34,7 +78,7 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
         At most SHOWN_PAIRS pairs; none where `nn_train` was not computed.
     """
     key = ["variant", "prompt_id", "seed"]
-    scores = _nearest_scores(inputs)
+    scores = _nearest_scores(inputs, TEST)
     if scores.empty:
         return ()
     photos = inputs.nearest.merge(inputs.manifest[[*key, "prompt", "path"]], on=key)
@@ -71,19 +115,22 @@ def likeness_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
     Returns:
         A specification; None where `nn_train` was not computed.
     """
-    drawn = _nearest_scores(inputs)["value"]
-    scores = inputs.scores
-    real = scores[(scores["variant"] == REAL) & (scores["metric"] == NEAREST)]["value"].dropna()
+    drawn, real = _nearest_scores(inputs, TEST)["value"], _held_out_scores(inputs)
     if drawn.empty or real.empty:
         return None
     groups = {
         texts("series.run"): ("var(--run)", list(drawn)),
         texts("series.real"): ("var(--real)", list(real)),
     }
-    return paired_histogram("likeness", groups, NEAREST, texts("axis.images"), [float(real.quantile(REAL_QUANTILE))])
+    return paired_histogram("likeness", groups, NEAREST, texts("axis.images"), [held_out_level(real)])
 
 
-def _nearest_scores(inputs: Inputs) -> pd.DataFrame:
+def _nearest_scores(inputs: Inputs, prompt_set: str) -> pd.DataFrame:
     scores = inputs.scores
-    own = (scores["metric"] == NEAREST) & (scores["variant"] == inputs.run_variant) & (scores["set"] == TEST)
+    own = (scores["metric"] == NEAREST) & (scores["variant"] == inputs.run_variant) & (scores["set"] == prompt_set)
     return scores[own].dropna(subset="value")[["variant", "prompt_id", "seed", "value"]]
+
+
+def _held_out_scores(inputs: Inputs) -> pd.Series:
+    scores = inputs.scores
+    return scores[(scores["variant"] == REAL) & (scores["metric"] == NEAREST)]["value"].dropna()

@@ -34,7 +34,7 @@ def write_markdown(
         texts=texts,
         facts=facts,
         summary=summary,
-        copying=inputs.metrics.get("copying", {}),
+        copying=sections["copying"],
         table=_table,
         film=_film,
         strip=sections["strip"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, metric_order, unscored
+from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, is_gain, metric_order, unscored
 from src.reporting.texts import Texts
 
 ROWS = ("run", "base", "real", "copy")
@@ -52,14 +52,24 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class Difference:
-    """The run's difference to base in one metric, with its interval; `sure` when the interval leaves out zero."""
+    """The run's difference to base in one metric, with its interval.
+
+    Attributes:
+        metric: Its name.
+        arrow: ``↑``, ``↓`` or empty.
+        mean: The difference, ready to print.
+        low: Where the interval begins.
+        high: Where it ends.
+        verdict: ``better`` or ``worse`` when the interval leaves out zero, ``differs`` when the metric has no better
+            side then, else ``unsure``.
+    """
 
     metric: str
     arrow: str
     mean: str
     low: str
     high: str
-    sure: bool
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -114,10 +124,18 @@ def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Differ
             mean=f"{against_base[metric]['mean']:+.4f}",
             low=f"{against_base[metric]['low']:+.4f}",
             high=f"{against_base[metric]['high']:+.4f}",
-            sure=against_base[metric]["low"] > 0 or against_base[metric]["high"] < 0,
+            verdict=_verdict(metric, against_base[metric]["low"], against_base[metric]["high"]),
         )
         for metric in metric_order(against_base)
     )
+
+
+def _verdict(metric: str, low: float, high: float) -> str:
+    if low <= 0 <= high:
+        return "unsure"
+    if not DIRECTION.get(metric):
+        return "differs"
+    return "better" if is_gain(metric, low, high) else "worse"
 
 
 def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:

@@ -7,7 +7,7 @@ from src.core.files import write_text
 from src.metrics.intervals import Interval
 from src.reporting import charts
 from src.reporting.comparison_charts import forest
-from src.reporting.copying_page import likeness_histogram, nearest_pairs
+from src.reporting.copying_page import copying_facts, likeness_histogram, nearest_pairs
 from src.reporting.data_page import SHOWN_PHOTOS, data_page
 from src.reporting.extremes import extreme_samples
 from src.reporting.figure_tables import write_figure_tables
@@ -15,6 +15,7 @@ from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.markdown import write_markdown
 from src.reporting.metric_page import checkpoint_tables, metric_page
 from src.reporting.persons_page import face_rate_chart, faceless_samples, identity_histogram
+from src.reporting.prompt_charts import group_charts, prompt_heatmap
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
 from src.reporting.sources import load_sources
@@ -72,13 +73,13 @@ def _pictures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
 
 def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     curves = _curves(inputs, texts)
-    groups = charts.group_charts(inputs, texts)
+    groups = group_charts(inputs, texts)
     scatter = charts.scatter_chart(inputs)
     gained = {metric: Interval(**values) for metric, values in inputs.metrics.get("against_base", {}).items()}
     others = {
         "scatter": scatter,
         "forest": forest({texts("series.run"): gained}, facts.margins, texts("axis.difference")) if gained else None,
-        "heatmap": charts.prompt_heatmap(inputs),
+        "heatmap": prompt_heatmap(inputs, texts),
         "memorising": charts.memorising_chart(inputs, texts),
         "likeness": likeness_histogram(inputs, texts),
         "identity": identity_histogram(inputs, texts),
@@ -87,6 +88,7 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     specs = {**curves, **others, **{f"group-{metric}": spec for metric, spec in groups.items()}}
     return {
         "metrics": metric_page(inputs, texts),
+        "copying": copying_facts(inputs, texts),
         "checkpoints": checkpoint_tables(inputs),
         "curves": curves,
         "stride": charts.thinning(len(inputs.loss)),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from src.reporting.inputs import Inputs
 
-# +1: higher is better, -1: lower; a metric that is not listed, such as likeness to training photos, has no better side
+# +1: higher is better, -1: lower, 0: neither, as for a metric that is not listed; a copy_gap far below 0 is no merit
 DIRECTION = {
     "dino_vits16": 1,
     "dino_vits16_crop": 1,
@@ -19,7 +19,7 @@ DIRECTION = {
     "pres": -1,
     "kid_dino_vits16": -1,
     "nn_train": 0,
-    "copy_gap": -1,
+    "copy_gap": 0,
     "id_sim_all": 1,
     "id_sim_detected": 1,
     "face_rate": 1,
@@ -90,11 +90,12 @@ def group_means(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
         variant: For example ``base``.
 
     Returns:
-        Columns metric, group, value.
+        Columns metric, group, value, and prompts: how many there are with a value.
     """
     rows = _judged(scores, variant, "test")
     by_prompt = rows.groupby(["metric", "group", "prompt_id"], sort=True)["value"].mean()
-    return by_prompt.groupby(level=[0, 1]).mean().round(6).reset_index()
+    groups = by_prompt.groupby(level=[0, 1])
+    return groups.mean().round(6).reset_index().assign(prompts=groups.size().to_numpy())
 
 
 def image_scores(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -130,6 +130,12 @@ def test_copying_summary_says_nothing_without_scores():
     assert set(copying_summary(table([0.5], [], [0.5]), "step-000010")) == {"nn_train_p95", "share_over_real"}
 
 
+def test_share_over_real_counts_what_exceeds_every_one_of_few_photos():
+    # 0.797 lies between the largest and numpy's interpolated quantile of these three, 0.796
+    found = copying_summary(table([0.797, 0.9], [], [0.4, 0.6, 0.8]), "step-000010")
+    assert found["share_over_real"] == pytest.approx(0.5)
+
+
 def test_rank_z_of_alike_samples_is_standard_normal():
     random = np.random.default_rng(0)
     z = [rank_z(random.normal(size=30), random.normal(size=8)) for _ in range(400)]

@@ -185,6 +185,53 @@ def test_report_fits_a_phone(report, browse, tmp_path):
     assert whole == visible
 
 
+@pytest.mark.parametrize("width", [390, 520])
+def test_legends_are_not_cut_off(project, browse, tmp_path, width):
+    build_report(project, tmp_path / "ru.html", FACTS, "ru")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="f" src="file://{tmp_path / "ru.html"}" style="width:{width}px;height:800px"></iframe><script>'
+        "f.onload = () => setTimeout(() => {"
+        "const labels = [...f.contentDocument.querySelectorAll('.role-legend-label text')];"
+        "const right = (shape) => shape.getBoundingClientRect().right;"
+        "const cut = labels.filter((label) => right(label) > right(label.closest('svg')) + 0.5);"
+        "document.title = [labels.length, ...cut.map((label) => label.textContent)].join('; ')}, 3000)</script>"
+    )
+    document, _ = browse(frame)
+    count, *cut = re.search(r"<title>(.*?)</title>", document)[1].split("; ")
+    assert int(count) > 10
+    assert not cut
+
+
+def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
+    text = report.read_text()
+    for line in (
+        "dino_vits16 and clip_i compare the same photos as row real",
+        "copying shows by nn_train near 1 and a low clip_t",
+        "both are judged by the same held-out photos, so a small advantage of the choice remains",
+        "CLIP usually 0.20 to 0.35, other judges have other levels",
+    ):
+        assert line in text, line
+
+
+def test_report_tells_gains_from_losses(own_project, tmp_path):
+    metrics = json.loads((own_project / "metrics/metrics.json").read_text())
+    metrics["against_base"] |= {
+        "div_lpips": {"mean": -0.2, "low": -0.25, "high": -0.15},
+        "nn_train": {"mean": 0.2, "low": 0.15, "high": 0.25},
+    }
+    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    build_report(own_project, tmp_path / "r.html", FACTS, "en")
+    text = (tmp_path / "r.html").read_text()
+    assert "gained over base</h3>" not in text
+    found = re.findall(r'<td class="(\w+)"><data value="([^"]+)">.*?<td>([^<]+)</td></tr>', text)
+    assert found == [
+        ("better", "+0.2000", "yes, better"),
+        ("worse", "-0.2000", "yes, worse"),
+        ("differs", "+0.2000", "yes"),
+    ]
+
+
 CLICK = """<script>
 setTimeout(() => {
   const marks = [...document.querySelectorAll("#chart-NAME path")];
@@ -217,7 +264,7 @@ def test_report_comes_as_markdown_too(own_project):
     text = out.with_suffix(".md").read_text()
     values = json.loads((own_project / "metrics/metrics.json").read_text())
     assert f"| **run** | **{values['run']['dino_vits16']:.4f}** |" in text
-    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes |" in text
+    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes, better |" in text
     pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
     assert len(pictures) == 20
     assert all((out.parent / path).is_file() for path in pictures)

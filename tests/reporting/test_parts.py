@@ -12,9 +12,9 @@ import yaml
 from PIL import Image
 
 from src.reporting import charts
-from src.reporting.copying_page import SHOWN_PAIRS, likeness_histogram, nearest_pairs
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_page import differences, metric_page, metric_table
+from src.reporting.prompt_charts import group_charts
 from src.reporting.provenance import shorten_path, shorten_paths
 from src.reporting.samples import checkpoint_strip
 from src.reporting.scoring import is_gain, prompt_means, unscored
@@ -103,12 +103,19 @@ def test_metric_table_marks_no_winner_without_direction_or_on_a_tie():
 
 
 def test_metric_table_marks_the_lower_value_where_lower_is_better():
-    lower = {"pres": 0.3, "kid_dino_vits16": 0.01, "copy_gap": -0.1}
+    lower = {"pres": 0.3, "kid_dino_vits16": 0.01}
     rows = {"run": {"div_lpips": 0.6, **lower}, "base": {"div_lpips": 0.5, **dict.fromkeys(lower, 0.5)}}
     table = metric_table(rows, best_of=("run", "base"), selected="run")
-    assert table.columns == ("div_lpips", "pres", "kid_dino_vits16", "copy_gap")
-    assert table.arrows == ("↑", "↓", "↓", "↓")
-    assert [[cell.best for cell in row.cells] for row in table.rows] == [[True] * 4, [False] * 4]
+    assert table.columns == ("div_lpips", "pres", "kid_dino_vits16")
+    assert table.arrows == ("↑", "↓", "↓")
+    assert [[cell.best for cell in row.cells] for row in table.rows] == [[True] * 3, [False] * 3]
+
+
+def test_metric_table_marks_neither_side_of_copying():
+    rows = {"run": {"nn_train": 0.6, "copy_gap": -0.1}, "base": {"nn_train": 0.3, "copy_gap": 0.1}}
+    table = metric_table(rows, best_of=("run", "base"), selected="run")
+    assert table.arrows == ("", "")
+    assert not any(cell.best for row in table.rows for cell in row.cells)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +125,7 @@ def test_metric_table_marks_the_lower_value_where_lower_is_better():
         ("clip_t", -0.02, -0.01, False),
         ("pres", 0.01, 0.02, False),
         ("pres", -0.02, -0.01, True),
-        ("copy_gap", -0.02, 0.01, False),
+        ("copy_gap", -0.02, -0.01, False),
         ("nn_train", 0.01, 0.02, False),
     ],
 )
@@ -128,11 +135,26 @@ def test_gain_is_an_interval_on_the_better_side(metric, low, high, gained):
 
 def test_differences_keep_their_sign_and_say_which_side_is_better():
     found = differences({name: {"mean": 0.1, "low": 0.05, "high": 0.15} for name in ("pres", "clip_t", "nn_train")})
-    assert [(row.metric, row.arrow, row.mean, row.sure) for row in found] == [
-        ("clip_t", "↑", "+0.1000", True),
-        ("pres", "↓", "+0.1000", True),
-        ("nn_train", "", "+0.1000", True),
+    assert [(row.metric, row.arrow, row.mean, row.verdict) for row in found] == [
+        ("clip_t", "↑", "+0.1000", "better"),
+        ("pres", "↓", "+0.1000", "worse"),
+        ("nn_train", "", "+0.1000", "differs"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "verdict"),
+    [
+        ("div_lpips", -0.15, -0.05, "worse"),
+        ("pres", -0.15, -0.05, "better"),
+        ("copy_gap", -0.15, -0.05, "differs"),
+        ("clip_t", -0.05, 0.05, "unsure"),
+        ("nn_train", 0.0, 0.05, "unsure"),
+    ],
+)
+def test_a_change_for_the_worse_is_called_so(metric, low, high, verdict):
+    (row,) = differences({metric: {"mean": (low + high) / 2, "low": low, "high": high}})
+    assert row.verdict == verdict
 
 
 def test_metric_page_explains_its_columns(tables):
@@ -163,7 +185,7 @@ def test_chart_names_come_from_us_and_colours_from_the_page(tables):
     specs = [
         charts.scatter_chart(tables),
         charts.loss_chart(tables, texts),
-        *charts.group_charts(tables, texts).values(),
+        *group_charts(tables, texts).values(),
     ]
     dumped = json.dumps(specs)
     assert "$schema" not in dumped
@@ -206,32 +228,6 @@ def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):
         "dino_vits16",
         "clip_t",
     }
-
-
-def test_nearest_pairs_are_the_highest_beside_their_photos(tables):
-    pairs = nearest_pairs(tables)
-    shown = [float(pair.drawn.scores[0][1]) for pair in pairs]
-    assert len(pairs) == SHOWN_PAIRS
-    assert shown == sorted(shown, reverse=True)
-    scores = tables.scores
-    own = scores[(scores["metric"] == "nn_train") & (scores["variant"] == "step-000200") & (scores["set"] == "test")]
-    assert shown[0] == pytest.approx(own["value"].max(), abs=0.006)
-    assert {pair.photo.label for pair in pairs} == {tables.nearest["photo"].iloc[0]}
-
-
-def test_without_nn_train_nothing_is_said_about_copying(tables):
-    without = dataclasses.replace(tables, scores=tables.scores[tables.scores["metric"] != "nn_train"])
-    assert nearest_pairs(without) == ()
-    assert likeness_histogram(without, load_texts("en")) is None
-
-
-def test_prompt_heatmap_holds_the_gain_of_every_prompt_and_metric(tables):
-    spec = charts.prompt_heatmap(tables)
-    cells = {(cell["prompt"], cell["metric"]): cell["gain"] for cell in spec["data"]["values"]}
-    assert len(cells) == 20 * 5
-    rows = tables.scores[(tables.scores["prompt_id"] == "test-03") & (tables.scores["metric"] == "clip_t")]
-    means = rows.groupby("variant")["value"].mean()
-    assert cells["test-03", "clip_t"] == pytest.approx(means["step-000200"] - means["base"], abs=1e-4)
 
 
 def test_memorising_needs_several_checkpoints(tables):

@@ -1,6 +1,7 @@
 // Draws every chart; colours named var(--x) in a specification are taken from the page, again when its theme changes.
 (function () {
   "use strict";
+  const AXIS_PX = 100, ENTRY_PX = 190, SYMBOL_PX = 40;
   const specs = JSON.parse(document.getElementById("chart-specs").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -24,8 +25,16 @@
     },
     axisX: { tickCount: 6 },
     axisY: { tickCount: 5 },
-    legend: { columns: window.innerWidth < 500 ? 2 : 0, labelColor: "var(--ink)", titleColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 3 },
+    legend: { labelColor: "var(--ink)", titleColor: "var(--ink)", labelFontSize: 12, symbolStrokeWidth: 3 },
   };
+
+  // As many legend entries side by side as there is room beside the axis, the others below; long ones are shortened.
+  function fitted(plot) {
+    const room = plot.clientWidth - AXIS_PX;
+    const columns = Math.max(1, Math.floor(room / ENTRY_PX));
+    const labelLimit = Math.floor(room / columns) - SYMBOL_PX;
+    return { ...config, legend: { ...config.legend, columns, labelLimit } };
+  }
 
   // A mark that stands for a variant or a prompt shows its pictures, which are elsewhere on the page.
   function show(plot, datum) {
@@ -44,7 +53,7 @@
     for (const [name, spec] of Object.entries(specs)) {
       const plot = document.getElementById("chart-" + name);
       vegaEmbed(plot, resolve(spec, styles), {
-        mode: "vega-lite", renderer: "svg", actions: false, config: resolve(config, styles),
+        mode: "vega-lite", renderer: "svg", actions: false, config: resolve(fitted(plot), styles),
       }).then((chart) => {
         chart.view.addEventListener("click", (event, item) => { if (item && item.datum) show(plot, item.datum); });
       });

@@ -1,0 +1,79 @@
+"""Where the run gains and where it loses: charts by prompt group and prompt by prompt."""
+
+import altair as alt
+import pandas as pd
+
+from src.reporting.charts import Row, Spec, inline_rows, paired_bars, to_spec
+from src.reporting.inputs import Inputs
+from src.reporting.scoring import DIRECTION, arrow, group_means, metric_order
+from src.reporting.texts import Texts
+
+# the height of a group's two bars
+GROUP_PX = 38
+
+
+def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
+    """Draws run against base per prompt group, one chart per metric; a group's name tells how many prompts it has.
+
+    Args:
+        inputs: The tables.
+        texts: The words.
+
+    Returns:
+        Specifications by metric.
+    """
+    labels = {inputs.run_variant: texts("series.run"), "base": texts("series.base")}
+    tables = [group_means(inputs.scores, variant).assign(who=label) for variant, label in labels.items()]
+    means = pd.concat(tables)
+    charts = {}
+    for metric in metric_order(means["metric"]):
+        own = means[means["metric"] == metric]
+        counts = own.groupby("group")["prompts"].agg(lambda counts: "/".join(map(str, dict.fromkeys(counts))))
+        rows = [
+            {"group": f"{group} (n={counts[group]})", "who": who, "value": value}
+            for group, who, value in own[["group", "who", "value"]].itertuples(index=False, name=None)
+        ]
+        x = alt.X("value:Q", title=f"{metric} {arrow(metric)}".strip())
+        charts[metric] = paired_bars(rows, "group", list(labels.values()), x, GROUP_PX)
+    return charts
+
+
+def prompt_heatmap(inputs: Inputs, texts: Texts) -> Spec | None:
+    """Draws what the run gained over base, or lost, for each test prompt and each metric that has a better side.
+
+    Args:
+        inputs: The tables.
+        texts: The words.
+
+    Returns:
+        A specification, the prompts by group; None where run and base share no score of such a metric.
+    """
+    scores = inputs.scores
+    sides = scores["metric"].map(DIRECTION).fillna(0)
+    rows = scores[(scores["set"] == "test") & (scores["references"] != "train") & (sides != 0)].dropna(subset="value")
+    means = rows.pivot_table(index=["group", "prompt_id", "metric"], columns="variant", values="value")
+    if not {inputs.run_variant, "base"} <= set(means.columns):
+        return None
+    changes = (means[inputs.run_variant] - means["base"]).dropna().round(4).rename("change").reset_index()
+    cells: list[Row] = [
+        {"group": group, "prompt": prompt, "metric": metric, "gain": DIRECTION[metric] * change}
+        for group, prompt, metric, change in changes.itertuples(index=False, name=None)
+    ]
+    order = list(dict.fromkeys(cell["prompt"] for cell in cells))
+    largest = max(abs(cell["gain"]) for cell in cells)
+    colour = alt.Color(
+        "gain:Q",
+        title=texts("axis.gain"),
+        scale=alt.Scale(domain=[-largest, 0, largest], range=["var(--copy)", "var(--paper)", "var(--run)"]),
+    )
+    chart = (
+        alt.Chart(inline_rows("cells", cells))
+        .mark_rect(cursor="pointer")
+        .encode(
+            x=alt.X("metric:N", sort=metric_order(cell["metric"] for cell in cells), title=None),
+            y=alt.Y("prompt:N", sort=order, title=None),
+            color=colour,
+            tooltip=["group:N", "prompt:N", "metric:N", alt.Tooltip("gain:Q", format="+.4f")],
+        )
+    )
+    return to_spec(chart, height=18 * len(order))

@@ -1,0 +1,85 @@
+"""The section on copying: the nearest pairs, and no more said than the numbers of images and photos allow."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.reporting.copying_page import SHOWN_PAIRS, copying_facts, likeness_histogram, nearest_pairs
+from src.reporting.inputs import read_inputs
+from src.reporting.page import build_report
+from src.reporting.texts import load_texts
+from tests.reporting.project import FACTS
+
+TEXTS = load_texts("en")
+
+
+@pytest.fixture(scope="module")
+def tables(project):
+    return read_inputs(project)
+
+
+def with_held_out(tables, likeness):
+    """The same tables with held-out photos of these likenesses to the nearest training photo."""
+    drawn = tables.scores[(tables.scores["metric"] != "nn_train") | (tables.scores["variant"] != "real")]
+    real = pd.DataFrame({"value": likeness}).assign(
+        variant="real", prompt_id="held-out", set="none", group="none", metric="nn_train", references="none", reason=""
+    )
+    real["seed"] = [str(number) for number in range(len(real))]
+    return dataclasses.replace(tables, scores=pd.concat([drawn, real]))
+
+
+def level(tables):
+    layers = likeness_histogram(tables, TEXTS)["layer"]
+    return next(layer["data"]["values"][0]["at"] for layer in layers if layer["data"]["name"] == "level")
+
+
+def test_nearest_pairs_are_the_highest_beside_their_photos(tables):
+    pairs = nearest_pairs(tables)
+    shown = [float(pair.drawn.scores[0][1]) for pair in pairs]
+    assert len(pairs) == SHOWN_PAIRS
+    assert shown == sorted(shown, reverse=True)
+    scores = tables.scores
+    own = scores[(scores["metric"] == "nn_train") & (scores["variant"] == "step-000200") & (scores["set"] == "test")]
+    assert shown[0] == pytest.approx(own["value"].max(), abs=0.006)
+    assert {pair.photo.label for pair in pairs} == {tables.nearest["photo"].iloc[0]}
+
+
+def test_without_nn_train_nothing_is_said_about_copying(tables):
+    without = dataclasses.replace(tables, scores=tables.scores[tables.scores["metric"] != "nn_train"])
+    assert nearest_pairs(without) == ()
+    assert likeness_histogram(without, load_texts("en")) is None
+
+
+def test_few_photos_make_no_statement_about_99_percent(tables):
+    few = copying_facts(tables, TEXTS)
+    assert "Too few held-out photos to say where 99 % of them lie (that takes about 100)" in few.counts
+    assert few.caption.endswith("Dashed: the largest held-out likeness.")
+    assert ("share nearer than every held-out photo", "0.125") in few.figures
+    assert level(tables) == pytest.approx(0.6)
+    many = with_held_out(tables, np.linspace(0.5, 0.7, 100))
+    facts = copying_facts(many, TEXTS)
+    assert "Too few" not in facts.counts
+    assert facts.caption.endswith("Dashed: 99 % of the held-out photos lie to the left of it or on it.")
+    assert ("share nearer than 99 % of held-out photos", "0.125") in facts.figures
+    assert 0.69 < level(many) < 0.7
+
+
+def test_z_is_shown_beside_what_it_can_reach(tables):
+    facts = copying_facts(tables, TEXTS)
+    assert "Counted: 40 test images, 8 images of the subject alone, 3 held-out photos." in facts.counts
+    # sqrt(3 * 8 * 3 / 12)
+    assert dict(facts.figures)["z of the copying test, and its possible range"] == "-2.250 (-2.449 … 2.449)"
+    assert "z is between -2.449" in facts.counts
+    without = dataclasses.replace(tables, metrics=tables.metrics | {"copying": {"nn_train_p95": 0.6}})
+    assert "z is between" not in copying_facts(without, TEXTS).counts
+
+
+def test_page_and_markdown_say_how_much_the_numbers_of_copying_can_say(own_project, tmp_path):
+    out = tmp_path / "report/r.html"
+    build_report(own_project, out, FACTS, "en")
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "Counted: 40 test images, 8 images of the subject alone, 3 held-out photos." in text
+        assert "-2.250 (-2.449 … 2.449)" in text
+        assert "99 % of the held-out photos lie" not in text
