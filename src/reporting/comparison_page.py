@@ -103,6 +103,8 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
         row: Row = {"name": run.name, "step": int(match[1]), "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
         for metric in sorted(PLANE) if chosen else ():
             found = mean_interval(run.scores, variant, metric)
+            if found is None:
+                continue
             row |= {f"{metric}_low": found.low, f"{metric}_high": found.high}
         rows.append(row)
     return sorted(rows, key=lambda row: row["step"])
