@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
-from src.metrics.names import IDENTITY, PROMPT, SUBJECT
+from src.metrics.intervals import Unit
+from src.metrics.names import IDENTITY, PRIOR, PROMPT, SUBJECT, TEST
+from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_run_means, compare_scores, judge
 
 PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
@@ -18,26 +20,10 @@ MAX_MISSING = 0.05
 # What must agree; the rest is what may be compared: method, rates, steps, base model.
 SAME_META = ("prompt_set_sha256", "seeds", "references")
 SAME_PARAMS = ("subject", "sampler", "validation_args")
-IGNORED_PARAMS = ("batch_size",)
+MARGINS = ("evaluate", "margins")
+IGNORED_PARAMS = ("validation_args.batch_size",)
 # What may differ between runs of one configuration.
-SEED_PARAMS = ("seed", "prior", "configs_digest")
-
-
-@dataclass(frozen=True)
-class EvaluatedRun:
-    """What evaluate wrote about a run.
-
-    Attributes:
-        name: Revision, experiment or folder.
-        scores: scores.csv.
-        meta: metrics_meta.json.
-        params: params.yaml.
-    """
-
-    name: str
-    scores: pd.DataFrame
-    meta: Mapping[str, Any]
-    params: Mapping[str, Any]
+SEED_PARAMS = ("seed", "prior.seed", "configs_digest")
 
 
 @dataclass(frozen=True)
@@ -45,34 +31,45 @@ class Report:
     """B against A.
 
     Attributes:
-        metrics: Every metric that both have.
-        verdict: From the primary metrics.
+        metrics: Every metric that both have and that has an interval.
+        margins: Differences of the primary metrics that do not matter: A's evaluate.margins.
         dropped: Pairs left out because one side has no value, by metric.
+        comparisons: How many runs are compared with A at the same time, B among them.
     """
 
     metrics: Mapping[str, Comparison]
-    verdict: Verdict
+    margins: Mapping[str, float]
     dropped: Mapping[str, int]
+    comparisons: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the primary metrics say together."""
+        return judge({name: self.metrics[name] for name in self.primaries}, self.margins, self.comparisons)
+
+    @property
+    def primaries(self) -> tuple[str, ...]:
+        """The metrics that decide."""
+        return tuple(name for name in PRIMARIES if name in self.metrics)
 
 
-def compare_runs(a: EvaluatedRun, b: EvaluatedRun, margins: Mapping[str, float], seed: int) -> Report:
-    """Compares the chosen checkpoints of two runs on the test prompts, image by image.
+def compare_runs(a: EvaluatedRun, b: EvaluatedRun, seed: int) -> Report:
+    """Compares the chosen checkpoints of two runs on the test prompts and on the class alone, image by image.
 
     Args:
-        a: The one to beat.
+        a: The one to beat; its margins count.
         b: The other.
-        margins: Differences of the primary metrics that do not matter.
         seed: Of the resampling.
 
     Returns:
-        The report about B.
+        The report about B, as if no other run were compared with A.
 
     Raises:
+        ConfigError: A primary metric has no margin.
         MetricError: They may not be compared; the message names the field that differs.
     """
-    if different := differing_fields(a, b):
-        raise MetricError(f"{a.name} and {b.name} may not be compared: they differ in {', '.join(different)}")
-    sides = [_test_rows(run) for run in (a, b)]
+    check_comparable(a, b)
+    sides = [_scored_rows(run) for run in (a, b)]
     metrics: dict[str, Comparison] = {}
     dropped: dict[str, int] = {}
     for name in sorted(set(sides[0].index.get_level_values("metric")) & set(sides[1].index.get_level_values("metric"))):
@@ -82,39 +79,37 @@ def compare_runs(a: EvaluatedRun, b: EvaluatedRun, margins: Mapping[str, float],
         if dropped[name] > MAX_MISSING * len(both):
             raise MetricError(f"{name}: {dropped[name]} of {len(both)} pairs lack a value, more than 5 %")
         grid = (whole["b"] - whole["a"]).unstack("seed").dropna().to_numpy(dtype=np.float64)
-        if len(grid) > 1:
-            metrics[name] = compare_scores(grid, seed)
-    return Report(metrics, _verdict(metrics, margins), dropped)
+        comparison = compare_scores(grid, seed)
+        if comparison is not None:
+            metrics[name] = comparison
+    return _report(metrics, margins_of(a), dropped)
 
 
-def compare_configurations(
-    a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun], margins: Mapping[str, float]
-) -> Report:
+def compare_configurations(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun]) -> Report:
     """Compares two configurations, each trained with several seeds: a run's mean is one observation.
 
     Args:
-        a: Two runs or more of the one to beat.
+        a: Two runs or more of the one to beat; the first one's margins count.
         b: Two runs or more of the other.
-        margins: Differences of the primary metrics that do not matter.
 
     Returns:
-        The report about B; `prompts` of each comparison counts runs.
+        The report about B.
 
     Raises:
+        ConfigError: A primary metric has no margin.
         MetricError: Runs may not be compared, or those of one side differ in more than seeds.
     """
     for side in (a, b):
         if len(side) < 2:
             raise MetricError(f"{side[0].name}: expected two runs or more, of one configuration and several seeds")
         for run in side[1:]:
-            keys = sorted((side[0].params.keys() | run.params.keys()) - set(SEED_PARAMS))
-            if wrong := [key for key in keys if side[0].params.get(key) != run.params.get(key)]:
+            if wrong := [key for key in _differing(side[0].params, run.params) if key not in SEED_PARAMS]:
                 raise MetricError(f"{side[0].name} and {run.name} are not one configuration: {', '.join(wrong)}")
     for run in [*a[1:], *b]:
-        if different := differing_fields(a[0], run):
-            raise MetricError(f"{a[0].name} and {run.name} may not be compared: they differ in {', '.join(different)}")
+        check_comparable(a[0], run)
     means = [
-        [_test_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean() for run in s] for s in (a, b)
+        [_scored_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean() for run in s]
+        for s in (a, b)
     ]
     shared = set.intersection(*(set(of_run.dropna().index) for side in means for of_run in side))
     metrics: dict[str, Comparison] = {}
@@ -122,32 +117,76 @@ def compare_configurations(
         first, second = ([float(of_run[name]) for of_run in side] for side in means)
         interval, p = compare_run_means(first, second)
         spread = float(np.sqrt(np.var(first, ddof=1) / len(first) + np.var(second, ddof=1) / len(second)))
-        metrics[name] = Comparison(interval, p, DETECTABLE * spread, len(first) + len(second), few_prompts=True)
-    return Report(metrics, _verdict(metrics, margins), dict.fromkeys(metrics, 0))
+        metrics[name] = Comparison(interval, p, DETECTABLE * spread, Unit.RUNS, len(first) + len(second))
+    return _report(metrics, margins_of(a[0]), dict.fromkeys(metrics, 0))
 
 
-def _verdict(metrics: Mapping[str, Comparison], margins: Mapping[str, float]) -> Verdict:
-    primaries = {name: metrics[name] for name in PRIMARIES if name in metrics}
-    if not primaries:
-        raise MetricError(f"neither of {', '.join(PRIMARIES)} was scored in both runs on two prompts or more")
-    if missing := [name for name in primaries if name not in margins]:
-        raise ConfigError(f"evaluate.margins: no margin for {', '.join(missing)}")
-    return judge(primaries, margins)
+def margins_of(run: EvaluatedRun) -> Mapping[str, float]:
+    """Returns the differences of the primary metrics that do not matter, by metric.
+
+    Args:
+        run: The run.
+
+    Returns:
+        What it was evaluated with.
+
+    Raises:
+        MetricError: Its params.yaml has none.
+    """
+    margins: Mapping[str, float] = setting(run, *MARGINS)
+    return margins
+
+
+def check_comparable(a: EvaluatedRun, b: EvaluatedRun) -> None:
+    """Checks that two runs were judged alike.
+
+    Args:
+        a: One.
+        b: The other.
+
+    Raises:
+        MetricError: They were not, and the message names the fields; or one has no margins.
+    """
+    for run in (a, b):
+        margins_of(run)
+    if different := differing_fields(a, b):
+        raise MetricError(f"{a.name} and {b.name} may not be compared: they differ in {', '.join(different)}")
 
 
 def differing_fields(a: EvaluatedRun, b: EvaluatedRun) -> list[str]:
-    """Lists what two runs must have in common and have not: prompts, seeds, photos, sampler, judges."""
+    """Lists what two runs must have in common and have not: prompts, seeds, photos, sampler, margins, judges."""
     fields = [name for name in SAME_META if a.meta.get(name) != b.meta.get(name)]
     for name in SAME_PARAMS:
-        fields += _differing_keys(name, _mapping(a.params.get(name)), _mapping(b.params.get(name)))
+        fields += _differing(a.params.get(name), b.params.get(name), name)
+    section, key = MARGINS
+    margins = [_mapping(run.params.get(section)).get(key) for run in (a, b)]
+    fields += _differing(margins[0], margins[1], f"{section}.{key}")
     judges = [_mapping(run.meta.get("judges")) for run in (a, b)]
     shared = sorted(judges[0].keys() & judges[1].keys())
-    return fields + [f"judges.{name}" for name in shared if _text(judges[0][name]) != _text(judges[1][name])]
+    fields += [f"judges.{name}" for name in shared if _text(judges[0][name]) != _text(judges[1][name])]
+    return [field for field in fields if field not in IGNORED_PARAMS]
 
 
-def _differing_keys(section: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    keys: Sequence[str] = sorted(a.keys() | b.keys())
-    return [f"{section}.{key}" for key in keys if key not in IGNORED_PARAMS and a.get(key) != b.get(key)]
+def _report(metrics: Mapping[str, Comparison], margins: Mapping[str, float], dropped: Mapping[str, int]) -> Report:
+    report = Report(metrics, margins, dropped, comparisons=1)
+    if not report.primaries:
+        raise MetricError(f"neither of {', '.join(PRIMARIES)} was scored in both runs on two images or more")
+    if missing := [name for name in report.primaries if name not in margins]:
+        raise ConfigError(f"evaluate.margins: no margin for {', '.join(missing)}")
+    return report
+
+
+def _differing(a: Any, b: Any, key: str = "") -> list[str]:
+    """Lists the dotted keys under which two values differ."""
+    if not isinstance(a, Mapping) and not isinstance(b, Mapping):
+        return [] if a == b else [key]
+    first, second = _mapping(a), _mapping(b)
+    names = sorted(first.keys() | second.keys(), key=str)
+    return [
+        found
+        for name in names
+        for found in _differing(first.get(name), second.get(name), f"{key}.{name}".removeprefix("."))
+    ]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -158,10 +197,12 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _test_rows(run: EvaluatedRun) -> "pd.Series[Any]":
+def _scored_rows(run: EvaluatedRun) -> "pd.Series[Any]":
+    """The chosen checkpoint's values, those of metrics that have any; of the class alone there is only PRES."""
     chosen = run.meta["selected"]
-    rows = run.scores[(run.scores["set"] == "test") & (run.scores["variant"] == chosen)]
+    rows = run.scores[run.scores["set"].isin([TEST, PRIOR]) & (run.scores["variant"] == chosen)]
     rows = rows[rows["references"] != "train"]
-    if rows.empty:
+    if rows[rows["set"] == TEST].empty:
         raise MetricError(f"{run.name}: no scores of {chosen} on test prompts")
+    rows = rows[rows.groupby("metric")["value"].transform("count") > 0]
     return rows.set_index(["metric", "prompt_id", "seed"])["value"]

@@ -12,7 +12,7 @@ from scipy.stats import mannwhitneyu
 from src.metrics.copying_limits import held_out_level
 from src.metrics.features import Features, FeatureStore, ImageTower, Judge
 from src.metrics.names import BARE, GAP, NEAREST, REAL, TEST
-from src.metrics.scores import Metric, References, Sample, Score, checked_cosine
+from src.metrics.scores import ALONE, Metric, References, Sample, Score, checked_cosine
 
 
 @dataclass
@@ -34,7 +34,7 @@ class TrainingLikeness:
     judge: Judge[ImageTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
-        """Scores every sample; a held-out photo is compared with the other held-out photos.
+        """Scores every sample; a held-out photo is compared with the held-out photos of other groups.
 
         Args:
             samples: At least one.
@@ -42,27 +42,26 @@ class TrainingLikeness:
             store: Computes features.
 
         Returns:
-            Two rows per sample; the gap of a lone held-out photo has a reason instead of a value.
+            Two rows per sample; the gap of a held-out photo without another has a reason instead of a value.
 
         Raises:
             MetricError: There are no images, or one cannot be embedded.
         """
         val, train = store.embed_images(self.judge, references.val), store.embed_images(self.judge, references.train)
         features = store.embed_images(self.judge, [sample.image for sample in samples])
-        held_out = {file.sha256: row for row, file in enumerate(references.val)}
         scores = []
         for sample, feature in zip(samples, features, strict=True):
             to_train, to_val = train @ feature, val @ feature
             nearest = checked_cosine(float(to_train.max()), sample)
             scores.append(Score(sample, self.name, "none", nearest, ""))
             if sample.variant == REAL:
-                to_val = np.delete(to_val, held_out[sample.image.sha256])
+                to_val = to_val[references.others(sample.image)]
             scores.append(self._gap(sample, to_train, to_val))
         return scores
 
     def _gap(self, sample: Sample, to_train: Features, to_val: Features) -> Score:
         if not len(to_val):
-            return Score(sample, GAP, "none", None, "one held-out photo: no other to compare with")
+            return Score(sample, GAP, "none", None, ALONE)
         size = min(len(to_train), len(to_val))
         return Score(sample, GAP, "none", expected_maximum(to_train, size) - expected_maximum(to_val, size), "")
 

@@ -11,7 +11,7 @@ from PIL import Image
 from src.core.errors import MetricError
 from src.metrics.features import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
 from src.metrics.names import FACE_RATE, IDENTITY, REAL, SIM_DETECTED
-from src.metrics.scores import References, Sample, Score, checked_cosine
+from src.metrics.scores import ALONE, References, Sample, Score, checked_cosine
 from src.metrics.weights import WeightFile
 
 # Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.
@@ -127,7 +127,7 @@ class FaceIdentity:
     judge: Judge[FaceTower]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
-        """Scores every sample; a held-out photo is compared with the other held-out photos.
+        """Scores every sample; a held-out photo is compared with the held-out photos of other groups.
 
         Args:
             samples: At least one.
@@ -144,20 +144,19 @@ class FaceIdentity:
         faces = {file.sha256: tower.face(file) for file in references.val}
         if faceless := sorted(file.path.name for file in references.val if faces[file.sha256] is None):
             raise MetricError(f"{self.name}: no face is found in the held-out photos {', '.join(faceless)}")
-        known = {sha: face for sha, face in faces.items() if face is not None}
+        known = [face for file in references.val if (face := faces[file.sha256]) is not None]
         scores = []
         for sample in samples:
             if sample.image.sha256 not in faces:
                 faces[sample.image.sha256] = tower.face(sample.image)
-            others = [face for sha, face in known.items() if sample.variant != REAL or sha != sample.image.sha256]
+            others = [known[row] for row in references.others(sample.image)] if sample.variant == REAL else known
             scores += self._rows(sample, faces[sample.image.sha256], others)
         return scores
 
     def _rows(self, sample: Sample, face: Features | None, others: Sequence[Features]) -> list[Score]:
         rate = Score(sample, FACE_RATE, "none", float(face is not None), "")
         if not others:
-            reason = "one held-out photo: no other to compare with"
-            return [rate, *(Score(sample, name, "val", None, reason) for name in (IDENTITY, SIM_DETECTED))]
+            return [rate, *(Score(sample, name, "val", None, ALONE) for name in (IDENTITY, SIM_DETECTED))]
         if face is None:
             missing = Score(sample, SIM_DETECTED, "val", None, "no face")
             return [rate, Score(sample, IDENTITY, "val", 0.0, ""), missing]

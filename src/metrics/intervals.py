@@ -1,72 +1,156 @@
-"""How sure a difference between two variants is: a bootstrap over prompts, then over seeds within each prompt.
+"""How sure a mean is: a bootstrap over prompts, then over seeds within each prompt; Student's t where few are there.
 
 Images of one prompt are not independent, so resampling single images would give intervals that are far too narrow.
+Symbols: P prompts, K seeds of each.
 """
 
+import math
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from src.core.seeding import derive_seed
 from src.metrics.names import BASE, PRIOR, TEST
 
 DRAWS = 10_000
 LEVEL = 0.95
+# with fewer prompts a bootstrap knows too little of their distribution
+FEW_PROMPTS = 10
 # draws of the bootstrap at a time: memory
 CHUNK = 1_000
+# a standard error below this share of the sample's own is rounding
+NO_SPREAD = 1e-9
+
+
+class Unit(Enum):
+    """What counts as one independent observation."""
+
+    PROMPTS = "prompts"
+    IMAGES = "images"
+    RUNS = "runs"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its percentile interval."""
+    """A mean with its LEVEL interval."""
 
     mean: float
     low: float
     high: float
 
 
-def nested_bootstrap(differences: NDArray[np.float64], seed: int) -> Interval:
-    """Estimates a mean over prompts, each of which was drawn with several seeds.
-
-    Paper: Bootstrap Methods and their Application (Davison & Hinkley, 1997), section 3.8: resample clusters, then
-    members.
+def independent_units(values: NDArray[np.float64]) -> tuple[Unit, NDArray[np.float64]]:
+    """Tells what of a table is independent: the means of its prompts, or the images of its only prompt.
 
     Args:
-        differences: (P, K): P prompts, K seeds of each; finite.
+        values: (P, K), P >= 1; finite.
+
+    Returns:
+        What the units are, and the value of each, (P,) or (K,).
+    """
+    if len(values) == 1:
+        return Unit.IMAGES, values[0]
+    return Unit.PROMPTS, values.mean(1)
+
+
+def estimate(values: NDArray[np.float64], seed: int) -> Interval | None:
+    """Estimates a mean over prompts: the one place that decides how.
+
+    Args:
+        values: (P, K), each prompt drawn with the same seeds; finite.
         seed: Of the resampling.
 
     Returns:
-        The mean over prompts and its LEVEL interval.
+        From FEW_PROMPTS prompts on by `nested_bootstrap`, with fewer Student's interval of their means, with one prompt
+        that of its images; None where there are fewer than two of them.
     """
-    prompts, seeds = differences.shape
+    if values.size < 2:
+        return None
+    unit, of_units = independent_units(values)
+    if unit is Unit.PROMPTS and len(of_units) >= FEW_PROMPTS:
+        return nested_bootstrap(values, seed)
+    return students_interval(of_units)
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Returns the standard error of the mean of independent values, (N,), N >= 2; equal ones have none."""
+    return float(values.std(ddof=1)) / math.sqrt(len(values)) if np.ptp(values) else 0.0
+
+
+def students_interval(values: NDArray[np.float64]) -> Interval:
+    """Estimates a mean of independent, roughly normal values.
+
+    Paper: The Probable Error of a Mean (Student, 1908).
+
+    Args:
+        values: (N,), N >= 2.
+
+    Returns:
+        The mean and its LEVEL interval.
+    """
+    mean = float(values.mean())
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * standard_error(values)
+    return Interval(mean, mean - half, mean + half)
+
+
+def nested_bootstrap(values: NDArray[np.float64], seed: int) -> Interval:
+    """Estimates a mean over prompts by the bootstrap-t: resample prompts, then seeds within each.
+
+    Every draw is divided by its own standard error. The percentiles of the bare means would count the noise of seeds
+    twice: once in the means of the prompts, and again in the second step.
+
+    Papers: An Introduction to the Bootstrap (Efron & Tibshirani, 1993), section 12.5; for the two steps, Bootstrap
+    Methods and their Application (Davison & Hinkley, 1997), section 3.8.
+
+    Args:
+        values: (P, K), P >= 2; finite.
+        seed: Of the resampling.
+
+    Returns:
+        The mean over prompts and its LEVEL interval; Student's where so many prompts agree exactly that a
+        whole tail of the draws has no spread.
+    """
+    prompts, seeds = values.shape
+    of_prompts = values.mean(1)
+    mean, error = float(of_prompts.mean()), standard_error(of_prompts)
+    if not error:
+        return Interval(mean, mean, mean)
     random = np.random.default_rng(derive_seed(seed, "bootstrap"))
-    means = []
+    ratios = []
     for _ in range(0, DRAWS, CHUNK):
         chosen = random.integers(prompts, size=(CHUNK, prompts, 1))
         within = random.integers(seeds, size=(CHUNK, prompts, seeds))
-        means.append(differences[chosen, within].mean((1, 2)))
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(differences.mean()), float(low), float(high))
+        drawn = values[chosen, within].mean(2)
+        errors = drawn.std(1, ddof=1) / math.sqrt(prompts)
+        spread = errors > NO_SPREAD * error
+        ratios.append((drawn.mean(1)[spread] - mean) / errors[spread])
+    kept = np.concatenate(ratios)
+    if len(kept) < (1 + LEVEL) / 2 * DRAWS:  # a whole tail was dropped
+        return students_interval(of_prompts)
+    low, high = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(mean, mean - float(high) * error, mean - float(low) * error)
 
 
-def mean_interval(table: pd.DataFrame, variant: str, metric: str, seed: int = 0) -> Interval:
+def mean_interval(table: pd.DataFrame, variant: str, metric: str, seed: int = 0) -> Interval | None:
     """Estimates a variant's mean on the test prompts, against held-out photos.
 
     Args:
         table: Scores, one row per image, metric and references.
-        variant: For example a checkpoint; it has a value of the metric.
+        variant: For example a checkpoint.
         metric: For example ``clip_t``.
         seed: Of the resampling.
 
     Returns:
-        The mean with its interval; a prompt of which an image has no value is left out.
+        The mean with its interval, see `estimate`; a prompt of which an image has no value is left out.
     """
     rows = table[(table["variant"] == variant) & (table["set"] == TEST) & (table["metric"] == metric)]
     rows = rows[rows["references"] != "train"]
     grid = rows.pivot(index="prompt_id", columns="seed", values="value").dropna()
-    return nested_bootstrap(grid.to_numpy(dtype=np.float64), seed)
+    return estimate(grid.to_numpy(dtype=np.float64), seed)
 
 
 def against_base(table: pd.DataFrame, variant: str, seed: int = 0) -> dict[str, Interval]:
@@ -78,17 +162,16 @@ def against_base(table: pd.DataFrame, variant: str, seed: int = 0) -> dict[str, 
         seed: Of the resampling.
 
     Returns:
-        The difference variant - base of each metric that both have, against held-out photos. A metric with one value
-        per prompt (diversity) has no seeds to resample. A prompt of which an image has no value is left out.
+        The difference variant - base of each metric that both have, against held-out photos; one that has no interval
+        (see `estimate`) is left out, and so is a prompt of which an image has no value.
     """
     rows = table[table["set"].isin([TEST, PRIOR]) & (table["references"] != "train")].dropna(subset="value")
     values = rows.pivot_table(index=["metric", "prompt_id", "seed"], columns="variant", values="value", dropna=False)
     if not {variant, BASE} <= set(values.columns):
         return {}
     paired = (values[variant] - values[BASE]).dropna()
-    result = {}
-    for metric, of_metric in paired.groupby("metric"):
-        grid = of_metric.unstack("seed").dropna()
-        if len(grid):
-            result[str(metric)] = nested_bootstrap(grid.to_numpy(dtype=np.float64), seed)
-    return result
+    found = {
+        str(metric): estimate(of_metric.unstack("seed").dropna().to_numpy(dtype=np.float64), seed)
+        for metric, of_metric in paired.groupby("metric")
+    }
+    return {metric: interval for metric, interval in found.items() if interval is not None}

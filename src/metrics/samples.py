@@ -63,14 +63,14 @@ def read_references(split: Path, crops: Path) -> References:
     Raises:
         MetricError: A side is empty, or a crop is missing.
     """
-    table = read_table(split, "image_id", "split").sort_values("image_id")
+    table = read_table(split, "image_id", "group", "split").sort_values("image_id")
     sides = {
         side: tuple(image_file(crops / f"{image_id}.png") for image_id in table["image_id"][table["split"] == side])
         for side in ("val", "train")
     }
     if empty := [side for side, files in sides.items() if not files]:
         raise MetricError(f"{split}: expected at least one photo in {' and in '.join(empty)}, found none")
-    return References(sides["val"], sides["train"])
+    return References(sides["val"], sides["train"], tuple(table["group"][table["split"] == "val"]))
 
 
 def real_samples(references: References, captions: Path, token: str) -> list[Sample]:

@@ -13,6 +13,8 @@ from src.metrics.lpips import LpipsTower
 from src.metrics.names import REAL
 
 ReferenceSet = Literal["val", "train", "none"]
+# why a held-out photo is compared with no other
+ALONE = "no held-out photo of another group of near duplicates to compare with"
 # a cosine is at most 1 up to rounding
 COSINE_SLACK = 1e-9
 
@@ -42,10 +44,22 @@ class Sample:
 
 @dataclass(frozen=True)
 class References:
-    """The photos that samples are compared with: held out, and trained on."""
+    """The photos that samples are compared with.
+
+    Attributes:
+        val: Held out.
+        train: Trained on.
+        groups: The near-duplicate group of each held-out photo.
+    """
 
     val: tuple[ImageFile, ...]
     train: tuple[ImageFile, ...]
+    groups: tuple[str, ...]
+
+    def others(self, photo: ImageFile) -> list[int]:
+        """Returns the rows of `val` that are not of a held-out photo's own group: near duplicates tell nothing."""
+        own = {group for file, group in zip(self.val, self.groups, strict=True) if file.sha256 == photo.sha256}
+        return [row for row, group in enumerate(self.groups) if group not in own]
 
 
 @dataclass(frozen=True)
@@ -80,9 +94,9 @@ class Metric(Protocol):
 class ImageSimilarity:
     """Mean cosine between an image and every reference photo (DreamBooth, Ruiz et al., 2022, arXiv:2208.12242, 4.1).
 
-    A held-out photo is compared with the training photos, and with the other held-out photos but never with itself:
-    the pair of 1.0 would raise the ceiling by 0.06 at five photos. On images of the class alone this is PRES (ibid.,
-    4.3): the higher, the more the class has become the subject.
+    A held-out photo is compared with the training photos, and with the held-out photos of other groups of near
+    duplicates, so never with itself: the pair of 1.0 would raise the ceiling by 0.06 at five photos. On images of the
+    class alone this is PRES (ibid., 4.3): the higher, the more the class has become the subject.
 
     Attributes:
         name: The metric's key; names the model.
@@ -103,7 +117,7 @@ class ImageSimilarity:
             store: Computes features.
 
         Returns:
-            Two rows per sample; a lone held-out photo has no other to be compared with, and a reason instead.
+            Two rows per sample; a held-out photo without another to be compared with has a reason instead.
 
         Raises:
             MetricError: There are no images, or one cannot be embedded.
@@ -119,11 +133,16 @@ class ImageSimilarity:
         if real:
             features = store.embed_images(self.judge, [sample.image for sample in real])
             scores += self._rows(real, "train", mean_similarity(features, train))
-            if len(real) > 1:
-                scores += self._rows(real, "val", mean_similarity_to_others(features))
-            else:
-                scores.append(Score(real[0], self.name, "val", None, "one held-out photo: no other to compare with"))
+            scores += [
+                self._to_others(sample, feature, val[references.others(sample.image)])
+                for sample, feature in zip(real, features, strict=True)
+            ]
         return scores
+
+    def _to_others(self, sample: Sample, feature: Features, others: Features) -> Score:
+        if not len(others):
+            return Score(sample, self.name, "val", None, ALONE)
+        return self._rows([sample], "val", mean_similarity(feature[None], others))[0]
 
     def _rows(self, samples: Sequence[Sample], references: ReferenceSet, values: Features) -> list[Score]:
         return [
@@ -238,26 +257,6 @@ def mean_similarity(features: Features, references: Features) -> Features:
     if not len(features) or not len(references):
         raise MetricError(f"a similarity of {len(features)} images with {len(references)} references is undefined")
     means: Features = (features @ references.T).mean(axis=1)
-    return means
-
-
-def mean_similarity_to_others(features: Features) -> Features:
-    """Returns each row's mean cosine with the other rows.
-
-    Args:
-        features: Unit vectors, shape (N, D).
-
-    Returns:
-        Shape (N,).
-
-    Raises:
-        MetricError: There are fewer than two rows.
-    """
-    if len(features) < 2:
-        raise MetricError(f"expected at least 2 photos to compare with each other, found {len(features)}")
-    similarity = features @ features.T
-    np.fill_diagonal(similarity, 0.0)
-    means: Features = similarity.sum(axis=1) / (len(features) - 1)
     return means
 
 

@@ -3,7 +3,6 @@
 Symbols: P prompts, K seeds of each; d[p, k] = score of B - score of A for the same prompt and seed.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from src.core.seeding import derive_seed
-from src.metrics.intervals import DRAWS, LEVEL, Interval, nested_bootstrap
+from src.metrics.intervals import DRAWS, LEVEL, Interval, Unit, estimate, independent_units, standard_error
 
-# with fewer prompts a percentile interval is too narrow
-FEW_PROMPTS = 10
 # of the normal: 97.5 % and 80 % quantiles
 DETECTABLE = 2.8
 
@@ -37,58 +34,53 @@ class Comparison:
 
     Attributes:
         interval: Of the mean difference; positive means B has more.
-        p: Of the sign-flip test, two-sided.
+        p: Two-sided: of the sign-flip test, or of Welch's where the units are runs.
         detectable: The smallest difference that such data would show in four of five repeats.
-        prompts: P.
-        few_prompts: Whether the interval is Student's, because P < FEW_PROMPTS.
+        unit: What counts as one observation.
+        units: How many of them there are.
     """
 
     interval: Interval
     p: float
     detectable: float
-    prompts: int
-    few_prompts: bool
+    unit: Unit
+    units: int
 
 
-def compare_scores(differences: NDArray[np.float64], seed: int) -> Comparison:
+def compare_scores(differences: NDArray[np.float64], seed: int) -> Comparison | None:
     """Compares two runs in one metric.
 
     Args:
-        differences: d, (P, K), finite; P >= 2.
+        differences: d, (P, K), finite.
         seed: Of the resampling.
 
     Returns:
-        The comparison.
+        The comparison; interval, test and detectable difference have the same units. None where there is no interval.
     """
-    of_prompts = differences.mean(1)
-    few = len(of_prompts) < FEW_PROMPTS
-    if few:
-        between = stats.ttest_1samp(of_prompts, 0.0).confidence_interval(LEVEL)
-        flat = not of_prompts.std()
-        mean = float(of_prompts.mean())
-        interval = Interval(mean, mean, mean) if flat else Interval(mean, float(between.low), float(between.high))
-    else:
-        interval = nested_bootstrap(differences, seed)
-    spread = float(of_prompts.std(ddof=1)) / math.sqrt(len(of_prompts))
-    return Comparison(interval, sign_flip(of_prompts, seed), DETECTABLE * spread, len(of_prompts), few)
+    interval = estimate(differences, seed)
+    if interval is None:
+        return None
+    unit, of_units = independent_units(differences)
+    detectable = DETECTABLE * standard_error(of_units)
+    return Comparison(interval, sign_flip(of_units, seed), detectable, unit, len(of_units))
 
 
-def sign_flip(of_prompts: NDArray[np.float64], seed: int) -> float:
-    """Tests whether differences are symmetric around zero: exactly for up to 13 prompts, else by DRAWS random flips.
+def sign_flip(of_units: NDArray[np.float64], seed: int) -> float:
+    """Tests whether differences are symmetric around zero: exactly for up to 13 units, else by DRAWS random flips.
 
     Paper: The Design of Experiments (Fisher, 1935), section 21.
 
     Args:
-        of_prompts: Mean difference of each prompt, (P,), P >= 2.
+        of_units: Difference of each independent unit, (N,), N >= 2.
         seed: Of the flips.
 
     Returns:
         The two-sided p-value, in (0, 1].
     """
-    if not of_prompts.any():
+    if not of_units.any():
         return 1.0
     test = stats.permutation_test(
-        (of_prompts,),
+        (of_units,),
         lambda values, axis: values.mean(axis=axis),
         permutation_type="samples",
         vectorized=True,
@@ -117,37 +109,35 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def judge(primaries: Mapping[str, Comparison], margins: Mapping[str, float]) -> Verdict:
+def judge(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> Verdict:
     """Draws the conclusion from the primary metrics, all of which are better when higher.
 
-    BETTER: a metric rose (its interval leaves out zero and its Holm-adjusted p is below 1 - LEVEL), and no other's
-    interval reaches below minus its margin. WORSE is the same with A and B exchanged. TRADE-OFF: one rose, one fell.
-    EQUIVALENT: all intervals lie within their margins. INCONCLUSIVE: anything else.
+    A metric rose when its interval lies above zero and reaches beyond its margin, and its p is below 1 - LEVEL after
+    the corrections of Bonferroni (for the comparisons) and Holm (for the metrics); it fell when the same holds below.
+    The first that applies: EQUIVALENT, all intervals lie within their margins; BETTER, one rose, and none that did not
+    rise reaches below minus its margin; WORSE, the same with A and B exchanged; TRADE-OFF, one rose and one fell.
 
     Args:
         primaries: At least one.
         margins: The difference of each metric that does not matter, > 0.
+        comparisons: How many runs are compared with A at the same time, B among them.
 
     Returns:
-        The verdict about B.
+        The verdict about B; INCONCLUSIVE where none of the above applies.
     """
-    adjusted = holm({name: comparison.p for name, comparison in primaries.items()})
-    sure = {name for name in primaries if adjusted[name] < 1 - LEVEL}
-    rose = {name for name in sure if primaries[name].interval.low > 0}
-    fell = {name for name in sure if primaries[name].interval.high < 0}
-    inside = [
-        -margins[name] <= comparison.interval.low and comparison.interval.high <= margins[name]
-        for name, comparison in primaries.items()
-    ]
-    if all(inside):
+    adjusted = holm({name: min(1.0, comparisons * found.p) for name, found in primaries.items()})
+    sure = {name: primaries[name].interval for name in primaries if adjusted[name] < 1 - LEVEL}
+    rose = {name for name, interval in sure.items() if interval.low > 0 and interval.high > margins[name]}
+    fell = {name for name, interval in sure.items() if interval.high < 0 and interval.low < -margins[name]}
+    above = {name for name, found in primaries.items() if found.interval.low >= -margins[name]}
+    below = {name for name, found in primaries.items() if found.interval.high <= margins[name]}
+    if above & below == primaries.keys():
         return Verdict.EQUIVALENT
-    if rose and fell:
-        return Verdict.TRADE_OFF
-    if rose and all(primaries[name].interval.low >= -margins[name] for name in primaries.keys() - rose):
+    if rose and above == primaries.keys():
         return Verdict.BETTER
-    if fell and all(primaries[name].interval.high <= margins[name] for name in primaries.keys() - fell):
+    if fell and below == primaries.keys():
         return Verdict.WORSE
-    return Verdict.INCONCLUSIVE
+    return Verdict.TRADE_OFF if rose and fell else Verdict.INCONCLUSIVE
 
 
 def compare_run_means(means_a: list[float], means_b: list[float]) -> tuple[Interval, float]:

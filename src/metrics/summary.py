@@ -1,6 +1,6 @@
 """From scores to means: every mean is taken over a prompt's images first, then over prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -126,18 +126,32 @@ def select_checkpoint(table: pd.DataFrame, steps: dict[str, int], margin: float)
         best = max(variants, key=lambda variant: dev[variant][SUBJECT])
         return Selection(best, f"the highest {SUBJECT} on the dev prompts; {PROMPT} is not among the chosen metrics")
     floor = rounded(dev[BASE][PROMPT] - margin)
-    qualified = [variant for variant in variants if dev[variant][PROMPT] >= floor]
+    best, qualified = apply_rule({name: dev[name] for name in variants}, dict.fromkeys(variants, floor))
     if not qualified:
-        best = max(variants, key=lambda variant: dev[variant][PROMPT])
         return Selection(
             best, f"NO checkpoint keeps {PROMPT} >= {floor} (base - {margin}) on the dev prompts: the highest {PROMPT}"
         )
-    best = max(qualified, key=lambda variant: dev[variant][SUBJECT])
     return Selection(
         best,
-        f"the highest {SUBJECT} on the dev prompts among the {len(qualified)} of {len(variants)} checkpoints with "
+        f"the highest {SUBJECT} on the dev prompts among the {qualified} of {len(variants)} checkpoints with "
         f"{PROMPT} >= {floor} (base - {margin})",
     )
+
+
+def apply_rule(means: Mapping[str, Mapping[str, float]], floors: Mapping[str, float]) -> tuple[str, int]:
+    """Chooses the highest SUBJECT among those whose PROMPT keeps its floor; where none does, the highest PROMPT.
+
+    Args:
+        means: Both metrics, by name; at least one.
+        floors: Of PROMPT, by the same names.
+
+    Returns:
+        The choice, the first of equals, and how many keep their floor.
+    """
+    qualified = [name for name in means if means[name][PROMPT] >= floors[name]]
+    if not qualified:
+        return max(means, key=lambda name: means[name][PROMPT]), 0
+    return max(qualified, key=lambda name: means[name][SUBJECT]), len(qualified)
 
 
 def summarise(

@@ -61,7 +61,8 @@ def scatter_chart(inputs: Inputs) -> Spec | None:
     size = alt.condition("datum.kind == 'selected'", alt.value(190), alt.value(90))
     layers.append(spots.mark_point(filled=True, opacity=1, cursor="pointer").encode(shape=_shapes(kinds), size=size))
     layers.append(spots.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="label:N"))
-    crosses = [_cross(inputs, name, kind) for name, kind in (("base", "base"), (inputs.run_variant, "selected"))]
+    both = (("base", "base"), (inputs.run_variant, "selected"))
+    crosses = [cross for name, kind in both if (cross := _cross(inputs, name, kind)) is not None]
     sure = alt.Chart(inline_rows("intervals", crosses)).encode(color=colour)
     layers.append(sure.mark_rule().encode(x=alt.X("clip_t_low:Q"), x2="clip_t_high:Q", y="dino_vits16:Q"))
     layers.append(sure.mark_rule().encode(y=alt.Y("dino_vits16_low:Q"), y2="dino_vits16_high:Q", x="clip_t:Q"))
@@ -162,10 +163,12 @@ def _point(name: str, means: Mapping[str, float], kind: str) -> Row:
     return {"name": name, "label": str(step) if is_step else name, "step": step, "kind": kind, **scores}
 
 
-def _cross(inputs: Inputs, variant: str, kind: str) -> Row:
+def _cross(inputs: Inputs, variant: str, kind: str) -> Row | None:
     row: Row = {"name": variant, "kind": kind}
     for metric in ("clip_t", "dino_vits16"):
         found = mean_interval(inputs.scores, variant, metric)
+        if found is None:
+            return None
         row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
     return row
 

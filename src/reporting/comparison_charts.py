@@ -30,7 +30,8 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     """Draws clip_t against dino_vits16: a colour for each run, a point for each checkpoint, intervals of the chosen.
 
     Args:
-        rows: Keys name, step, selected, both primary metrics; of chosen checkpoints also <metric>_low, <metric>_high.
+        rows: Keys name, step, selected, both primary metrics; of chosen checkpoints that have an interval also
+            <metric>_low, <metric>_high.
         names: The runs in order.
 
     Returns:
@@ -43,13 +44,15 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     every = alt.Chart(inline_rows("checkpoints", list(rows))).encode(x=x, y=y, color=colour, tooltip=tooltip)
     chosen = [row for row in rows if row["selected"]]
     marks = alt.Chart(inline_rows("chosen", chosen)).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    known = [row for row in chosen if {f"{PROMPT}_low", f"{SUBJECT}_low"} <= row.keys()]
+    sure = alt.Chart(inline_rows("intervals", known)).encode(x=x, y=y, color=colour, tooltip=tooltip)
     front = alt.Chart(inline_rows("front", pareto_front(chosen))).encode(x=x, y=y)
     layers = [
         front.mark_line(color="var(--muted)", strokeDash=[5, 4]).encode(order=f"{PROMPT}:Q"),
         every.mark_line(strokeWidth=1.2, opacity=0.5).encode(order="step:Q"),
         every.mark_point(filled=True, size=50, opacity=0.6),
-        marks.mark_rule().encode(x=f"{PROMPT}_low:Q", x2=f"{PROMPT}_high:Q"),
-        marks.mark_rule().encode(y=f"{SUBJECT}_low:Q", y2=f"{SUBJECT}_high:Q"),
+        sure.mark_rule().encode(x=f"{PROMPT}_low:Q", x2=f"{PROMPT}_high:Q"),
+        sure.mark_rule().encode(y=f"{SUBJECT}_low:Q", y2=f"{SUBJECT}_high:Q"),
         marks.mark_point(filled=True, size=170, opacity=1),
     ]
     return to_spec(alt.layer(*layers), height=380)

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.core.errors import MetricError
 from src.core.files import write_text
-from src.metrics.comparison import EvaluatedRun, Report
-from src.metrics.intervals import against_base, mean_interval
+from src.metrics.choice import Choice
+from src.metrics.comparison import Report, margins_of
+from src.metrics.intervals import FEW_PROMPTS, Unit, against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
+from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.samples import STEP_VARIANT
+from src.metrics.statistics import Comparison
 from src.metrics.summary import mean_scores
 from src.reporting.charts import Row
 from src.reporting.comparison_charts import forest, metric_scatter
@@ -19,7 +21,7 @@ from src.reporting.metric_page import metric_table
 from src.reporting.scoring import arrow, flatten, is_gain, metric_order
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
-from src.reporting.texts import load_texts
+from src.reporting.texts import Texts, load_texts
 
 # what the scatter shows
 PLANE = {SUBJECT, PROMPT}
@@ -103,81 +105,91 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
         row: Row = {"name": run.name, "step": int(match[1]), "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
         for metric in sorted(PLANE) if chosen else ():
             found = mean_interval(run.scores, variant, metric)
+            if found is None:
+                continue
             row |= {f"{metric}_low": found.low, f"{metric}_high": found.high}
         rows.append(row)
     return sorted(rows, key=lambda row: row["step"])
 
 
-def best_run(entries: Sequence[Entry], margin: float) -> str:
-    """Chooses by the rule for checkpoints: the highest dino_vits16 whose clip_t keeps within a margin of base's.
+def recommendation(choice: Choice, first: str, texts: Texts) -> str:
+    """Returns the sentence that says which run to keep.
 
     Args:
-        entries: The runs.
-        margin: evaluate.select_clip_t_margin.
+        choice: The run to keep.
+        first: The name of the run that the others are compared with.
+        texts: The words.
 
     Returns:
-        The name of the first best run.
-
-    Raises:
-        MetricError: No run has both primary metrics.
+        Text.
     """
-    of_run = {entry.run.name: mean_scores(entry.run.scores, entry.run.meta["selected"], TEST) for entry in entries}
-    of_base = {entry.run.name: mean_scores(entry.run.scores, BASE, TEST) for entry in entries}
-    scored = [name for name, means in of_run.items() if means.keys() >= PLANE]
-    if not scored:
-        raise MetricError(f"no run has both {SUBJECT} and {PROMPT}")
-    within = [name for name in scored if of_run[name][PROMPT] >= of_base[name][PROMPT] - margin]
-    return (
-        max(within, key=lambda name: of_run[name][SUBJECT])
-        if within
-        else max(scored, key=lambda name: of_run[name][PROMPT])
-    )
+    return texts(f"compare.keep.{choice.why.value}", best=choice.run.name, first=first)
 
 
-def write_comparison(
-    out: Path, entries: Sequence[Entry], notes: Notes, margins: Mapping[str, float], clip_t_margin: float, language: str
-) -> None:
-    """Writes the page and, beside it, the numbers of its figures as CSV.
+def explain_intervals(report: Report, texts: Texts) -> str:
+    """Returns how the intervals of a comparison were found.
+
+    Args:
+        report: The comparison.
+        texts: The words.
+
+    Returns:
+        A sentence for each way that occurs.
+    """
+    ways = dict.fromkeys(_way(found) for found in report.metrics.values())
+    return " ".join(texts(f"compare.by.{way}", few=FEW_PROMPTS) for way in ways)
+
+
+def _way(found: Comparison) -> str:
+    if found.unit is Unit.PROMPTS:
+        return "few" if found.units < FEW_PROMPTS else "bootstrap"
+    return found.unit.value
+
+
+def write_comparison(out: Path, entries: Sequence[Entry], notes: Notes, choice: Choice) -> None:
+    """Writes the page and, beside it, the numbers of its figures as CSV; figures leave out what may not be compared.
 
     Args:
         out: The HTML file.
-        entries: The first is what the others are compared with.
+        entries: The first is what the others are compared with; its margins and language count.
         notes: What a person wrote.
-        margins: Of the primary metrics.
-        clip_t_margin: See `best_run`.
-        language: Of the page.
+        choice: The run to keep.
 
     Raises:
         ConfigError: There are no texts in that language.
-        MetricError: No run has both primary metrics.
+        MetricError: The first run's settings lack margins or language.
     """
-    texts = load_texts(language)
-    names = [entry.run.name for entry in entries]
-    best = best_run(entries, clip_t_margin)
-    winner = next(entry.run for entry in entries if entry.run.name == best)
-    means = {f"{name} · {BASE}": mean_scores(entries[0].run.scores, BASE, TEST) for name in names[:1]}
-    means |= {entry.run.name: mean_scores(entry.run.scores, entry.run.meta["selected"], TEST) for entry in entries}
-    points = [row for entry in entries for row in checkpoint_rows(entry.run)]
-    compared = {entry.run.name: entry.report.metrics for entry in entries if entry.report is not None}
-    intervals = {name: {m: found.interval for m, found in metrics.items()} for name, metrics in compared.items()}
-    specs = {"scatter": metric_scatter(points, names)}
-    if compared:
+    first = entries[0].run
+    texts = load_texts(setting(first, "report", "language"))
+    margins = margins_of(first)
+    comparable = [entry for entry in entries if not entry.refusal]
+    reports = {entry.run.name: entry.report for entry in comparable if entry.report is not None}
+    means = {f"{first.name} · {BASE}": mean_scores(first.scores, BASE, TEST)}
+    means |= {entry.run.name: mean_scores(entry.run.scores, entry.run.meta["selected"], TEST) for entry in comparable}
+    names = [entry.run.name for entry in comparable]
+    points = [row for entry in comparable for row in checkpoint_rows(entry.run)]
+    intervals = {name: {m: found.interval for m, found in report.metrics.items()} for name, report in reports.items()}
+    specs = {"scatter": metric_scatter(points, names)} if points else {}
+    if intervals:
         specs["forest"] = forest(intervals, margins, texts("axis.difference"))
+    lead = texts("compare.lead", count=len(comparable), first=first.name)
     page = render_page(
         "comparison.html.j2",
         texts=texts,
-        entries=[(entry, changed_parameters(entries[0].run.params, entry.run.params)) for entry in entries],
-        best=best,
-        winner=winner,
-        gain=against_base(winner.scores, winner.meta["selected"]),
-        settings=flatten(winner.params),
+        lead=f"{lead} {recommendation(choice, first.name, texts)}",
+        entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],
+        winner=choice.run,
+        gain=against_base(choice.run.scores, choice.run.meta["selected"]),
+        settings=flatten(choice.run.params),
         notes=notes,
         sources=load_sources(),
-        table=metric_table(means, best_of=names, selected=best),
+        table=metric_table(means, best_of=names, selected=choice.run.name),
         metric_order=metric_order,
         arrow=arrow,
         is_gain=is_gain,
         margins=margins,
+        explain_intervals=explain_intervals,
+        comparisons=len(reports),
         specs=specs,
     )
     write_text(out, page)

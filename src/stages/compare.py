@@ -8,30 +8,29 @@ verdict for each, and writes a page with figures, parameters, and what --notes s
 """
 
 import argparse
-import io
-import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
-from src.core.config import load_config
 from src.core.errors import MetricError, PipelineError
-from src.metrics.comparison import PRIMARIES, EvaluatedRun, Report, compare_configurations, compare_runs
+from src.metrics.choice import choose_run
+from src.metrics.comparison import Report, compare_configurations, compare_runs
+from src.metrics.runs import FILES, EvaluatedRun, parse_run
 from src.metrics.statistics import Verdict
-from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
+from src.reporting.comparison_page import Entry, Note, Notes, explain_intervals, recommendation, write_comparison
 from src.reporting.scoring import arrow
 from src.reporting.sources import Source
+from src.reporting.texts import load_texts
 
-FILES = ("metrics/scores.csv", "metrics/metrics_meta.json", "params.yaml")
 SEED = 0
 OUT = Path("outputs/comparison.html")
 MEANING = {
-    Verdict.BETTER: "B is better than A",
-    Verdict.WORSE: "B is worse than A",
+    Verdict.BETTER: "B is better than A: it gained by more than chance, what it may have lost does not matter",
+    Verdict.WORSE: "B is worse than A: it lost by more than chance, what it may have gained does not matter",
     Verdict.TRADE_OFF: "B gained in one primary metric and lost in another",
     Verdict.EQUIVALENT: "no difference that matters: every interval lies within its margin",
     Verdict.INCONCLUSIVE: "cannot tell: a primary interval reaches beyond its margin; more prompts narrow it",
@@ -43,6 +42,8 @@ SCOPE = (
     "This compares these two CHECKPOINTS. A claim about the settings behind them needs several training seeds of each "
     "(three or more), compared by run means."
 )
+# of the console; the page has report.language
+ENGLISH = load_texts("en")
 
 
 def read_run(name: str) -> EvaluatedRun:
@@ -55,25 +56,23 @@ def read_run(name: str) -> EvaluatedRun:
         The run.
 
     Raises:
-        MetricError: There is no such run, or it has not been evaluated.
+        MetricError: There is no such run, it has not been evaluated, or a file is damaged.
     """
-    texts = [_read(name, file) for file in FILES]
-    scores = pd.read_csv(io.StringIO(texts[0]), dtype={"prompt_id": str, "reason": str})
-    return EvaluatedRun(name, scores, json.loads(texts[1]), yaml.safe_load(texts[2]))
+    return parse_run(name, {file: _read(name, file) for file in FILES})
 
 
-def _read(name: str, file: str) -> str:
+def _read(name: str, file: str) -> bytes:
     folder = Path() if name == "workspace" else Path(name)
     if folder.is_dir():
         if not (folder / file).is_file():
             raise MetricError(f"{folder / file}: no such file; evaluate writes it (`dvc repro evaluate`)")
-        return (folder / file).read_text(encoding="utf-8")
+        return (folder / file).read_bytes()
     import dvc.api
     from dvc.exceptions import DvcException
     from scmrepo.exceptions import SCMError
 
     try:
-        return str(dvc.api.read(file, rev=name, encoding="utf-8"))
+        return bytes(dvc.api.read(file, rev=name, mode="rb"))
     except (DvcException, SCMError, OSError) as error:
         raise MetricError(f"{name}: no evaluated run there: {str(error).splitlines()[0]}") from error
 
@@ -120,70 +119,68 @@ def read_notes(path: Path | None) -> Notes:
         raise MetricError(f"--notes {path}: expected {form}: {error}") from error
 
 
-def compare_all(runs: list[EvaluatedRun], notes: Mapping[str, Note], margins: Mapping[str, float]) -> list[Entry]:
-    """Compares every run with the first; one that may not be compared says why.
+def compare_all(runs: list[EvaluatedRun], notes: Mapping[str, Note]) -> list[Entry]:
+    """Compares every run with the first; one that may not be compared says why and does not count as a comparison.
 
     Args:
         runs: The first is what the others are compared with.
         notes: By run.
-        margins: Of the primary metrics.
 
     Returns:
         An entry for each run.
 
     Raises:
-        MetricError: A note is about none of the runs.
+        MetricError: A note is about none of the runs, or no run may be compared with the first.
     """
     if strangers := sorted(set(notes) - {run.name for run in runs}):
         raise MetricError(f"--notes: about none of the runs: {', '.join(strangers)}")
-    entries = []
-    for index, run in enumerate(runs):
+    entries = [Entry(runs[0], None, "", notes.get(runs[0].name, Note("", "")))]
+    for run in runs[1:]:
         report, refusal = None, ""
-        if index:
-            try:
-                report = compare_runs(runs[0], run, margins, SEED)
-            except MetricError as error:
-                refusal = str(error)
+        try:
+            report = compare_runs(runs[0], run, SEED)
+        except MetricError as error:
+            refusal = str(error)
         entries.append(Entry(run, report, refusal, notes.get(run.name, Note("", ""))))
-    return entries
+    comparisons = sum(entry.report is not None for entry in entries)
+    if not comparisons:
+        raise MetricError("; ".join(entry.refusal for entry in entries[1:]))
+    return [replace(entry, report=entry.report and replace(entry.report, comparisons=comparisons)) for entry in entries]
 
 
-def describe(sides: str, report: Report, margins: Mapping[str, float], basis: str, scope: str) -> str:
-    """Returns a comparison as Markdown: table, verdict, scope."""
+def describe(sides: str, report: Report, basis: str, scope: str) -> str:
+    """Returns a comparison as Markdown: table, how the intervals were found, verdict, scope."""
     lines = [
         sides,
         "",
-        "| metric | better | B - A | 95 % interval | p | detectable | margin |",
-        "|---|---|---|---|---|---|---|",
+        "| metric | better | B - A | 95 % interval | p | detectable | margin | from |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    order = [name for name in PRIMARIES if name in report.metrics]
-    for name in [*order, *(name for name in report.metrics if name not in order)]:
+    for name in [*report.primaries, *(name for name in report.metrics if name not in report.primaries)]:
         found = report.metrics[name]
-        margin = f"{margins[name]:g}" if name in order else "descriptive"
+        margin = f"{report.margins[name]:g}" if name in report.primaries else "descriptive"
         lines.append(
             f"| {name} | {BETTER[arrow(name)]} | {found.interval.mean:+.4f} "
-            f"| {found.interval.low:+.4f} to {found.interval.high:+.4f} "
-            f"| {found.p:.4f} | {found.detectable:.4f} | {margin} |"
+            f"| {found.interval.low:+.4f} to {found.interval.high:+.4f} | {found.p:.4f} | {found.detectable:.4f} "
+            f"| {margin} | {ENGLISH(f'compare.{found.unit.value}', count=found.units)} |"
         )
+    basis = f"{explain_intervals(report, ENGLISH)} {basis}"
+    if report.comparisons > 1:
+        basis += f" {ENGLISH('compare.many', count=report.comparisons)}"
     return "\n".join([*lines, "", basis, "", f"**{report.verdict.value}**: {MEANING[report.verdict]}.", "", scope, ""])
 
 
-def describe_pair(a: EvaluatedRun, b: EvaluatedRun, report: Report, margins: Mapping[str, float]) -> str:
+def describe_pair(a: EvaluatedRun, b: EvaluatedRun, report: Report) -> str:
     """Returns the comparison of two runs."""
     sides = f"A = {a.name} ({a.meta['selected']}), B = {b.name} ({b.meta['selected']})"
-    some = next(iter(report.metrics.values()))
-    kind = "Student's, since there are few prompts" if some.few_prompts else "a bootstrap over prompts, then seeds"
-    dropped = sum(report.dropped.values())
-    basis = f"{some.prompts} test prompts; the interval is {kind}; {dropped} pairs without a value left out."
-    return describe(sides, report, margins, basis, SCOPE)
+    return describe(sides, report, f"{sum(report.dropped.values())} pairs without a value left out.", SCOPE)
 
 
-def describe_configurations(names: Sequence[str], margins: Mapping[str, float]) -> str:
+def describe_configurations(names: Sequence[str]) -> str:
     """Compares two configurations by the means of their runs.
 
     Args:
         names: Two, each its runs with commas between.
-        margins: Of the primary metrics.
 
     Returns:
         Markdown: table, verdict, scope.
@@ -194,16 +191,44 @@ def describe_configurations(names: Sequence[str], margins: Mapping[str, float]) 
     if len(names) != 2:
         raise MetricError("several training seeds: expected A1,A2,... B1,B2,...")
     a, b = ([read_run(name) for name in side.split(",")] for side in names)
-    report = compare_configurations(a, b, margins)
-    basis = f"{len(a)} and {len(b)} training runs; a run's mean over the test prompts is one observation (Welch's t)."
-    return describe(f"A = {names[0]}, B = {names[1]}", report, margins, basis, SCOPE_OF_MEANS)
+    basis = f"{len(a)} of A, {len(b)} of B."
+    return describe(f"A = {names[0]}, B = {names[1]}", compare_configurations(a, b), basis, SCOPE_OF_MEANS)
+
+
+def describe_series(names: Sequence[str], notes: Notes, out: Path) -> str:
+    """Compares runs with the first and writes the page.
+
+    Args:
+        names: Of the runs; the first alone is compared with itself.
+        notes: What a person says about them.
+        out: The page.
+
+    Returns:
+        Markdown: each comparison or why there is none, and which run to keep.
+
+    Raises:
+        MetricError: No run may be compared with the first, one is not there, or the page cannot be written.
+    """
+    runs = [read_run(name) for name in dict.fromkeys(names)]
+    first = runs[0]
+    entries = compare_all([first, *(runs[1:] or [first])], notes.runs)
+    choice = choose_run(first, [(entry.run, entry.report) for entry in entries if entry.report is not None])
+    try:
+        write_comparison(out, entries, notes, choice)
+    except OSError as error:
+        raise MetricError(f"--out {out}: expected a file that can be written, found: {error.strerror}") from error
+    told = [
+        describe_pair(first, entry.run, entry.report) if entry.report else f"{entry.refusal}\n" for entry in entries[1:]
+    ]
+    page = f"{out}: figures, changed parameters, checkpoints"
+    return "\n".join([*told, page, recommendation(choice, first.name, ENGLISH)])
 
 
 def main() -> None:
     """Prints the comparisons and writes the page.
 
     Raises:
-        SystemExit: Two runs may not be compared, or one is not there.
+        SystemExit: No run may be compared with the first, or one is not there.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
@@ -215,25 +240,13 @@ def main() -> None:
         names = [*wanted.runs, *(list_experiments() if wanted.experiments else [])]
         if len(names) < 2:
             raise MetricError(f"expected two runs or more, found {', '.join(names)}")
-        params = load_config([])
-        margins: dict[str, Any] = dict(params.evaluate.margins)
         if any("," in name for name in names):
-            print(describe_configurations(names, margins))
-            return
-        runs = [read_run(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else [read_run(names[0])] * 2
-        notes = read_notes(wanted.notes)
-        entries = compare_all(runs, notes.runs, margins)
-        if len(entries) == 2 and entries[1].refusal:
-            raise MetricError(entries[1].refusal)
-        write_comparison(
-            wanted.out, entries, notes, margins, params.evaluate.select_clip_t_margin, params.report.language
-        )
+            print(describe_configurations(names))
+        else:
+            print(describe_series(names, read_notes(wanted.notes), wanted.out))
     except PipelineError as error:
         print(f"compare: {error}", file=sys.stderr)
         raise SystemExit(1) from error
-    for entry in entries[1:]:
-        print(describe_pair(runs[0], entry.run, entry.report, margins) if entry.report else f"{entry.refusal}\n")
-    print(f"{wanted.out}: figures, changed parameters, checkpoints")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
     return {
         "text": "the prompt without the rare token; the class noun stays; for real photos the caption likewise",
         "rows": {
-            "real": "held-out photos against training photos; *_leave_one_out: against the other held-out photos",
+            "real": "held-out photos against training photos; *_leave_one_out: against held-out photos of other groups",
             "copy": "training photos in the place of the test images, in turn",
             "*_train": "against the photos trained on; without suffix: against the held-out photos",
         },

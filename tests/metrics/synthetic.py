@@ -8,7 +8,7 @@ from PIL import Image
 
 from src.core.files import sha256_file
 from src.metrics.features import ImageFile, image_file
-from src.metrics.scores import Sample, Score
+from src.metrics.scores import References, Sample, Score
 
 
 def pictures() -> dict[str, Image.Image]:
@@ -39,6 +39,11 @@ def write_images(folder: Path) -> list[ImageFile]:
 
 def sample(image: ImageFile, variant="step-000010", prompt="p0", prompt_set="test", seed=0, text="a toy") -> Sample:
     return Sample(variant, prompt, prompt_set, "group", seed, text, image)
+
+
+def photos_of(val=(), train=(), groups=None) -> References:
+    """Photos, each held-out one of a group of its own unless groups are given."""
+    return References(tuple(val), tuple(train), tuple(groups or (str(row) for row in range(len(val)))))
 
 
 def score(variant: str, prompt: str, value, metric="dino_vits16", references="val", prompt_set="test", seed=0) -> Score:

@@ -7,9 +7,9 @@ import pytest
 
 from src.metrics.copying import TrainingLikeness, copying_summary, expected_maximum, rank_z
 from src.metrics.features import FeatureStore, ImageFile
-from src.metrics.scores import References
+from src.metrics.scores import ALONE
 from src.metrics.summary import score_table
-from tests.metrics.synthetic import sample, score
+from tests.metrics.synthetic import photos_of, sample, score
 
 
 class Store(FeatureStore):
@@ -35,7 +35,7 @@ def unrelated(seed):
     sides = [
         tuple(ImageFile(name, name) for name in names if name.startswith(side)) for side in ("val", "train", "drawn")
     ]
-    return store, References(sides[0], sides[1]), sides[2]
+    return store, photos_of(sides[0], sides[1]), sides[2]
 
 
 @pytest.fixture
@@ -103,8 +103,11 @@ def test_real_photos_are_compared_with_the_other_held_out_ones(photos):
     to_train = np.sort([store.features[t.sha256] @ first for t in references.train])
     to_val = max(store.features[v.sha256] @ first for v in references.val[1:])
     assert values(rows, "copy_gap")[0] == pytest.approx(expected_maximum(to_train, 5) - to_val)
-    lone = scores(store, References(references.val[:1], references.train), real[:1])
-    assert [row.reason for row in lone] == ["", "one held-out photo: no other to compare with"]
+    lone = scores(store, photos_of(references.val[:1], references.train), real[:1])
+    assert [row.reason for row in lone] == ["", ALONE]
+    twins = photos_of(references.val, references.train, groups=("a", "a", "b", "c", "d", "e"))
+    to_val = max(store.features[v.sha256] @ first for v in references.val[2:])
+    assert values(scores(store, twins, real), "copy_gap")[0] == pytest.approx(expected_maximum(to_train, 4) - to_val)
 
 
 def table(drawn, bare, real):

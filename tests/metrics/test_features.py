@@ -7,8 +7,8 @@ from PIL import Image
 
 from src.core.errors import MetricError
 from src.metrics.features import FeatureStore, ImageFile, exact_arithmetic, image_file, unit_vector
-from src.metrics.scores import Diversity, References
-from tests.metrics.synthetic import sample
+from src.metrics.scores import Diversity
+from tests.metrics.synthetic import photos_of, sample
 
 
 class CountingJudge:
@@ -102,7 +102,7 @@ def test_uniform_images_have_finite_features(clip_judge, dino_judge, lpips_judge
     assert np.isfinite(store.embed_images(clip_judge, flat)).all()
     assert np.isfinite(store.embed_images(dino_judge, flat)).all()
     rows = Diversity("div_lpips", ("test",), lpips_judge).score(
-        [sample(file, seed=i) for i, file in enumerate(flat)], References((), ()), store
+        [sample(file, seed=i) for i, file in enumerate(flat)], photos_of((), ()), store
     )
     assert all(row.value is not None and row.value > 0 for row in rows)
 

@@ -8,10 +8,10 @@ from PIL import Image
 from src.core.errors import MetricError, MissingModelError, ModelMismatchError
 from src.metrics.features import FeatureStore, image_file
 from src.metrics.identity import FaceIdentity, FaceJudge, OpenCvTower
-from src.metrics.scores import References
+from src.metrics.scores import ALONE
 from src.metrics.summary import mean_scores, score_table
 from src.metrics.weights import WeightFile
-from tests.metrics.synthetic import sample
+from tests.metrics.synthetic import photos_of, sample
 
 # two faces lie in every image that is not black: the left half, and a smaller one on the right
 LARGE, SMALL = (0, 0, 8, 16), (10, 4, 4, 4)
@@ -67,7 +67,7 @@ BLACK = (0, 0, 0)
 
 
 def test_missing_faces_lower_what_they_should(picture, store):
-    photos = References((picture((255, 0, 0)), picture((153, 204, 0))), (picture((1, 1, 1)),))
+    photos = photos_of((picture((255, 0, 0)), picture((153, 204, 0))), (picture((1, 1, 1)),))
     images = [picture((255, 0, 0)), picture((0, 255, 0)), picture(BLACK, BLACK)]
     found = by_metric(METRIC.score([sample(file, seed=i) for i, file in enumerate(images)], photos, store))
     assert found["face_rate"] == [1, 1, 0]
@@ -78,7 +78,7 @@ def test_missing_faces_lower_what_they_should(picture, store):
 
 
 def test_without_any_face_there_is_no_likeness_of_the_detected(picture, store):
-    photos = References((picture((255, 0, 0)),), ())
+    photos = photos_of((picture((255, 0, 0)),), ())
     faceless = [sample(picture(BLACK, BLACK, height=16 + seed), "base", seed=seed) for seed in (0, 1)]
     table = score_table(METRIC.score(faceless, photos, store))
     assert mean_scores(table, "base", "test") == {"face_rate": 0.0, "id_sim_all": 0.0}
@@ -87,13 +87,13 @@ def test_without_any_face_there_is_no_likeness_of_the_detected(picture, store):
 
 
 def test_a_face_without_a_feature_is_an_error_that_names_it(picture, store):
-    photos = References((picture((255, 0, 0)),), ())
+    photos = photos_of((picture((255, 0, 0)),), ())
     with pytest.raises(MetricError, match=r"\(0, 0, 0\)\(0, 0, 255\)\.png: the feature's length is 0"):
         METRIC.score([sample(picture(BLACK))], photos, store)
 
 
 def test_the_larger_of_two_faces_counts_in_any_order_of_images(picture):
-    photos = References((picture((255, 0, 0)),), ())
+    photos = photos_of((picture((255, 0, 0)),), ())
     red, green = picture((255, 0, 0), (0, 255, 0)), picture((0, 255, 0), (255, 0, 0), height=12)
     first, second = (FeatureStore(4, "cpu") for _ in range(2))  # a store would remember the faces
     forwards = by_metric(METRIC.score([sample(red), sample(green, seed=1)], photos, first))
@@ -103,19 +103,21 @@ def test_the_larger_of_two_faces_counts_in_any_order_of_images(picture):
 
 
 def test_a_held_out_photo_is_compared_with_the_others(picture, store):
-    photos = References((picture((255, 0, 0)), picture((0, 255, 0))), ())
+    photos = photos_of((picture((255, 0, 0)), picture((0, 255, 0))), ())
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(photos.val)]
     assert by_metric(METRIC.score(real, photos, store))["id_sim_all"] == pytest.approx([0, 0])
-    lone = METRIC.score(real[:1], References(photos.val[:1], ()), store)
+    lone = METRIC.score(real[:1], photos_of(photos.val[:1], ()), store)
     assert {row.metric: row.reason for row in lone if row.value is None} == dict.fromkeys(
-        ("id_sim_all", "id_sim_detected"), "one held-out photo: no other to compare with"
+        ("id_sim_all", "id_sim_detected"), ALONE
     )
+    twins = METRIC.score(real, photos_of(photos.val, groups=("a", "a")), store)
+    assert {row.reason for row in twins if row.value is None} == {ALONE}
 
 
 def test_a_held_out_photo_without_a_face_is_an_error_that_names_it(picture, store):
     faceless = picture(BLACK, BLACK)
     with pytest.raises(MetricError, match=r"no face is found in the held-out photos \(0, 0, 0\)\(0, 0, 0\)\.png"):
-        METRIC.score([sample(faceless)], References((faceless, picture((255, 0, 0))), ()), store)
+        METRIC.score([sample(faceless)], photos_of((faceless, picture((255, 0, 0))), ()), store)
 
 
 def test_both_weight_files_are_checked_and_described(tmp_path, monkeypatch):

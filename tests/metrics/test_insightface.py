@@ -14,9 +14,8 @@ from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMi
 from src.core.files import sha256_file
 from src.metrics.features import image_file
 from src.metrics.insightface import InsightFaceJudge, InsightFaceTower
-from src.metrics.scores import References
 from src.stages.evaluate import build_metrics
-from tests.metrics.synthetic import sample
+from tests.metrics.synthetic import photos_of, sample
 
 INSTALLED = importlib.util.find_spec("insightface") is not None
 CHOSEN = ["model=tiny", "metrics=faces_insightface", "inference_metrics=[id_sim]"]
@@ -161,7 +160,7 @@ def test_leftmost_of_equally_large_faces_counts_and_a_broken_feature_stops(pictu
 def test_identity_is_defined_as_with_the_other_judge(insightface, judge, picture, store):
     (metric,) = build_metrics(load_config(CHOSEN))
     metric.judge = judge
-    photos = References((picture((255, 0, 0)), picture((153, 204, 0))), ())
+    photos = photos_of((picture((255, 0, 0)), picture((153, 204, 0))), ())
     images = [picture((255, 0, 0)), picture((0, 0, 0), (0, 0, 0))]
     rows = metric.score([sample(file, seed=i) for i, file in enumerate(images)], photos, store)
     values = {(row.sample.seed, row.metric): row.value for row in rows}

@@ -1,22 +1,77 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from src.metrics.intervals import DRAWS, against_base, nested_bootstrap
+from src.metrics import intervals
+from src.metrics.intervals import (
+    DRAWS,
+    Unit,
+    against_base,
+    estimate,
+    independent_units,
+    mean_interval,
+    nested_bootstrap,
+    students_interval,
+)
 
 
 def simulate(random, prompts=25, seeds=4, effect=0.0):
-    """The variances of evaluation.md 3.3: prompts differ by .04, images of a prompt by .06."""
+    """Prompts differ by .04, images of a prompt by .06."""
     return effect + random.normal(0, 0.04, (prompts, 1)) + random.normal(0, 0.06, (prompts, seeds))
 
 
-def test_interval_covers_the_truth_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    covered = 0
-    for repeat in range(300):
-        interval = nested_bootstrap(simulate(random, effect=0.02), repeat)
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "of_prompts", "of_seeds"),
+    [(25, 4, 0.04, 0.06), (24, 2, 0.0, 0.08), (25, 4, 0.02, 0.08), (6, 2, 0.05, 0.05), (1, 8, 0.0, 0.05)],
+)
+def test_interval_covers_the_truth_as_often_as_it_says(monkeypatch, prompts, seeds, of_prompts, of_seeds):
+    """Percentiles of the bare means would cover 98.8 % in the third case, where seeds differ more than prompts."""
+    monkeypatch.setattr(intervals, "DRAWS", 2_000)
+    random, covered, repeats = np.random.default_rng(0), 0, 500
+    for repeat in range(repeats):
+        values = 0.02 + random.normal(0, of_prompts, (prompts, 1)) + random.normal(0, of_seeds, (prompts, seeds))
+        interval = estimate(values, repeat)
         covered += interval.low <= 0.02 <= interval.high
-    assert 0.92 <= covered / 300 <= 0.985
+    assert 0.93 <= covered / repeats <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("shape", "unit", "units"), [((9, 4), Unit.PROMPTS, 9), ((2, 1), Unit.PROMPTS, 2), ((1, 8), Unit.IMAGES, 8)]
+)
+def test_few_prompts_and_the_images_of_one_have_students_interval(shape, unit, units):
+    values = np.random.default_rng(3).normal(0.1, 0.05, shape)
+    found, of_units = independent_units(values)
+    assert (found, len(of_units)) == (unit, units)
+    theirs = stats.ttest_1samp(of_units, 0.0).confidence_interval(0.95)
+    interval = estimate(values, 0)
+    assert (interval.low, interval.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_ten_prompts_are_enough_for_the_bootstrap():
+    values = np.random.default_rng(4).normal(size=(10, 2))
+    assert estimate(values, 0) == nested_bootstrap(values, 0)
+    assert estimate(values[:9], 0) == students_interval(values[:9].mean(1))
+
+
+@pytest.mark.parametrize("values", [np.ones((1, 1)), np.ones((0, 0)), np.ones((0, 3))])
+def test_a_single_value_has_no_interval(values):
+    assert estimate(values, 0) is None
+
+
+@pytest.mark.parametrize("shape", [(25, 3), (5, 3), (1, 3)])
+def test_a_constant_sample_is_certain(shape):
+    interval = estimate(np.full(shape, 0.1), 0)
+    assert interval.mean == interval.low == interval.high == pytest.approx(0.1)
+
+
+def test_prompts_that_nearly_all_agree_have_a_finite_interval_on_both_sides():
+    """One prompt of 24 differs: a third of the draws lacks it, has no spread, and would be infinitely far away."""
+    values = np.full((24, 2), 1 / 3)
+    values[5] = 1.0
+    interval = estimate(values, 0)
+    assert interval == students_interval(values.mean(1))
+    assert interval.low < interval.mean < interval.high < 1
 
 
 def test_no_difference_is_zero_exactly():
@@ -27,10 +82,10 @@ def test_no_difference_is_zero_exactly():
 def test_prompts_are_resampled_not_images():
     """Ten seeds that agree within each prompt tell no more than one of them."""
     random = np.random.default_rng(1)
-    prompts = random.normal(0, 1, (12, 1))
+    prompts = random.normal(0, 1, (40, 1))
     one, ten = nested_bootstrap(prompts, 0), nested_bootstrap(np.repeat(prompts, 10, axis=1), 0)
     assert ten.high - ten.low == pytest.approx(one.high - one.low, rel=0.05)
-    assert one.high - one.low == pytest.approx(2 * 1.96 * prompts.std() / np.sqrt(12), rel=0.12)
+    assert one.high - one.low == pytest.approx(2 * 2.02 * prompts.std(ddof=1) / np.sqrt(40), rel=0.12)
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -48,16 +103,18 @@ def rows(variant, values, prompt_set="test", references="val"):
     ]
 
 
+def score_frame(*parts):
+    columns = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
+    return pd.DataFrame([row for part in parts for row in part], columns=columns)
+
+
 def test_pairs_by_prompt_and_seed_and_reads_the_held_out_rows_of_the_test_prompts_only():
     base = np.array([[0.1, 0.2], [0.5, 0.7], [0.4, 0.1]])
-    table = pd.DataFrame(
-        [
-            *rows("base", base),
-            *rows("step-2", base + 0.25),
-            *rows("step-2", base + 9, prompt_set="dev"),
-            *rows("step-2", base + 9, references="train"),
-        ],
-        columns=["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"],
+    table = score_frame(
+        rows("base", base),
+        rows("step-2", base + 0.25),
+        rows("step-2", base + 9, prompt_set="dev"),
+        rows("step-2", base + 9, references="train"),
     )
     interval = against_base(table.sample(frac=1, random_state=0), "step-2")["dino_vits16"]
     assert interval.mean == pytest.approx(0.25)
@@ -65,3 +122,18 @@ def test_pairs_by_prompt_and_seed_and_reads_the_held_out_rows_of_the_test_prompt
     table.loc[(table.variant == "step-2") & (table.prompt_id == "p0") & (table.seed == 1), "value"] = np.nan
     assert against_base(table, "step-2")["dino_vits16"].mean == pytest.approx(0.25)
     assert against_base(table[table.variant == "base"], "step-2") == {}
+
+
+def test_the_class_alone_is_one_prompt_whose_images_are_the_units():
+    base, gain = np.zeros((1, 8)), np.linspace(0.1, 0.2, 8)[None]
+    table = score_frame(rows("base", base, "prior"), rows("step-2", gain, "prior"))
+    found = against_base(table, "step-2")["dino_vits16"]
+    assert found == students_interval(gain[0])
+    assert found.low < found.mean < found.high
+
+
+def test_a_metric_with_a_single_value_is_left_out():
+    table = score_frame(rows("base", [[0.1]]), rows("step-2", [[0.3]]))
+    assert against_base(table, "step-2") == {}
+    assert mean_interval(table, "step-2", "dino_vits16") is None
+    assert mean_interval(table, "step-2", "clip_t") is None

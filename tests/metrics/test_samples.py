@@ -95,6 +95,9 @@ def test_references_are_the_two_sides_of_the_split(tmp_path):
     references = read_references(tmp_path / "split.csv", tmp_path / "crops")
     assert [file.path.stem[:6] for file in references.val] == ["photo3", "photo4"]
     assert len(references.train) == 3
+    assert len(set(references.groups)) == 2
+    pd.read_csv(tmp_path / "split.csv").assign(group="one").to_csv(tmp_path / "split.csv", index=False)
+    assert read_references(tmp_path / "split.csv", tmp_path / "crops").groups == ("one", "one")
 
 
 def test_references_name_an_empty_side_and_a_missing_crop(tmp_path):

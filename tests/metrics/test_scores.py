@@ -13,13 +13,11 @@ from src.metrics.features import FeatureStore, ImageFile, image_file
 from src.metrics.scores import (
     Diversity,
     ImageSimilarity,
-    References,
     TextSimilarity,
     checked_cosine,
     mean_similarity,
-    mean_similarity_to_others,
 )
-from tests.metrics.synthetic import sample
+from tests.metrics.synthetic import photos_of, sample
 
 ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
 
@@ -78,7 +76,7 @@ def test_similarity_by_hand():
 
 def test_scores_of_opposite_features_are_minus_one(tmp_path, store):
     light, dark, judge = image(tmp_path, 138, 138, 138), image(tmp_path, 118, 118, 118), SignedColourJudge()
-    photos = References((dark,), (light,))
+    photos = photos_of((dark,), (light,))
     rows = ImageSimilarity("x", ("test",), judge).score([sample(light)], photos, store)
     assert {row.references: row.value for row in rows} == pytest.approx({"val": -1.0, "train": 1.0})
     assert TextSimilarity("x", ("test",), judge).score([sample(light)], photos, store)[0].value == pytest.approx(-1)
@@ -92,13 +90,6 @@ def test_similarity_is_symmetric_and_does_not_depend_on_order():
     assert mean_similarity(ROWS[order], ROWS[::-1]) == pytest.approx(mean_similarity(ROWS, ROWS)[order])
 
 
-def test_leave_one_out_excludes_the_diagonal():
-    pair = ROWS[[0, 3]]
-    assert mean_similarity_to_others(pair) == pytest.approx([0.6, 0.6])  # not (1 + 0.6) / 2
-    with pytest.raises(MetricError, match="at least 2"):
-        mean_similarity_to_others(ROWS[:1])
-
-
 @pytest.mark.parametrize(("features", "references"), [(ROWS[:0], ROWS), (ROWS, ROWS[:0])])
 def test_similarity_of_nothing_is_an_error(features, references):
     with pytest.raises(MetricError, match="undefined"):
@@ -107,9 +98,7 @@ def test_similarity_of_nothing_is_an_error(features, references):
 
 def test_image_similarity_keeps_held_out_and_training_photos_apart(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    rows = ImageSimilarity("x", ("test",), ColourJudge()).score(
-        [sample(red)], References((red, mixed), (green,)), store
-    )
+    rows = ImageSimilarity("x", ("test",), ColourJudge()).score([sample(red)], photos_of((red, mixed), (green,)), store)
     assert {row.references: row.value for row in rows} == pytest.approx({"val": 0.8, "train": 0.0})
 
 
@@ -117,17 +106,28 @@ def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
     metric = ImageSimilarity("x", ("test",), ColourJudge())
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, mixed))]
-    rows = metric.score(real, References((red, mixed), (green,)), store)
+    rows = metric.score(real, photos_of((red, mixed), (green,)), store)
     assert [row.value for row in rows if row.references == "val"] == pytest.approx([0.6, 0.6])
     assert [row.value for row in rows if row.references == "train"] == pytest.approx([0.0, 0.8])
-    lone = metric.score(real[:1], References((red,), (green,)), store)
+    lone = metric.score(real[:1], photos_of((red,), (green,)), store)
     assert [(row.references, row.value) for row in lone if row.value is None] == [("val", None)]
-    assert "one held-out photo" in lone[-1].reason
+    assert "no held-out photo of another group" in lone[-1].reason
+
+
+def test_near_duplicates_of_a_held_out_photo_are_not_compared_with_it(tmp_path, store):
+    red, near, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 250, 0, 0), image(tmp_path, 150, 200, 0)
+    metric = ImageSimilarity("x", ("none",), ColourJudge())
+    real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, near, mixed))]
+    photos = photos_of((red, near, mixed), (mixed,), groups=("a", "a", "b"))
+    rows = metric.score(real, photos, store)
+    assert [row.value for row in rows if row.references == "val"] == pytest.approx([0.6, 0.6, 0.6])
+    pair = metric.score(real[:2], photos_of((red, near), (mixed,), groups=("a", "a")), store)
+    assert [row.value for row in pair if row.references == "val"] == [None, None]
 
 
 def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
-    metric, photos = TextSimilarity("clip_t", ("test",), ColourJudge()), References((red,), (green,))
+    metric, photos = TextSimilarity("clip_t", ("test",), ColourJudge()), photos_of((red,), (green,))
     rows = metric.score([sample(red, text="toy"), sample(green, text="a toy", seed=1)], photos, store)
     assert [row.value for row in rows] == pytest.approx([3 / 10**0.5, 1 / 26**0.5])
     assert {row.references for row in rows} == {"none"}
@@ -148,7 +148,7 @@ def test_metrics_of_cosines_refuse_logits(tmp_path, metric):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
     with pytest.raises(MetricError, match=r"255-0-0\.png: expected a cosine"):
         metric("x", ("test",), ColourJudge()).score(
-            [sample(red)], References((red, green), (red, green)), LogitStore(4, "cpu")
+            [sample(red)], photos_of((red, green), (red, green)), LogitStore(4, "cpu")
         )
 
 
@@ -181,7 +181,7 @@ def test_diversity_is_the_mean_over_all_pairs_of_a_prompt(tmp_path, store):
     judge = GreyJudge()
     files = [image(tmp_path, level, 0, 0) for level in (0, 10, 30, 70)]
     samples = [sample(file, prompt="p", seed=i) for i, file in enumerate(files)]
-    rows = Diversity("div_lpips", ("test",), judge).score(samples, References((), ()), store)
+    rows = Diversity("div_lpips", ("test",), judge).score(samples, photos_of((), ()), store)
     assert judge.tower.pairs == 6  # S (S - 1) / 2
     assert np.mean([row.value for row in rows]) == pytest.approx(np.mean([10, 30, 70, 20, 60, 40]))
 
@@ -194,7 +194,7 @@ def test_diversity_compares_within_a_prompt_and_a_variant_only(tmp_path, store):
         sample(files[2], "base", "q"),
         sample(files[3], "step-000010", "p"),
     ]
-    rows = Diversity("div_lpips", ("test",), GreyJudge()).score(samples, References((), ()), store)
+    rows = Diversity("div_lpips", ("test",), GreyJudge()).score(samples, photos_of((), ()), store)
     assert [row.value for row in rows] == [10, 10, None, None]
     assert "only image" in rows[2].reason
 
@@ -205,5 +205,5 @@ def test_diversity_names_a_distance_that_is_not_finite(tmp_path, store):
     files = [image(tmp_path, level, 0, 0) for level in (0, 10)]
     with pytest.raises(MetricError, match=r"0-0-0\.png"):
         Diversity("x", ("test",), judge).score(
-            [sample(f, seed=i) for i, f in enumerate(files)], References((), ()), store
+            [sample(f, seed=i) for i, f in enumerate(files)], photos_of((), ()), store
         )
