@@ -15,7 +15,7 @@ from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_run_means, compare_scores, judge
 
 PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
-# a comparison of which more pairs than this share lack a value is none
+# where more pairs than this share lack a value, a primary metric ends the comparison, another is left out
 MAX_MISSING = 0.05
 # What must agree; the rest is what may be compared: method, rates, steps, base model.
 SAME_META = ("prompt_set_sha256", "seeds", "references")
@@ -77,6 +77,8 @@ def compare_runs(a: EvaluatedRun, b: EvaluatedRun, seed: int) -> Report:
         whole = both.dropna()
         dropped[name] = len(both) - len(whole)
         if dropped[name] > MAX_MISSING * len(both):
+            if name not in PRIMARIES:
+                continue
             raise MetricError(f"{name}: {dropped[name]} of {len(both)} pairs lack a value, more than 5 %")
         grid = (whole["b"] - whole["a"]).unstack("seed").dropna().to_numpy(dtype=np.float64)
         comparison = compare_scores(grid, seed)

@@ -73,6 +73,11 @@ def test_missing_values_are_dropped_on_both_sides_and_counted_and_too_many_are_r
     scores.loc[rows[:5], "value"] = np.nan
     with pytest.raises(MetricError, match="5 of 48 pairs lack a value"):
         compare_runs(a, replace(b, scores=scores), 0)
+    described = [
+        replace(run, scores=table.replace("dino_vits16", "other")) for run, table in ((a, a.scores), (b, scores))
+    ]
+    report = compare_runs(*described, 0)
+    assert (report.metrics.keys(), report.dropped["other"]) == ({"clip_t"}, 5)
 
 
 def test_pairs_are_joined_by_prompt_and_seed_not_by_position(tmp_path):
