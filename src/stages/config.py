@@ -74,8 +74,10 @@ def check_params(path: Path) -> None:
 
 def main() -> None:
     """Runs one of guard (no argument), write, check."""
-    action = sys.argv[1] if len(sys.argv) > 1 else "guard"
+    action, *more = sys.argv[1:] or ["guard"]
     try:
+        if more:
+            raise ConfigError(f"{' '.join(more)}: overrides are for `dvc exp run -S`; else edit configs/config.yaml")
         if action == "write":
             write_params(PARAMS_FILE)
         elif action == "check":
