@@ -25,48 +25,65 @@ from src.training.state import StateFolder
 
 BATCH, PHOTOS, STEPS, TURNS = 4, 12, 10, 7
 CAPTION = "a photo of sksToy toy, on a table"
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+METHOD = LoraMethod(16, 16.0, 0.0, ["to_q", "to_k", "to_v", "to_out.0"], False, False, 1e-5, ["q_proj"])
 
 
 def adapted(folder: Path, device: torch.device) -> tuple[StableDiffusion, list[torch.nn.Parameter]]:
     """Loads the model with a fresh adapter and lists what trains."""
     model = load_stable_diffusion(str(folder), None, None, "fp32", device)
-    groups = LoraMethod(16, 16.0, 0.0, ATTENTION, False, False, 1e-5, ["q_proj"]).attach(model, 0)
+    groups = METHOD.attach(model, 0)
     return model, [p for group in groups for p in group.parameters.values()]
 
 
-def our_steps(folder: Path, pixels: torch.Tensor, accelerator: Accelerator) -> "object":
-    """Builds a run with cached latents and text, and returns a function that does STEPS updates."""
-    model = load_stable_diffusion(str(folder), None, None, "fp32", accelerator.device)
-    mean, std = model.encode_image(pixels)
-    groups = LoraMethod(16, 16.0, 0.0, ATTENTION, False, False, 1e-5, ["q_proj"]).attach(model, 0)
+def our_run(
+    model: StableDiffusion, pixels: torch.Tensor, accelerator: Accelerator, state: Path, batch: int, recompute: bool
+) -> Run:
+    """Builds a run with cached latents and text.
+
+    Args:
+        model: The base.
+        pixels: (N, 3, S, S), float32 in [-1, 1].
+        accelerator: Device and precision.
+        state: Nothing is written there.
+        batch: Images per update.
+        recompute: Gradient checkpointing.
+
+    Returns:
+        The run.
+    """
+    photos, side = len(pixels), float(pixels.shape[-1])
+    moments = [model.encode_image(photo[None]) for photo in pixels]
+    mean, std = (torch.cat(parts).cpu() for parts in zip(*moments, strict=True))
+    groups = METHOD.attach(model, 0)
     data = LatentSet(
-        [str(i) for i in range(PHOTOS)],
-        mean[None].cpu(),
-        std[None].cpu(),
-        [CAPTION] * PHOTOS,
-        torch.full((PHOTOS, 2), 64.0),
+        [str(i) for i in range(photos)], mean[None], std[None], [CAPTION] * photos, torch.full((photos, 2), side)
     )
     optimizer = torch.optim.AdamW([{"params": list(g.parameters.values())} for g in groups], lr=1e-4)
-    module, optimizer = accelerator.prepare(Denoiser(model, False, False).train(), optimizer)
+    module, optimizer = accelerator.prepare(Denoiser(model, False, recompute).train(), optimizer)
     scheduler = model.noise_scheduler
-    run = Run(
+    return Run(
         accelerator,
         module,
         optimizer,
         groups,
         MSELoss(),
         ConstantSchedule(0),
-        TrainPlan(10**6, BATCH, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0),
+        TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0),
         DrawPlan(0, scheduler.config.num_train_timesteps, 0.0),
-        Noise(scheduler.alphas_cumprod.to(accelerator.device), scheduler.config.prediction_type),
+        Noise(scheduler.alphas_cumprod.float().to(accelerator.device), scheduler.config.prediction_type),
         cached_encoder(model, [CAPTION]),
         data,
         None,
         data,
-        StateFolder(folder / "state"),
-        Hooks(lambda _: None, lambda _: nullcontext(), lambda *_: None, lambda _: None),
+        StateFolder(state),
+        Hooks(lambda _: None, lambda _: nullcontext(), lambda *_: None, lambda _: None, lambda _: False),
     )
+
+
+def our_steps(folder: Path, pixels: torch.Tensor, accelerator: Accelerator) -> "object":
+    """Returns a function that does STEPS updates with cached latents and text."""
+    model = load_stable_diffusion(str(folder), None, None, "fp32", accelerator.device)
+    run = our_run(model, pixels, accelerator, folder / "state", BATCH, False)
     steps = count()
     return lambda: [train_step(run, next(steps)) for _ in range(STEPS)]
 
