@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from src.core.device import choose_device, describe_device
 from src.core.files import replaced_folder, work_root
 from src.tabletop.world import draw_world, plan_world
 
@@ -18,14 +19,18 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--oversampling", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     parser.add_argument("--out", type=Path, default=OUT)
     wanted = parser.parse_args()
+    device = choose_device(wanted.device)
     began = time.monotonic()
     with replaced_folder(wanted.out) as folder:
         for part in ("train", "val"):
             scenes = plan_world(part, getattr(wanted, part), wanted.seed)
-            draw_world(folder / part, work_root() / ".cache/world", scenes, wanted.resolution, wanted.oversampling)
-    print(f"{wanted.out}: {wanted.train + wanted.val} pictures in {(time.monotonic() - began) / 60:.1f} minutes")
+            cache = work_root() / ".cache/world"
+            draw_world(folder / part, cache, scenes, wanted.resolution, wanted.oversampling, device)
+    minutes = (time.monotonic() - began) / 60
+    print(f"{wanted.out}: {wanted.train + wanted.val} pictures in {minutes:.1f} minutes on {describe_device(device)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Symbols: B scenes, R rays of a scene.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -32,8 +32,9 @@ def render(
     height: int,
     oversampling: int,
     catalogue: Mapping[str, Sequence[Part]] = CLASSES,
+    at_once: int = 1,
 ) -> Tensor:
-    """Draws pictures; the same scenes give the same bytes on one machine, however they are grouped.
+    """Draws pictures on torch's default device; the same scenes give the same bytes on one machine.
 
     Args:
         scenes: What to draw.
@@ -41,42 +42,54 @@ def render(
         height: Pixels.
         oversampling: Rays per pixel side, averaged; 2 or more smooths edges.
         catalogue: The parts of every class.
+        at_once: Scenes of one class on one ground that are drawn together. With 1 their bytes do not depend on how
+            scenes are grouped; a GPU wants some.
 
     Returns:
         (B, height, width, 3), uint8.
     """
     pictures = torch.empty(len(scenes), height, width, 3, dtype=torch.uint8)
-    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, scene in enumerate(scenes):
-        alike[scene.toy.name, scene.ground].append(index)
-    rows_at_once = max(1, RAYS_AT_ONCE // (width * oversampling**2))
-    for (name, _), indices in sorted(alike.items()):
-        for index in indices:
-            for top in range(0, height, rows_at_once):
-                rows = range(top, min(top + rows_at_once, height))
-                pictures[index, rows.start : rows.stop] = _draw(
-                    [scenes[index]], catalogue[name], width, height, rows, oversampling
-                )[0]
+    rows_at_once = max(1, at_once * RAYS_AT_ONCE // (width * oversampling**2))
+    for name, indices in _groups(scenes, at_once):
+        together = [scenes[index] for index in indices]
+        for top in range(0, height, rows_at_once):
+            rows = range(top, min(top + rows_at_once, height))
+            drawn = _draw(together, catalogue[name], width, height, rows, oversampling)
+            pictures[indices, rows.start : rows.stop] = drawn
     return pictures
 
 
-def cover(scenes: Sequence[Scene], side: int, catalogue: Mapping[str, Sequence[Part]] = CLASSES) -> Tensor:
+def cover(
+    scenes: Sequence[Scene], side: int, catalogue: Mapping[str, Sequence[Part]] = CLASSES, at_once: int = 1
+) -> Tensor:
     """Says where the toys are.
 
     Args:
         scenes: What is looked at.
         side: Pixels of a square picture.
         catalogue: The parts of every class.
+        at_once: See `render`.
 
     Returns:
         (B, side, side), uint8: 1 where a pixel's centre shows the toy, else 0.
     """
-    masks = []
-    for scene in scenes:
-        eye, directions = _rays([scene], side, side, range(side), 1)
-        _, toy_distance, _, floor_distance = _look([scene], catalogue[scene.toy.name], eye, directions)
-        masks.append((toy_distance < floor_distance).view(side, side))
-    return torch.stack(masks).to(torch.uint8)
+    masks = torch.empty(len(scenes), side, side, dtype=torch.uint8)
+    for name, indices in _groups(scenes, at_once):
+        together = [scenes[index] for index in indices]
+        eye, directions = _rays(together, side, side, range(side), 1)
+        _, toy_distance, _, floor_distance = _look(together, catalogue[name], eye, directions)
+        masks[indices] = (toy_distance < floor_distance).view(-1, side, side).to(torch.uint8)
+    return masks
+
+
+def _groups(scenes: Sequence[Scene], at_once: int) -> Iterator[tuple[str, list[int]]]:
+    """Yields class and indices of scenes that have the class and the ground in common, `at_once` or fewer."""
+    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, scene in enumerate(scenes):
+        alike[scene.toy.name, scene.ground].append(index)
+    for (name, _), indices in sorted(alike.items()):
+        for first in range(0, len(indices), at_once):
+            yield name, indices[first : first + at_once]
 
 
 def _look(

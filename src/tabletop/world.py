@@ -22,7 +22,8 @@ from src.tabletop.toys import CLASSES, COLOURS
 
 # pictures of one toy, from different sides and on different grounds
 VIEWS = 2
-SHARD = 500
+# pictures that are drawn before they are put away, by kind of device; and how many of them together
+SHARD, AT_ONCE = {"cpu": 500, "cuda": 4000}, {"cpu": 1, "cuda": 16}
 IMAGES, MASKS, SCENES = "images.npy", "masks.npy", "scenes.csv"
 # what turns scenes into pixels
 CODE = ("tabletop/geometry.py", "tabletop/grounds.py", "tabletop/render.py", "tabletop/toys.py")
@@ -55,8 +56,10 @@ def plan_world(purpose: str, count: int, seed: int) -> list[Scene]:
     return scenes
 
 
-def draw_world(folder: Path, cache: Path, scenes: Sequence[Scene], resolution: int, oversampling: int) -> None:
-    """Draws pictures with all processors; shards that an interrupted run drew are not drawn again.
+def draw_world(
+    folder: Path, cache: Path, scenes: Sequence[Scene], resolution: int, oversampling: int, device: torch.device
+) -> None:
+    """Draws pictures with all processors or with a GPU; shards that an interrupted run drew are not drawn again.
 
     Args:
         folder: Gets IMAGES (N, resolution, resolution, 3), MASKS (N, resolution, resolution), 1 on the toy, both
@@ -66,17 +69,30 @@ def draw_world(folder: Path, cache: Path, scenes: Sequence[Scene], resolution: i
         scenes: What to draw.
         resolution: Side, pixels.
         oversampling: Rays per pixel side.
+        device: What draws; another one rounds a few pixels otherwise.
     """
-    shards = [scenes[start : start + SHARD] for start in range(0, len(scenes), SHARD)]
-    how = f"{code_digest(*CODE)} {resolution} {oversampling}"
+    size = SHARD[device.type]
+    shards = [scenes[start : start + size] for start in range(0, len(scenes), size)]
+    how = f"{code_digest(*CODE)} {resolution} {oversampling} {device.type}"
     files = [cache / f"{_shard_digest(shard, how)}.npy" for shard in shards]
     missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not _mask_of(file).is_file()]
-    # spawned, not forked: threads of torch do not survive a fork
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        list(pool.map(partial(_draw_shard, resolution=resolution, oversampling=oversampling), missing))
+    draw = partial(_draw_shard, resolution=resolution, oversampling=oversampling, device=device)
+    if device.type == "cuda":
+        for task in missing:
+            draw(task)
+    else:
+        # spawned, not forked: threads of torch do not survive a fork
+        context = get_context("spawn")
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_start_worker) as pool:
+            list(pool.map(draw, missing))
     write_array(folder / IMAGES, np.concatenate([np.load(file) for file in files]))
     write_array(folder / MASKS, np.concatenate([np.load(_mask_of(file)) for file in files]))
     write_csv(folder / SCENES, scene_table(scenes))
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
@@ -95,11 +111,14 @@ def _shard_digest(scenes: Sequence[Scene], how: str) -> str:
     return sha256_bytes("\0".join([how, *map(repr, scenes)]).encode())
 
 
-def _draw_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversampling: int) -> None:
-    torch.set_num_threads(1)
+def _draw_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversampling: int, device: torch.device) -> None:
     file, scenes = task
-    write_array(file, render(scenes, resolution, resolution, oversampling).numpy())
-    write_array(_mask_of(file), cover(scenes, resolution).numpy())
+    at_once = AT_ONCE[device.type]
+    with device:
+        pictures = render(scenes, resolution, resolution, oversampling, at_once=at_once)
+        masks = cover(scenes, resolution, at_once=at_once)
+    write_array(file, pictures.cpu().numpy())
+    write_array(_mask_of(file), masks.cpu().numpy())
 
 
 def _mask_of(shard: Path) -> Path:

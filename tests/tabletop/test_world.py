@@ -31,12 +31,12 @@ def drawn(monkeypatch):
     """The scenes that were drawn rather than found, shard by shard."""
     shards = []
 
-    def spy(scenes, *arguments):
+    def spy(scenes, *arguments, **options):
         shards.append(len(scenes))
-        return render(scenes, *arguments)
+        return render(scenes, *arguments, **options)
 
     monkeypatch.setattr(world, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(world, "SHARD", SHARD)
+    monkeypatch.setattr(world, "SHARD", {"cpu": SHARD})
     monkeypatch.setattr(world, "render", spy)
     threads = torch.get_num_threads()
     yield shards
@@ -49,7 +49,7 @@ def scenes():
 
 
 def draw(tmp_path, scenes, name="out", side=SIDE, rays=1):
-    draw_world(tmp_path / name, tmp_path / "cache", scenes, side, rays)
+    draw_world(tmp_path / name, tmp_path / "cache", scenes, side, rays, torch.device("cpu"))
     return (tmp_path / name / IMAGES).read_bytes(), (tmp_path / name / SCENES).read_bytes()
 
 
@@ -111,11 +111,11 @@ def test_draw_world_in_another_process_gives_the_same_bytes(tmp_path, scenes, mo
 def test_draw_world_goes_on_where_it_was_stopped(tmp_path, scenes, drawn, monkeypatch):
     spy, calls = world.render, []
 
-    def stopping(*arguments):
+    def stopping(*arguments, **options):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return spy(*arguments)
+        return spy(*arguments, **options)
 
     monkeypatch.setattr(world, "render", stopping)
     with pytest.raises(KeyboardInterrupt):
