@@ -22,8 +22,6 @@ from src.tabletop.reader import load_reader
 # pytorch-fid and torch-fidelity publish one and the same file, its SHA-256 in its name
 INCEPTION_SHA256 = "6726825d"
 INCEPTION_FEATURES = "2048"
-# what the reader has learnt to read
-READER_SIDE = 64
 
 
 class Sampler(Protocol):
@@ -120,10 +118,10 @@ class ReaderFeatures:
 
     @torch.no_grad()
     def extract(self, pixels: Tensor, device: torch.device) -> Tensor:
-        """Resizes to READER_SIDE px where needed and extracts; see FeatureExtractor."""
-        images = to_unit(pixels, device)
-        if images.shape[-1] != READER_SIDE:
-            images = functional.interpolate(images, (READER_SIDE, READER_SIDE), mode="bilinear", antialias=True)
+        """Resizes to the side that the reader has learnt to read and extracts; see FeatureExtractor."""
+        images, side = to_unit(pixels, device), self.reader.side
+        if images.shape[-1] != side:
+            images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
         features, _ = self.reader.to(device)(images)
         return features.float().cpu()
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.core.files import write_bytes
@@ -44,17 +45,20 @@ class ImageSet:
         return self.pixels.shape[-1]
 
 
-def load_world(folder: str) -> ImageSet:
+def load_world(folder: str, side: int | None = None) -> ImageSet:
     """Loads pictures of the embedded world.
 
     Args:
         folder: What `python -m src.stages.tabletop_world` wrote: images.npy, masks.npy and scenes.csv.
+        side: Pixels to which they are reduced by averaging squares; None leaves them as they are. What reads pictures
+            need not read all the pixels that a diffusion model draws.
 
     Returns:
         The set.
 
     Raises:
         EmptyDatasetError: The files are not there.
+        ConfigError: The pictures' side is no multiple of `side`.
     """
     images, masks, scenes = (Path(folder) / name for name in ("images.npy", "masks.npy", "scenes.csv"))
     if not (images.is_file() and masks.is_file() and scenes.is_file()):
@@ -63,8 +67,20 @@ def load_world(folder: str) -> ImageSet:
     classes = sorted(table["name"].unique())
     labels = torch.tensor([classes.index(name) for name in table["name"]])
     pixels = torch.from_numpy(np.load(images)).permute(0, 3, 1, 2).contiguous()
+    covered = torch.from_numpy(np.load(masks))
+    if side is not None:
+        pixels, covered = _reduced(pixels, side), _reduced(covered.unsqueeze(1), side).squeeze(1)
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-    return ImageSet(pixels, labels, classes, rows, torch.from_numpy(np.load(masks)))
+    return ImageSet(pixels, labels, classes, rows, covered)
+
+
+def _reduced(pixels: Tensor, side: int) -> Tensor:
+    """Averages squares of bytes (N, C, S, S) to (N, C, side, side)."""
+    own = pixels.shape[-1]
+    if side < 1 or own % side:
+        raise ConfigError(f"side={side}: expected a divisor of {own}, the side of the world's pictures")
+    parts = [avg_pool2d(part.float(), own // side).round().to(torch.uint8) for part in pixels.split(1000)]
+    return torch.cat(parts)
 
 
 def check_pair(train_set: ImageSet, val_set: ImageSet, by_class: bool) -> None:

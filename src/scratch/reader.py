@@ -58,7 +58,7 @@ class ReaderTask:
     ) -> None:
         train_set, val_set, plan, seed, device = given
         torch.manual_seed(derive_seed(seed, "weights"))
-        network: AlexNet | Reader = AlexNet() if widths is None else Reader(widths)
+        network: AlexNet | Reader = AlexNet() if widths is None else Reader(widths, train_set.resolution)
         self.reader = network.to(device)
         self.reader.to(memory_format=torch.channels_last)
         self.averaged: tuple[str, ...] = ("reader",)
@@ -112,7 +112,7 @@ class ReaderTask:
             torch.save(weights, folder / "alexnet.pth")
             return
         save_tensors(folder / "model.safetensors", self.reader.state_dict(), {"format": "pt"})
-        write_json(folder / "config.json", {"widths": self.reader.widths})
+        write_json(folder / "config.json", {"widths": self.reader.widths, "side": self.reader.side})
 
 
 def _targets(images: ImageSet) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -14,6 +15,7 @@ from src.core.errors import ModelMismatchError, PipelineError
 from src.core.files import replaced_folder, write_text
 from src.models.tensors import load_tensors, save_tensors
 from src.reporting.scratch_page import EVALUATION, TIME
+from src.tabletop.world import IMAGES
 
 TRAINED, OUT = Path("tabletop"), Path("models/tabletop")
 # where each trained model goes
@@ -31,8 +33,8 @@ CARD = """# {name}
 One of the small models that come with the project. It was trained from noise by the project's own scripts, on renders
 of the embedded world (src/tabletop) and on nothing else, and knows nothing but that world.
 
-- Configuration: configs/scratch/tabletop_{name}.yaml
-- Data: {images} pictures of 64 px, tabletop/world/train
+- Configuration: configs/scratch/tabletop_{side}/{name}.yaml
+- Data: {images} pictures of {side} px, tabletop/world/train
 - Updates: {steps}
 - Time: {minutes:.0f} minutes on {device}
 - Scores on unseen renders at the last update: {scores}
@@ -79,9 +81,9 @@ def publish(trained: Path, out: Path) -> int:
 def _card(name: str, source: Path, trained: Path) -> str:
     evaluation = pd.read_csv(source / EVALUATION).iloc[-1]
     scores = ", ".join(f"{key} {value:.4g}" for key, value in evaluation.items() if key != "step")
-    images = len(pd.read_csv(trained / "world/train/scenes.csv"))
+    images, side = np.load(trained / "world/train" / IMAGES, mmap_mode="r").shape[:2]
     time = json.loads((source / TIME).read_text(encoding="utf-8"))
-    return CARD.format(name=name, images=images, steps=int(evaluation["step"]), scores=scores, **time)
+    return CARD.format(name=name, images=images, side=side, steps=int(evaluation["step"]), scores=scores, **time)
 
 
 def main() -> None:

@@ -19,11 +19,12 @@ class Reader(nn.Module):
 
     Args:
         widths: Channels of the levels; each level halves the side.
+        side: Of the pictures that it learns from, pixels; it reads others, too, but less well.
     """
 
-    def __init__(self, widths: list[int]) -> None:
+    def __init__(self, widths: list[int], side: int) -> None:
         super().__init__()
-        self.widths = list(widths)
+        self.widths, self.side = list(widths), side
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)
         pairs = zip([widths[0], *widths], widths, strict=False)
         self.levels = nn.ModuleList(_Level(before, after) for before, after in pairs)
@@ -75,7 +76,7 @@ def load_reader(folder: Path, device: torch.device) -> Reader:
     """
     if not (folder / "config.json").is_file():
         raise MissingModelError(f"{folder}: no reader there; `dvc pull models/tabletop`, or `dvc repro` in tabletop/")
-    reader = Reader(json.loads((folder / "config.json").read_text())["widths"])
+    reader = Reader(**json.loads((folder / "config.json").read_text()))
     tensors, _ = load_tensors(folder / "model.safetensors")
     reader.load_state_dict({name: value.float() for name, value in tensors.items()})
     return reader.to(device).eval().requires_grad_(False)

@@ -4,7 +4,8 @@ from src.core.digest import CONFIGS, SCRATCH, configs_digest
 from src.core.errors import ConfigError
 from src.core.scratch_config import load_scratch_config, trains_from_noise
 
-NAMES = sorted(path.stem for path in (CONFIGS / "scratch").glob("*.yaml"))
+SCRATCH_FILES = sorted((CONFIGS / "scratch").rglob("*.yaml"))
+NAMES = [path.relative_to(CONFIGS / "scratch").with_suffix("").as_posix() for path in SCRATCH_FILES]
 
 
 def words(name, *more):
@@ -22,7 +23,7 @@ def test_every_file_loads_and_names_what_exists(name):
 
 
 def test_the_command_line_lies_over_the_file_and_the_file_over_the_root():
-    config = load_scratch_config("scratch", words("tabletop_vae", "train.lr=3e-4", "task.kl_weight=1e-5"))
+    config = load_scratch_config("scratch", words("tabletop_64/vae", "train.lr=3e-4", "task.kl_weight=1e-5"))
     assert (config.train.lr, config.task.kl_weight) == (3e-4, 1e-5)
     assert config.train.batch_size == 16
     assert config.train.ema_decay == 0.999
@@ -44,7 +45,7 @@ def test_another_class_brings_its_own_arguments():
 )
 def test_what_is_wrong_is_named(more, message):
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
-        load_scratch_config("scratch", words("tabletop_vae", more))
+        load_scratch_config("scratch", words("tabletop_64/vae", more))
 
 
 def test_a_missing_file_and_an_unknown_section_are_refused(tmp_path):

@@ -118,16 +118,16 @@ def test_measure_refuses_values_out_of_range(change):
 
 def test_reader_features_are_those_of_the_saved_reader(tmp_path):
     torch.manual_seed(0)
-    reader = Reader([8, 16])
+    reader = Reader([8, 16], 32)
     save_tensors(tmp_path / "model.safetensors", reader.state_dict(), {"format": "pt"})
-    (tmp_path / "config.json").write_text(json.dumps({"widths": [8, 16]}))
+    (tmp_path / "config.json").write_text(json.dumps({"widths": [8, 16], "side": 32}))
     features = ReaderFeatures(str(tmp_path))
     assert (features.name, features.dimensions) == ("fid_tabletop", 16)
-    pixels = image_set(3, 0, side=64).pixels
+    pixels = image_set(3, 0, side=32).pixels
     with torch.no_grad():
         wanted, _ = reader(pixels.float() / 127.5 - 1)
     torch.testing.assert_close(features.extract(pixels, CPU), wanted)
-    assert features.extract(image_set(3, 0, side=32).pixels, CPU).shape == (3, 16)
+    assert features.extract(image_set(3, 0, side=64).pixels, CPU).shape == (3, 16)
     with pytest.raises(MissingModelError):
         ReaderFeatures(str(tmp_path / "none"))
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -7,6 +8,7 @@ from src.core.files import write_csv, write_json, write_text
 from src.models.tensors import load_tensors, save_tensors
 from src.stages import tabletop_publish
 from src.stages.tabletop_publish import PLACES, publish
+from src.tabletop.world import IMAGES, write_array
 
 NUMBERS = torch.tensor([7, 8])
 
@@ -15,7 +17,7 @@ NUMBERS = torch.tensor([7, 8])
 def trained(tmp_path):
     """What `dvc repro` in tabletop/ leaves, with weights of three numbers."""
     folder = tmp_path / "tabletop"
-    write_csv(folder / "world/train/scenes.csv", pd.DataFrame({"toy": range(5)}))
+    write_array(folder / "world/train" / IMAGES, np.zeros((5, 48, 48, 3), np.uint8))
     for name in PLACES:
         weights = {"weight": torch.tensor([1.0, 1 / 3, 2e-8]), "numbers": NUMBERS}
         (folder / name / "model/part").mkdir(parents=True)
@@ -42,8 +44,8 @@ def test_cards_name_data_updates_time_and_scores(trained, tmp_path):
     card = (tmp_path / "out/judges/dino/README.md").read_text()
     assert card.startswith("# dino\n")
     for line in (
-        "configs/scratch/tabletop_dino.yaml",
-        "- Data: 5 pictures",
+        "configs/scratch/tabletop_48/dino.yaml",
+        "- Data: 5 pictures of 48 px",
         "- Updates: 20",
         "- Time: 57 minutes on Abacus, 2 threads",
         "psnr 30.81",

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def reader():
     torch.manual_seed(0)
-    return Reader([8, 16, 24]).eval()
+    return Reader([8, 16, 24], 32).eval()
 
 
 def test_reader_answers_each_question_about_any_size(reader):
@@ -48,9 +48,10 @@ def test_reader_trains_every_weight(reader):
 def test_load_reader_reads_what_was_saved_in_half_precision(reader, tmp_path):
     halved = {name: value.half() for name, value in reader.state_dict().items()}
     save_tensors(tmp_path / "model.safetensors", halved, {})
-    (tmp_path / "config.json").write_text(json.dumps({"widths": reader.widths}))
+    (tmp_path / "config.json").write_text(json.dumps({"widths": reader.widths, "side": reader.side}))
     loaded = load_reader(tmp_path, CPU)
     assert not loaded.training
+    assert loaded.side == 32
     assert not any(weight.requires_grad for weight in loaded.parameters())
     images = torch.rand(2, 3, 16, 16)
     assert torch.allclose(loaded(images)[0], reader(images)[0], atol=1e-2)
