@@ -146,7 +146,9 @@ def train_stage(params: DictConfig) -> None:
         saved = state.load()
         services = [instantiate(service) for service in params.tracker.values()] if main else []
         begun = 0 if saved is None or saved.step == plan.steps else saved.step
-        tracker = start_trackers(services, f"{params.subject.token}-{params.model.name}", begun)
+        # a run's own name: other parameters are another run, a resumed one goes on under its name
+        run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"
+        tracker = start_trackers(services, run_name, begun)
         try:
             tracker.config(to_dict(params))
             if saved is None or saved.step < plan.steps:

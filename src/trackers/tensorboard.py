@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.core.files import write_bytes
+from src.core.files import work_root, write_bytes
 from src.trackers.protocol import label_images
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ class TensorBoardTracker:
     """Writes TensorBoard event files.
 
     Args:
-        log_dir: Each run gets a folder of its name in here.
+        log_dir: Each run gets a folder of its name in here. Seen from the project's own root, so that what a queued
+            experiment writes outlives DVC's temporary copy.
     """
 
     def __init__(self, log_dir: str) -> None:
         self.name, self.remote = "tensorboard", False
-        self._log_dir = Path(log_dir)
+        self._log_dir = work_root() / log_dir
 
     def start(self, run_name: str, first_step: int) -> None:
         """Opens the run's folder; TensorBoard then ignores earlier events from `first_step` on."""

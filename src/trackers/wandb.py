@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core.errors import TrackerError
+from src.core.files import work_root
 from src.trackers.server import ask_server
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ class WandbTracker:
     Args:
         project: The project on the server.
         offline: Write to `log_dir` for a later `wandb sync`, contact nobody.
-        log_dir: Where the client keeps its files.
+        log_dir: Where the client keeps its files; seen from the project's own root.
     """
 
     def __init__(self, project: str, offline: bool, log_dir: str) -> None:
         self.name, self.remote = "wandb", True
-        self._project, self._offline, self._log_dir = project, offline, Path(log_dir)
+        self._project, self._offline, self._log_dir = project, offline, work_root() / log_dir
 
     def start(self, run_name: str, first_step: int) -> None:
         """Begins a run.

@@ -76,3 +76,14 @@ def test_tensorboard_resumed_run_replaces_the_steps_it_repeats(tmp_path):
 def test_tensorboard_writes_nothing_before_start(tmp_path):
     TensorBoardTracker(str(tmp_path / "logs"))
     assert not (tmp_path / "logs").exists()
+
+
+def test_tensorboard_writes_under_the_projects_own_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    monkeypatch.chdir(tmp_path)
+    tracker = TensorBoardTracker("logs/tensorboard")
+    tracker.start("run", 0)
+    tracker.scalars(0, {"train/loss": 0.5})
+    tracker.close()
+    assert read_back(tmp_path / "project/logs/tensorboard/run").Scalars("train/loss")
+    assert not (tmp_path / "logs").exists()
