@@ -3,8 +3,6 @@
 A stage gets no more than dvc.yaml declares for it, so that an undeclared dependency is a crash, not a stale result.
 """
 
-import errno
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,16 +17,25 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors, user_error
+from src.core.config_errors import (
+    describe_composition,
+    describe_key,
+    describe_unwritable,
+    load_yaml,
+    type_errors,
+    user_error,
+)
 from src.core.digest import CONFIGS, SCRATCH, register
 from src.core.errors import ConfigError, PipelineError
+from src.core.quoting import quote_text
 
 PARAMS_FILE = Path("params.yaml")
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
 OBSERVERS = ("exp", "tracker")
 TRAIN_OBSERVERS = ("validation_args", "sampler")
-TEXT_KEYS = ("prompt", "prior.prompt", "validation_args.negative_prompt", "caption.prefix", "report.title")
+# what shells return for a command that Ctrl-C ended
+INTERRUPTED = 130
 
 register()
 
@@ -101,23 +108,6 @@ def declared_params(stage: str) -> list[str]:
     return [key for key in declared if isinstance(key, str)]
 
 
-def quote_text(override: str) -> str:
-    """Quotes what a person typed as a prompt, so that its commas and brackets are not Hydra's grammar.
-
-    Args:
-        override: For example ``prompt=a toy, on the moon``.
-
-    Returns:
-        ``prompt='a toy, on the moon'``; other overrides, null and text that is quoted already stay as they are.
-    """
-    key, _, value = override.partition("=")
-    if key not in TEXT_KEYS or value in ("", "null") or value[0] in "'\"":
-        return override
-    # Hydra takes a backslash for itself, except before a quote
-    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", r"\'")
-    return f"{key}='{escaped}'"
-
-
 def to_dict(config: DictConfig) -> dict[str, Any]:
     """Returns a mapping of plain values; interpolations stay text."""
     content = OmegaConf.to_container(config)
@@ -138,7 +128,7 @@ def run_stage(
         load: Makes them from the stage's name and the command line.
 
     Raises:
-        SystemExit: The user asked for help, or made an error.
+        SystemExit: The user asked for help, made an error, or pressed Ctrl-C.
     """
     overrides = [quote_text(word) for word in sys.argv[1:]]
     if any(word in ("-h", "--help") for word in overrides):
@@ -151,11 +141,14 @@ def run_stage(
         print(f"{stage}: {user_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        problem = describe_unwritable(error)
+        if problem is None:
             raise
-        where = error.filename or "a write failed"
-        print(f"{stage}: the disk is full: {where}; outputs are as before", file=sys.stderr)
+        print(f"{stage}: {problem}; outputs are as before", file=sys.stderr)
         raise SystemExit(1) from error
+    except KeyboardInterrupt as error:
+        print(f"{stage}: interrupted; outputs are as before, the same command goes on", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from error
 
 
 def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:

@@ -1,5 +1,6 @@
 """Says in one line what Hydra, OmegaConf and YAML say in many: the key or file, what was found, what was expected."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, PipelineError
+
+UNWRITABLE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "the disk is read-only",
+}
+
+
+def describe_unwritable(error: OSError) -> str | None:
+    """Returns a line about a disk that takes no more or a folder that is closed; None if it is something else."""
+    if error.errno not in UNWRITABLE:
+        return None
+    return f"{UNWRITABLE[error.errno]}: {error.filename or 'a write failed'}"
 
 
 def describe_composition(error: HydraException) -> str:

@@ -1,8 +1,11 @@
+import errno
+import sys
+
 import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
-from src.core.config import compose, load_config, load_stage_params, quote_text, to_dict
+from src.core.config import compose, load_config, load_stage_params, run_stage, to_dict
 from src.core.errors import ConfigError
 
 
@@ -103,12 +106,29 @@ def test_several_trackers_at_once():
 
 
 @pytest.mark.parametrize(
-    "text", ["a toy, on the moon", "it's a [toy] {x}: 50%", "a=b", 'say "hi"', r"back\slash", "plain"]
+    ("error", "status", "message"),
+    [
+        (PermissionError(errno.EACCES, "denied", "data/crops"), 1, "no permission: data/crops; outputs are as before"),
+        (OSError(errno.EROFS, "read-only", "data"), 1, "the disk is read-only: data; outputs are as before"),
+        (OSError(errno.ENOSPC, "full"), 1, "the disk is full: a write failed; outputs are as before"),
+        (KeyboardInterrupt(), 130, "interrupted; outputs are as before, the same command goes on"),
+    ],
 )
-def test_prompts_need_no_quotes_of_hydra(text):
-    assert load_config([quote_text(f"prompt={text}")]).prompt == text
+def test_run_stage_says_in_one_line_what_ended_it(monkeypatch, capsys, error, status, message):
+    def body(_):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    with pytest.raises(SystemExit) as ended:
+        run_stage("split", body)
+    assert ended.value.code == status
+    assert capsys.readouterr().err == f"split: {message}\n"
 
 
-@pytest.mark.parametrize("override", ["prompt=null", "prompt='a, b'", "lr=1e-4", "model=sdxl", "prompt="])
-def test_other_overrides_are_not_quoted(override):
-    assert quote_text(override) == override
+def test_run_stage_hides_no_other_trouble_of_the_disk(monkeypatch):
+    def body(_):
+        raise OSError(errno.EIO, "broken", "data")
+
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    with pytest.raises(OSError, match="broken"):
+        run_stage("split", body)
