@@ -86,6 +86,26 @@ def list_experiments() -> list[str]:
     return sorted(str(name) for experiments in found.values() for name, _ in experiments)
 
 
+def readable(names: Sequence[str]) -> list[str]:
+    """Leaves out, with a printed line each, runs that cannot be read: one that failed does not end the comparison.
+
+    Args:
+        names: Of runs that nobody named one by one.
+
+    Returns:
+        Those that can be read.
+    """
+    kept = []
+    for name in names:
+        try:
+            read_run(name)
+        except MetricError as error:
+            print(f"compare: left out: {error}", file=sys.stderr)
+        else:
+            kept.append(name)
+    return kept
+
+
 def read_notes(path: Path | None) -> Notes:
     """Reads what a person wrote about the experiments.
 
@@ -237,7 +257,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
     wanted = parser.parse_args()
     try:
-        names = [*wanted.runs, *(list_experiments() if wanted.experiments else [])]
+        names = [*wanted.runs, *(readable(list_experiments()) if wanted.experiments else [])]
         if len(names) < 2:
             raise MetricError(f"expected two runs or more, found {', '.join(names)}")
         if any("," in name for name in names):

@@ -84,7 +84,7 @@ def convert_photos(
     with replaced_folder(out) as folder:
         with _pool(workers) as pool:
             records = list(pool.map(lambda photo: _convert(photo, folder, max_megapixels, budget), listing.photos))
-        _raise_if_bad(raw, records, on_bad)
+        _refuse_or_tell(raw, records, on_bad)
         records = _with_groups(records, near_duplicate_bits)
         write_csv(folder / "images.csv", _table(records))
     return records
@@ -154,13 +154,17 @@ def _digest(path: Path) -> str:
         raise BadPhotoError("may not be read (permission denied)") from error
 
 
-def _raise_if_bad(raw: Path, records: Sequence[PhotoRecord], on_bad: str) -> None:
+def _refuse_or_tell(raw: Path, records: Sequence[PhotoRecord], on_bad: str) -> None:
     bad = [record for record in records if record.status == "refused"]
-    if not bad or (on_bad == "skip" and len(bad) < len(records)):
+    if not bad:
+        return
+    found = f"{len(bad)} of {len(records)} photos in {raw} cannot be used"
+    lines = "".join(f"\n  {record.source}: {record.reason}" for record in bad)
+    if on_bad == "skip" and len(bad) < len(records):
+        print(f"convert: {found} and are left out:{lines}")
         return
     advice = "" if len(bad) == len(records) else "; convert.on_bad=skip records them and goes on"
-    lines = "".join(f"\n  {record.source}: {record.reason}" for record in bad)
-    raise BadPhotoError(f"{len(bad)} of {len(records)} photos in {raw} cannot be used{advice}:{lines}")
+    raise BadPhotoError(f"{found}{advice}:{lines}")
 
 
 def _with_groups(records: Sequence[PhotoRecord], max_bits: int) -> list[PhotoRecord]:

@@ -122,9 +122,13 @@ def test_convert_photos_lists_all_bad_photos_in_one_error_and_keeps_earlier_outp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "raw"]
 
 
-def test_convert_photos_skip_records_bad_photos_and_goes_on(tmp_path):
+def test_convert_photos_skip_records_bad_photos_and_goes_on(tmp_path, capsys):
     fill(tmp_path, good_dot_jpg=encode(scene(), "JPEG"), bad_dot_jpg=b"", tall_dot_png=encode(noise(1200, 1000), "PNG"))
     convert(tmp_path, on_bad="skip", max_megapixels=1)
+    told = capsys.readouterr().out
+    assert "2 of 3 photos" in told
+    assert "  bad.jpg: an empty file" in told
+    assert "  tall.png: " in told
     table = read_table(tmp_path / "images" / "images.csv").set_index("source")
     assert list(table["status"]) == ["refused", "ok", "refused"]
     assert table["reason"]["bad.jpg"] == "an empty file"
