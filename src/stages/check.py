@@ -1,0 +1,64 @@
+"""Finds before the training what would stop a stage after it: prompts too long for the model, judges that are missing.
+
+Reads the base model's tokenizers and the judges' files, writes data/check_ok.txt.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from src.core.config import run_stage, to_dict
+from src.core.files import write_text
+from src.core.weights import find_model
+from src.data.captioning import check_length, load_tokenizers
+from src.metrics.scores import Metric
+from src.sampling.prompts import load_prompts, lone_prompts
+from src.stages.evaluate import build_metrics
+from src.stages.sampling_setup import draw_settings
+
+MARKER = Path("data/check_ok.txt")
+
+
+def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics: Sequence[Metric]) -> None:
+    """Checks what generate and evaluate will need.
+
+    Args:
+        texts: What will be drawn, under names that messages may use.
+        tokenizers: The tokenizers of the base model.
+        metrics: The chosen metrics.
+
+    Raises:
+        CaptionError: A text is longer than a tokenizer takes.
+        MissingModelError: A judge is not on this machine.
+        ModelMismatchError: A judge is not what the configuration says.
+    """
+    check_length(texts, tokenizers)
+    for metric in metrics:
+        metric.judge.check()
+
+
+def texts_to_draw(params: DictConfig) -> dict[str, str]:
+    """Returns every text that generate will have encoded, by the key that it comes from."""
+    token, class_name = params.subject.token, params.subject.class_name
+    prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
+    with_token = {f"prompts.{p.set}.{p.id}": p.with_token(token, class_name) for p in prompts}
+    plain = {f"prompts.{p.set}.{p.id} for the base model": p.plain(class_name) for p in prompts}
+    return with_token | plain | {"validation_args.negative_prompt": params.validation_args.negative_prompt}
+
+
+def _run(params: DictConfig) -> None:
+    draw_settings(params)
+    metrics = build_metrics(params)
+    check_ahead(texts_to_draw(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
+    write_text(MARKER, "prompts fit the model, judges are here\n")
+
+
+def main() -> None:
+    """Runs the stage."""
+    run_stage("check", _run)
+
+
+if __name__ == "__main__":
+    main()

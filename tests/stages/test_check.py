@@ -1,0 +1,52 @@
+import pytest
+
+from src.core.config import load_config, load_stage_params
+from src.core.errors import CaptionError, ConfigError, MissingModelError
+from src.data.captioning import load_tokenizers
+from src.stages.check import check_ahead, texts_to_draw
+from src.stages.evaluate import build_metrics
+from src.tiny.diffusion import build_diffusion
+from src.tiny.judges import build_judges
+from src.tiny.words import WORDS
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    build_judges(folder / "models/tiny/judges", seed=0)
+    build_diffusion(folder / "models/tiny/sd", "sd1", list(WORDS), 0)
+    return folder
+
+
+@pytest.fixture
+def tokenizers(models, monkeypatch):
+    monkeypatch.chdir(models)
+    return load_tokenizers(models / "models/tiny/sd")
+
+
+def test_texts_are_those_of_adapter_base_and_lone_prompts():
+    texts = texts_to_draw(load_config(["prompts=tabletop", "validation_args.negative_prompt=blurry"]))
+    assert texts["prompts.test.grass"] == "a photo of a sksToy bear on grass"
+    assert texts["prompts.test.grass for the base model"] == "a photo of a bear on grass"
+    assert {"a photo of a sksToy bear", "a photo of a bear", "blurry"} <= set(texts.values())
+
+
+def test_what_fits_passes(tokenizers):
+    config = load_config(["model=tiny"])
+    check_ahead(texts_to_draw(config), tokenizers, build_metrics(config))
+
+
+def test_a_prompt_that_is_too_long_is_named_before_the_training(tokenizers):
+    with pytest.raises(CaptionError, match=r"prompts\.dev\.long: \d+ tokens of tokenizer, at most 77 fit"):
+        check_ahead({"prompts.dev.long": "bear " * 90}, tokenizers, [])
+
+
+def test_a_judge_that_is_missing_is_named_before_the_training(tokenizers):
+    config = load_config(["model=tiny", "judges.clip.id=nowhere"])
+    with pytest.raises(MissingModelError, match="nowhere"):
+        check_ahead({}, tokenizers, build_metrics(config))
+
+
+def test_an_unknown_metric_is_named_before_the_training():
+    with pytest.raises(ConfigError, match="beauty"):
+        build_metrics(load_stage_params("check", ["inference_metrics=[beauty]"]))
