@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.core.config import run_stage, to_dict
+from src.core.errors import CaptionError
 from src.core.files import write_text
 from src.core.weights import find_model
 from src.data.captioning import check_length, load_tokenizers
@@ -19,6 +20,7 @@ from src.stages.evaluate import build_metrics
 from src.stages.sampling_setup import draw_settings
 
 MARKER = Path("data/check_ok.txt")
+CHOICES = "prompts=tabletop with model=tabletop, which spells what it does not know, or a file in configs/prompts"
 
 
 def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics: Sequence[Metric]) -> None:
@@ -34,7 +36,10 @@ def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics
         MissingModelError: A judge is not on this machine.
         ModelMismatchError: A judge is not what the configuration says.
     """
-    check_length(texts, tokenizers)
+    try:
+        check_length(texts, tokenizers)
+    except CaptionError as error:
+        raise CaptionError(f"{error}\nchoose shorter ones: {CHOICES}") from error
     for metric in metrics:
         metric.judge.check()
 
