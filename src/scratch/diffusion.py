@@ -20,6 +20,7 @@ from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextC
 from src.scratch.engine import Given
 from src.scratch.fid import Measure
 from src.scratch.images import Draws, ImageSet, check_pair, to_bytes, to_unit
+from src.scratch.start import load_start
 
 NOISE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -48,6 +49,7 @@ class DiffusionTask:
         vae: A folder with an AutoencoderKL; None works on pixels.
         text: Arguments of CLIPTextConfig; needed for text.
         lessons: Updates of the text encoder alone before the training; see `teach_words`.
+        start: A saved model of the same kind to go on from; None starts from noise.
         loss: Of the prediction; plain MSE of the velocity leaves large shapes their weight at high noise.
         subject_weight: How many times as much as the ground the subject counts in the loss; 1 weighs all alike. A
             small subject on a ground that cannot be foretold is learnt far sooner so. More than 1 needs masks.
@@ -56,6 +58,8 @@ class DiffusionTask:
 
     Raises:
         ConfigError: `condition` is none of the three, `text` does not fit it, or the two sets do not fit each other.
+        MissingModelError: There is nothing to start from.
+        ModelMismatchError: The model to start from is of another size.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class DiffusionTask:
         vae: str | None,
         text: dict[str, Any] | None,
         lessons: int,
+        start: str | None,
         loss: DiffusionLoss,
         subject_weight: float,
         dropout: float,
@@ -82,6 +87,8 @@ class DiffusionTask:
         self.unet = self._build_unet(condition, unet).to(device)
         self.unet.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = {"unet": self.unet, **self.condition.networks}
+        if start is not None:
+            load_start(Path(start), self.networks)
         self.averaged = tuple(self.networks)
         parameters = [parameter for network in self.networks.values() for parameter in network.parameters()]
         self.optimizers: dict[str, torch.optim.Optimizer] = {

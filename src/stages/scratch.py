@@ -38,7 +38,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     resolved.pop("exp")
     for name in WATCHING:
         resolved["train"].pop(name)
-    folders = [value for value in (params.task.get("vae"),) if value is not None]
+    folders = [value for value in map(params.task.get, ("vae", "start")) if value is not None]
     parts = {
         "params": resolved,
         "data": [sha256_bytes(images.pixels.numpy().tobytes()) for images in data],

@@ -20,20 +20,22 @@ from src.tabletop.world import IMAGES
 TRAINED, OUT = Path("tabletop"), Path("models/tabletop")
 # where each trained model goes
 PLACES = {
-    "diffusion": "sd",
+    "refined": "sd",
     "captioner": "blip",
     "clip": "judges/clip",
     "dino": "judges/dino",
     "lpips": "judges/alexnet",
     "reader": "reader",
 }
+# what goes on from another training: whose configuration it has, and what stands beside that in tabletop/dvc.yaml
+FURTHER = {"refined": ("diffusion", ", then the stage `refine` of tabletop/dvc.yaml, which is what follows")}
 LARGEST = 64 * 10**6
 CARD = """# {name}
 
 One of the small models that come with the project. It was trained from noise by the project's own scripts, on renders
 of the embedded world (src/tabletop) and on nothing else, and knows nothing but that world.
 
-- Configuration: configs/scratch/tabletop_{side}/{name}.yaml
+- Configuration: configs/scratch/tabletop_{side}/{configuration}.yaml{more}
 - Data: {images} pictures of {side} px, tabletop/world/train
 - Updates: {steps}
 - Time: {minutes:.0f} minutes on {device}
@@ -83,7 +85,17 @@ def _card(name: str, source: Path, trained: Path) -> str:
     scores = ", ".join(f"{key} {value:.4g}" for key, value in evaluation.items() if key != "step")
     images, side = np.load(trained / "world/train" / IMAGES, mmap_mode="r").shape[:2]
     time = json.loads((source / TIME).read_text(encoding="utf-8"))
-    return CARD.format(name=name, images=images, side=side, steps=int(evaluation["step"]), scores=scores, **time)
+    configuration, more = FURTHER.get(name, (name, ""))
+    return CARD.format(
+        name=name,
+        configuration=configuration,
+        more=more,
+        images=images,
+        side=side,
+        steps=int(evaluation["step"]),
+        scores=scores,
+        **time,
+    )
 
 
 def main() -> None:

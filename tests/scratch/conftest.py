@@ -74,6 +74,7 @@ def make_diffusion():
             vae=None,
             text=TEXT if condition == "text" else None,
             lessons=1,
+            start=sets.get("start"),
             loss=MinSNRLoss(5.0),
             subject_weight=sets.get("subject_weight", 1.0),
             dropout=0.3,

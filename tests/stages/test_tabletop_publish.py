@@ -51,6 +51,10 @@ def test_cards_name_data_updates_time_and_scores(trained, tmp_path):
         "psnr 30.81",
     ):
         assert line in card
+    assert (
+        "configs/scratch/tabletop_48/diffusion.yaml, then the stage `refine`"
+        in (tmp_path / "out/sd/README.md").read_text()
+    )
 
 
 def test_a_model_that_is_not_trained_leaves_what_was_published(trained, tmp_path):
