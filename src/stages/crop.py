@@ -46,7 +46,7 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
         ConfigError: `size` or `max_upscale` is not positive.
         EmptyDatasetError: No photo is usable.
     """
-    for key, value in (("crop.size", size), ("crop.max_upscale", max_upscale)):
+    for key, value in (("crop.size_px", size), ("crop.max_upscale", max_upscale)):
         if value <= 0:
             raise ConfigError(f"{key}={value}: expected a positive number")
     table = read_table(images / "images.csv", "image_id", "source", "status")
@@ -106,7 +106,7 @@ def main() -> None:
                     Path("data/images"),
                     Path("data/crops"),
                     instantiate(params.cropper),
-                    params.crop.size,
+                    params.crop.size_px,
                     params.crop.max_upscale,
                 )
             )

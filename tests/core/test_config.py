@@ -30,7 +30,7 @@ def test_dump_of_other_choices_is_taken_as_it_is(tmp_path):
 
 def test_group_choice_on_the_command_line_replaces_the_dumps(tmp_path):
     config = load_config([dump(tmp_path / "p.yaml"), "model=sdxl"])
-    assert config.crop.size == 1024
+    assert config.crop.size_px == 1024
     assert config.captioner == compose(["model=sdxl"]).captioner
 
 

@@ -12,7 +12,7 @@ import torch
         ("generate", ["subject.class_name=''"], "subject.class_name is empty: expected a word"),
         ("train", ["subject.token=''"], "subject.token is empty"),
         ("convert", ["convert.on_bad=maybe"], "convert.on_bad is 'maybe': expected one of fail, skip"),
-        ("crop", ["crop.size=0"], "crop.size=0: expected a positive number"),
+        ("crop", ["crop.size_px=0"], "crop.size_px=0: expected a positive number"),
         ("crop", ["cropper=saliency", "cropper.margin=-1"], "margin=-1 (expected >= 1)"),
         ("crop", ["cropper._target_=src.nowhere.X"], "cropper: Error locating target 'src.nowhere.X'"),
         ("crop", ["cropper=face"], "python -m src.stages.fetch"),

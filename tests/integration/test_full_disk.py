@@ -42,7 +42,7 @@ def test_full_disk_leaves_earlier_data(spoiled, refused, small_disk, stage):
     if stage == "split":
         (spoiled / "data/split.csv").write_text("earlier")
     fill(small_disk, 0)
-    assert re.fullmatch(rf"{stage}: the disk is full: .*; outputs are as before\n", refused(stage, "crop.size=256"))
+    assert re.fullmatch(rf"{stage}: the disk is full: .*; outputs are as before\n", refused(stage, "crop.size_px=256"))
 
 
 @pytest.mark.parametrize("where", ["exp.run_dir", "DVC_ROOT", "logs"])

@@ -115,6 +115,12 @@ def test_every_yaml_says_what_it_is(file):
     assert lines[0].startswith("# ")
 
 
+def test_no_parameter_has_a_name_that_dvc_leaves_out_of_its_run_cache():
+    """dvc.stage.cache hashes a stage without its keys ``size`` and ``nfiles``, parameters included."""
+    names = {part for key in flatten(to_dict(load_config([]))) for part in key.split(".")}
+    assert not names & {"size", "nfiles"}
+
+
 def test_params_are_composed_from_configs():
     check_params(ROOT / "params.yaml")
 
