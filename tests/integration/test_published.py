@@ -61,7 +61,8 @@ def scenes():
 @pytest.fixture(scope="module")
 def renders(scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("renders")
-    for number, pixels in enumerate(render(scenes, 64, 64, 3).numpy()):
+    side = load_config(["model=tabletop"]).model.resolution
+    for number, pixels in enumerate(render(scenes, side, side, 3).numpy()):
         Image.fromarray(pixels).save(folder / f"{number:02d}.png")
     return [ImageFile(path, path.stem) for path in sorted(folder.iterdir())]
 
