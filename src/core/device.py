@@ -1,6 +1,7 @@
 """Chooses the device and the precision a stage computes in."""
 
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from src.core.errors import ConfigError
@@ -56,6 +57,13 @@ def choose_precision(wanted: str, device: "torch.device") -> str:
     else:
         fast = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return "bf16" if fast else "no"
+
+
+def autocast(precision: str, device: "torch.device") -> AbstractContextManager[object]:
+    """Returns the context in which networks run forward in a precision, ``no`` or ``bf16``."""
+    import torch
+
+    return nullcontext() if precision == "no" else torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def describe_device(device: "torch.device") -> str:

@@ -7,7 +7,7 @@ run through the same lines.
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from src.core.device import autocast
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.core.seeding import derive_seed
 from src.scratch.images import ImageSet
@@ -32,8 +33,8 @@ class Plan:
         batch_size: Images per update.
         ema_decay: Of the averaged weights, in [0, 1); 0 keeps the last weights.
         max_grad_norm: Gradients are clipped to this norm.
-        mixed_precision: ``no`` or ``bf16``; see `src.core.device.choose_precision`.
-        save_every: Updates between resumable states.
+        mixed_precision: ``no`` or ``bf16``; see `src.core.device`.
+        save_every: Updates between resumable states; a state waits for the row of the loss curve to be full.
         log_every: Updates that one row of the loss curve averages.
         eval_every: Updates between evaluations.
     """
@@ -61,9 +62,7 @@ class Plan:
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Returns the context in which networks run forward."""
-        if self.mixed_precision == "no":
-            return nullcontext()
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+        return autocast(self.mixed_precision, device)
 
     def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """Takes one step down a loss, its gradient clipped."""
@@ -151,8 +150,11 @@ def train_from_noise(
     schedule: LrSchedule,
     seed: int,
     state: StateFolder,
+    measured: str,
 ) -> Curves:
     """Trains to the plan's last step, from the saved state if there is one; leaves the averaged weights in the task.
+
+    A finished training that is asked for other measures is measured again, not trained.
 
     Args:
         task: What is trained.
@@ -160,6 +162,7 @@ def train_from_noise(
         schedule: Of the learning rate.
         seed: Of every draw.
         state: Where to resume from.
+        measured: Names what evaluations measure; those made by other measures are dropped.
 
     Returns:
         The curves.
@@ -172,12 +175,12 @@ def train_from_noise(
     saved = state.load()
     start, losses, evaluations, earlier = 0, list[Row](), list[Row](), 0.0
     if saved is not None:
-        start, losses, evaluations = saved.step, list(saved.losses), list(saved.validations)
-        earlier = float(saved.scalars["seconds"])
+        start, losses, earlier = saved.step, list(saved.losses), float(saved.scalars["seconds"])
+        evaluations = list(saved.validations) if saved.scalars["measured"] == measured else []
         _restore(task, average, saved, state)
         print(f"resuming after step {start} of {plan.steps}", flush=True)
     pending: list[dict[str, Tensor]] = []
-    seconds, began = earlier, time.monotonic()
+    kept, seconds, began = start, earlier, time.monotonic()
     for step in range(start, plan.steps):
         for optimizer in task.optimizers.values():
             for group in optimizer.param_groups:
@@ -191,17 +194,24 @@ def train_from_noise(
             losses.append(_summarize(done, pending))
             pending = []
         if last or done % plan.eval_every == 0:
-            with _averaged_weights(task, average):
-                row = {"step": done, **task.evaluate()}
-            evaluations.append(row)
+            evaluations.append(_evaluation(task, average, done))
             rate = (done - start) * plan.batch_size / (time.monotonic() - began)
-            numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**losses[-1], **row}.items() if k != "step")
+            numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**losses[-1], **evaluations[-1]}.items() if k != "step")
             print(f"step {done}/{plan.steps}: {numbers}; {rate:.0f} images/s", flush=True)
-        if last or (done % plan.save_every == 0 and not pending):
+        if last or (done // plan.save_every > kept // plan.save_every and not pending):
             seconds = earlier + time.monotonic() - began
-            state.save(_pack(task, average, done, losses, evaluations, seconds))
+            state.save(_pack(task, average, done, losses, evaluations, seconds, measured))
+            kept = done
+    if not evaluations:
+        evaluations.append(_evaluation(task, average, plan.steps))
+        state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, measured))
     _load(task, average)
     return Curves(losses, evaluations, seconds)
+
+
+def _evaluation(task: Task, average: Mapping[str, Tensor], done: int) -> Row:
+    with _averaged_weights(task, average):
+        return {"step": done, **task.evaluate()}
 
 
 def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:
@@ -253,10 +263,16 @@ def _averaged_weights(task: Task, average: Mapping[str, Tensor]) -> Iterator[Non
 
 
 def _pack(
-    task: Task, average: Mapping[str, Tensor], done: int, losses: list[Row], evaluations: list[Row], seconds: float
+    task: Task,
+    average: Mapping[str, Tensor],
+    done: int,
+    losses: list[Row],
+    evaluations: list[Row],
+    seconds: float,
+    measured: str,
 ) -> SavedState:
     tensors: dict[str, Tensor] = dict(average)
-    scalars: dict[str, object] = {"seconds": seconds}
+    scalars: dict[str, object] = {"seconds": seconds, "measured": measured}
     for name, network in task.networks.items():
         # copies, since a file cannot hold one tensor under two names
         tensors |= {f"network.{name}.{key}": value.clone() for key, value in network.state_dict().items()}

@@ -1,7 +1,7 @@
 """Trains a model from noise: `python train.py exp.config_path=configs/scratch/NAME.yaml`. Writes exp.run_dir."""
 
 import json
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device, choose_precision, describe_device
-from src.core.files import replaced_folder, sha256_bytes, sha256_tree, work_root, write_csv, write_json, write_text
+from src.core.files import (
+    replaced_folder,
+    sha256_bytes,
+    sha256_file,
+    sha256_tree,
+    work_root,
+    write_csv,
+    write_json,
+    write_text,
+)
 from src.core.provenance import code_digest
 from src.core.scratch_config import load_scratch_config
 from src.training.determinism import set_deterministic, set_environment
@@ -19,7 +28,7 @@ from src.training.state import Row, StateFolder
 STATE_ROOT = ".train_state"
 # The code whose change can change a weight.
 CODE = ("core", "losses", "metrics", "models", "scratch", "tabletop", "tiny", "training", "stages/scratch.py")
-# Changing these changes what is written down, never a weight.
+# Changing these, or what evaluations measure, changes what is written down, never a weight.
 WATCHING = ("save_every", "eval_every")
 
 
@@ -38,6 +47,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     resolved.pop("exp")
     for name in WATCHING:
         resolved["train"].pop(name)
+    resolved["task"].pop("measures", None)
     folders = [value for value in map(params.task.get, ("vae", "start")) if value is not None]
     parts = {
         "params": resolved,
@@ -48,6 +58,28 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     }
     name = sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:16]
     return StateFolder(work_root() / STATE_ROOT / f"scratch-{name}")
+
+
+def name_measures(params: DictConfig) -> str:
+    """Names what evaluations measure: the measures' values, and the content of the files that they name.
+
+    Args:
+        params: The resolved parameters.
+
+    Returns:
+        A digest.
+    """
+    measures = to_dict(params.task).get("measures", [])
+    named = [Path(value) for measure in measures for value in measure["features"].values() if isinstance(value, str)]
+    files = [sha256_tree(path) if path.is_dir() else sha256_file(path) for path in named if path.exists()]
+    return sha256_bytes(json.dumps([measures, files], sort_keys=True).encode())
+
+
+def plain_attention(device: str) -> AbstractContextManager[object]:
+    """Returns the context in which attention runs: on CPUs flash attention's backward pass is slower than products."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
 
 
 def write_curve(path: Path, rows: list[Row]) -> None:
@@ -64,7 +96,6 @@ def scratch_stage(params: DictConfig) -> None:
     """
     set_deterministic(params.train.deterministic)
     from hydra.utils import instantiate
-    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     from src.reporting.scratch_page import TIME, write_scratch_report
     from src.scratch.engine import Given, Plan, train_from_noise
@@ -78,12 +109,12 @@ def scratch_stage(params: DictConfig) -> None:
     train_set, val_set = instantiate(params.train_data), instantiate(params.val_data)
     state = state_folder(params, [train_set, val_set], device.type)
     run_dir = Path(params.exp.run_dir)
-    # on CPUs flash attention's backward pass is slower than plain matrix products
-    attention = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
-    with state.locked(), attention:
+    with state.locked(), plain_attention(device.type):
         build = instantiate(params.task, _partial_=True, _convert_="all")
         task = build(Given(train_set, val_set, plan, params.seed, device))
-        curves = train_from_noise(task, plan, instantiate(params.lr_schedule), params.seed, state)
+        curves = train_from_noise(
+            task, plan, instantiate(params.lr_schedule), params.seed, state, name_measures(params)
+        )
         with replaced_folder(run_dir) as folder:
             task.save(folder / "model")
             save_samples(folder / "samples", task.samples())

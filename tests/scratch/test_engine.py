@@ -14,7 +14,7 @@ class KilledError(Exception):
     """Stands for a kill."""
 
 
-def train(task, folder, killed_after=None):
+def train(task, folder, killed_after=None, measured="loss"):
     """Trains; with `killed_after` the update after so many raises."""
     state = StateFolder(folder)
     state.path.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def train(task, folder, killed_after=None):
         return update(step)
 
     task.update = mortal
-    return train_from_noise(task, task.plan, SCHEDULE, 11, state)
+    return train_from_noise(task, task.plan, SCHEDULE, 11, state, measured)
 
 
 def everything(task, folder):
@@ -66,6 +66,24 @@ def test_time_is_that_of_all_processes_but_for_what_a_kill_lost(make_gan, tmp_pa
     resumed = train(make_gan(), tmp_path)
     assert resumed.seconds == StateFolder(tmp_path).load().scalars["seconds"] == kept + 3
     assert train(make_gan(), tmp_path).seconds == resumed.seconds
+
+
+def test_a_state_waits_for_a_full_row_and_no_longer(make_gan, tmp_path):
+    with pytest.raises(KilledError):
+        train(make_gan(plan={**PLAN, "log_every": 2}), tmp_path, 5)
+    # due after 3, in the middle of a row
+    assert StateFolder(tmp_path).load().step == 4
+
+
+def test_other_measures_measure_anew_and_train_nothing(make_gan, tmp_path):
+    first = train(make_gan(), tmp_path)
+    task = make_gan()
+    task.evaluate = lambda: {"other": float(task.generator.training)}
+    again = train(task, tmp_path, 0, "other")
+    assert again.losses == first.losses
+    assert again.evaluations == [{"step": 6, "other": 1.0}]
+    # what is saved goes with the measure
+    assert train(make_gan(), tmp_path, 0, "other").evaluations == again.evaluations
 
 
 def test_resuming_keeps_moments_laid_out_as_parameters(make_gan, tmp_path):
