@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
@@ -17,9 +17,10 @@ from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
 from src.losses.diffusion import DiffusionLoss, diffusion_target
 from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextCondition
+from src.scratch.drawing import SHOWN_GUIDANCE, SHOWN_STEPS, DiffusionDrawer, load_vae
 from src.scratch.engine import Given
 from src.scratch.fid import Measure
-from src.scratch.images import Draws, ImageSet, check_pair, to_bytes, to_unit
+from src.scratch.images import Draws, ImageSet, check_pair, to_unit
 from src.scratch.start import load_start
 
 NOISE: dict[str, Any] = {
@@ -31,8 +32,9 @@ NOISE: dict[str, Any] = {
     "steps_offset": 1,
     "prediction_type": "v_prediction",
 }
+# images of each class for people to look at
+SHOWN = 6
 # held-out images, and timesteps of each, that the held-out loss looks at
-SHOWN, SHOWN_STEPS, SHOWN_GUIDANCE = 6, 30, 3.0
 EVALUATED, EVAL_TIMESTEPS = 128, (100, 300, 500, 700, 900)
 
 
@@ -82,7 +84,7 @@ class DiffusionTask:
             measure.check(val_set)
         torch.manual_seed(derive_seed(seed, "weights"))
         self.plan, self.device, self.seed = plan, device, seed
-        self.vae = None if vae is None else _load_vae(vae, device)
+        self.vae = None if vae is None else load_vae(Path(vae), device)
         self.condition = _condition(condition, train_set, text, lessons, dropout, seed, device)
         self.unet = self._build_unet(condition, unet).to(device)
         self.unet.to(memory_format=torch.channels_last)
@@ -97,7 +99,14 @@ class DiffusionTask:
         self.loss = loss
         self.noise = DDPMScheduler.from_config(DDIMScheduler(**NOISE).config)
         self.train_set, self.val_set = train_set, val_set
+        self.drawer = DiffusionDrawer(
+            self.unet, self.vae, self.condition, DDIMScheduler(**NOISE), plan.mixed_precision, device
+        )
         self.latents = self.encode(train_set.pixels)
+        if unet.get("sample_size") != self.latents.shape[-1]:
+            raise ConfigError(
+                f"task.unet.sample_size={unet.get('sample_size')}: the images are {self.latents.shape[-1]} cells wide"
+            )
         self.cell_roots = _cell_roots(train_set, self.latents.shape[-1], subject_weight)
         self.draws = Draws(len(train_set), plan.batch_size, seed)
         self.measures = measures
@@ -180,76 +189,22 @@ class DiffusionTask:
                 total += float((prediction.float() - target).square().mean()) * len(part)
         row = {"val_loss": total / len(clean) / len(EVAL_TIMESTEPS)}
         for measure in self.measures:
-            row |= measure(self)
+            row |= measure(self.drawer, self.val_set)
         for network in self.networks.values():
             network.train()
         return row
-
-    @torch.no_grad()
-    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int = 64) -> Tensor:
-        """Draws images by DDIM.
-
-        Paper: Denoising Diffusion Implicit Models (Song et al., 2020), arXiv:2010.02502.
-
-        Args:
-            wanted: A text or a class number for each image; None for each without condition.
-            seed: Of the noise; image i depends on (seed, i) alone, but for its last bits.
-            steps: Denoising steps.
-            guidance: Classifier-free guidance scale; 1 switches it off.
-            batch_size: Images at a time.
-
-        Returns:
-            (N, 3, S, S), uint8.
-        """
-        scheduler = DDIMScheduler(**NOISE)
-        scheduler.set_timesteps(steps)
-        shape = self.batch(self.encode(self.val_set.pixels[:1])).shape[1:]
-        images = []
-        for first in range(0, len(wanted), batch_size):
-            part = wanted[first : first + batch_size]
-            noise = [
-                torch.randn(shape, generator=torch.Generator().manual_seed(derive_seed(seed, "sample", first + i)))
-                for i in range(len(part))
-            ]
-            latents = torch.stack(noise).to(self.device)
-            guided = guidance != 1 and self.condition.can_guide
-            with self.plan.autocast(self.device):
-                arguments = self.condition.arguments([*part, *self.condition.nothing(len(part))] if guided else part)
-            for timestep in scheduler.timesteps:
-                twice = torch.cat([latents, latents]) if guided else latents
-                with self.plan.autocast(self.device):
-                    prediction = self.unet(twice, timestep.to(self.device), **arguments).sample.float()
-                if guided:
-                    told, untold = prediction.chunk(2)
-                    prediction = untold + guidance * (told - untold)
-                latents = scheduler.step(prediction, timestep, latents).prev_sample
-            images.append(self._decode(latents))
-        return torch.cat(images)
 
     def samples(self) -> dict[str, Tensor]:
         """Returns SHOWN images of each class, or of no class."""
         wanted = self.condition.showcase(self.train_set.classes, SHOWN)
         flat = [item for items in wanted.values() for item in items]
-        images = self.sample(flat, self.seed, SHOWN_STEPS, SHOWN_GUIDANCE)
+        images = self.drawer.draw(flat, self.seed, SHOWN_STEPS, SHOWN_GUIDANCE, 64)
         return dict(zip(wanted, images.split(SHOWN), strict=True))
-
-    def _decode(self, latents: Tensor) -> Tensor:
-        if self.vae is not None:
-            with self.plan.autocast(self.device):
-                latents = self.vae.decode(latents / float(self.vae.config.scaling_factor)).sample.float()
-        return to_bytes(latents)
 
     def save(self, folder: Path) -> None:
         """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""
         self.unet.eval()
         self.condition.save(folder, self.unet, self.vae, DDIMScheduler(**NOISE))
-
-
-def _load_vae(folder: str, device: torch.device) -> AutoencoderKL:
-    if not (Path(folder) / "config.json").is_file():
-        raise ConfigError(f"task.vae={folder}: no autoencoder there; train it first (`dvc repro` in tabletop/)")
-    vae = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    return vae.float().to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def _cell_roots(images: ImageSet, side: int, weight: float) -> Tensor | None:

@@ -5,7 +5,7 @@ arXiv:1706.08500, equation 6. Symbols: N images, D feature dimensions, S side in
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,31 +15,13 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file
-from src.scratch.conditions import Condition
+from src.scratch.drawing import Drawer
 from src.scratch.images import ImageSet, to_unit
 from src.tabletop.reader import load_reader
 
 # pytorch-fid and torch-fidelity publish one and the same file, its SHA-256 in its name
 INCEPTION_SHA256 = "6726825d"
 INCEPTION_FEATURES = "2048"
-
-
-class Sampler(Protocol):
-    """A task whose model draws images.
-
-    Attributes:
-        condition: What the model is told.
-        val_set: Images that it has not learnt from.
-        device: Where it is.
-    """
-
-    condition: Condition
-    val_set: ImageSet
-    device: torch.device
-
-    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:
-        """Draws one image for each condition, (N, 3, S, S), uint8."""
-        ...
 
 
 class Measure(Protocol):
@@ -49,7 +31,7 @@ class Measure(Protocol):
         """Raises before the training if these held-out images cannot be measured on."""
         ...
 
-    def __call__(self, task: Sampler) -> dict[str, float]:
+    def __call__(self, drawer: Drawer, images: ImageSet) -> dict[str, float]:
         """Returns numbers by name."""
         ...
 
@@ -176,11 +158,12 @@ class FidMeasure:
                 f"expected more than {self.features.dimensions}, the feature dimensions of {self.features.name}"
             )
 
-    def __call__(self, task: Sampler) -> dict[str, float]:
+    def __call__(self, drawer: Drawer, images: ImageSet) -> dict[str, float]:
         """Generates, and compares.
 
         Args:
-            task: The model, its condition and the held-out images.
+            drawer: Draws with the model.
+            images: The real side: images that the model has not learnt from.
 
         Returns:
             The distance under the extractor's name.
@@ -188,18 +171,17 @@ class FidMeasure:
         Raises:
             MetricError: The features are not finite.
         """
-        self.check(task.val_set)
-        wanted = task.condition.describe(task.val_set, torch.arange(len(task.val_set)))
-        fake = task.sample(wanted, self.seed, self.steps, self.guidance, self.batch_size)
-        found = self._extract(fake, task.device)
+        self.check(images)
+        wanted = drawer.condition.describe(images, torch.arange(len(images)))
+        fake = drawer.draw(wanted, self.seed, self.steps, self.guidance, self.batch_size)
+        found = self._extract(fake, drawer.device)
         if not found.isfinite().all():
             raise MetricError(f"{self.features.name}: features of generated images are not finite")
-        return {self.features.name: frechet_distance(self._real_features(task), found)}
+        return {self.features.name: frechet_distance(self._real_features(images.pixels, drawer.device), found)}
 
-    def _real_features(self, task: Sampler) -> Tensor:
-        pixels = task.val_set.pixels
+    def _real_features(self, pixels: Tensor, device: torch.device) -> Tensor:
         if self._real is None or self._real[0] is not pixels:
-            self._real = pixels, self._extract(pixels, task.device)
+            self._real = pixels, self._extract(pixels, device)
         return self._real[1]
 
     def _extract(self, pixels: Tensor, device: torch.device) -> Tensor:

@@ -78,11 +78,16 @@ def export_class_folders(images: ImageSet, folder: Path) -> None:
     Raises:
         ConfigError: The folder exists.
     """
-    if folder.exists():
-        raise ConfigError(f"{folder}: exists; expected the name of a new folder")
+    check_new(folder)
     with replaced_folder(folder) as temporary:
         by_class = {name: images.pixels[images.labels == label] for label, name in enumerate(images.classes)}
         save_samples(temporary, by_class)
+
+
+def check_new(folder: Path) -> None:
+    """Raises ConfigError where there is something already."""
+    if folder.exists():
+        raise ConfigError(f"{folder}: exists; expected the name of a new folder")
 
 
 def _position(seed: int, relative: Path) -> float:

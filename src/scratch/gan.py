@@ -1,22 +1,21 @@
 """Trains SNGAN: a generator against a discriminator with spectral norm and hinge loss, with or without classes."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.core.errors import ConfigError, MissingModelError
+from src.core.errors import ConfigError
 from src.core.files import write_json
 from src.core.seeding import derive_seed
-from src.models.tensors import load_tensors, save_tensors
+from src.models.tensors import save_tensors
 from src.scratch.conditions import ClassCondition, Condition, NoCondition
+from src.scratch.drawing import GanDrawer
 from src.scratch.engine import Given
 from src.scratch.fid import Measure
 from src.scratch.gan_networks import FIRST_SIDE, Discriminator, Generator, normalised_once
-from src.scratch.images import Draws, ImageSet, check_pair, to_bytes, to_unit
+from src.scratch.images import Draws, ImageSet, check_pair, to_unit
 
 # held-out images that the discriminator's held-out loss looks at; images of each class for people to look at
 EVALUATED, SHOWN = 256, 6
@@ -67,6 +66,7 @@ class GanTask:
         classes = len(train_set.classes) if condition == "class" else 0
         self.arguments = {"widths": list(generator_widths), "noise_size": noise_size, "classes": classes}
         self.generator = Generator(generator_widths, noise_size, classes).to(device)
+        self.drawer = GanDrawer(self.generator, self.condition, device)
         self.discriminator = Discriminator(discriminator_widths, discriminator_halvings, classes).to(device)
         self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
         for network in self.networks.values():
@@ -125,7 +125,8 @@ class GanTask:
         training loss.
         """
         rows = torch.arange(min(EVALUATED, len(self.val_set)))
-        fake = self.sample(self.condition.describe(self.val_set, rows), derive_seed(self.seed, "val"), 1, 1.0, 64)
+        told = self.condition.describe(self.val_set, rows)
+        fake = self.drawer.draw(told, derive_seed(self.seed, "val"), 1, 1.0, 64)
         self.discriminator.eval()
         total = 0.0
         for part in rows.split(64):
@@ -135,32 +136,13 @@ class GanTask:
         self.discriminator.train()
         row = {"val_loss": total / len(rows)}
         for measure in self.measures:
-            row |= measure(self)
+            row |= measure(self.drawer, self.val_set)
         return row
-
-    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:  # noqa: ARG002
-        """Draws images.
-
-        Args:
-            wanted: A class number for each image; None for each without classes.
-            seed: Of the noise; image i depends on (seed, i) alone, but for its last bits.
-            steps: A GAN has none; any number.
-            guidance: A GAN has none; any number.
-            batch_size: Images at a time.
-
-        Returns:
-            (N, 3, S, S), uint8.
-        """
-        self.generator.eval()
-        labels = self.condition.arguments(wanted).get("class_labels")
-        images = draw(self.generator, labels, len(wanted), seed, batch_size)
-        self.generator.train()
-        return images
 
     def samples(self) -> dict[str, Tensor]:
         """Returns SHOWN images of each class, or of no class."""
         wanted = self.condition.showcase(self.train_set.classes, SHOWN)
-        images = self.sample([item for items in wanted.values() for item in items], self.seed, 1, 1.0, 64)
+        images = self.drawer.draw([item for items in wanted.values() for item in items], self.seed, 1, 1.0, 64)
         return dict(zip(wanted, images.split(SHOWN), strict=True))
 
     def save(self, folder: Path) -> None:
@@ -179,53 +161,6 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def generator_loss(fake: Tensor) -> Tensor:
     """Computes the generator's loss from scores (B,): the higher they are, the lower it is."""
     return -fake.mean()
-
-
-@torch.no_grad()
-def draw(generator: Generator, labels: Tensor | None, count: int, seed: int, batch_size: int) -> Tensor:
-    """Draws images.
-
-    Args:
-        generator: In evaluation mode, so that no image depends on its neighbours.
-        labels: Class numbers, (count,), on the generator's device; None without classes.
-        count: N.
-        seed: Of the noise.
-        batch_size: Images at a time.
-
-    Returns:
-        (N, 3, S, S), uint8.
-    """
-    device = generator.first.weight.device
-    images = []
-    for rows in torch.arange(count).split(batch_size):
-        noise = [
-            torch.randn(generator.noise_size, generator=torch.Generator().manual_seed(derive_seed(seed, "sample", row)))
-            for row in rows.tolist()
-        ]
-        drawn = generator(torch.stack(noise).to(device), None if labels is None else labels[rows.to(device)])
-        images.append(to_bytes(drawn))
-    return torch.cat(images)
-
-
-def load_generator(folder: Path, device: torch.device) -> Generator:
-    """Loads what GanTask saved.
-
-    Args:
-        folder: Its weights and sizes.
-        device: Where to.
-
-    Returns:
-        In evaluation mode, without gradients.
-
-    Raises:
-        MissingModelError: It is not there.
-    """
-    if not (folder / "config.json").is_file():
-        raise MissingModelError(f"{folder}: no generator there; train one with configs/scratch/gan.yaml")
-    generator = Generator(**json.loads((folder / "config.json").read_text()))
-    tensors, _ = load_tensors(folder / "generator.safetensors")
-    generator.load_state_dict(tensors)
-    return generator.to(device).eval().requires_grad_(False)
 
 
 def _condition(kind: str, images: ImageSet, device: torch.device) -> Condition:

@@ -71,7 +71,7 @@ def make_diffusion():
             Given(train_set, val_set, Plan(**plan), 3, CPU),
             condition=condition,
             unet=TEXT_UNET if condition == "text" else UNET,
-            vae=None,
+            vae=sets.get("vae"),
             text=TEXT if condition == "text" else None,
             lessons=1,
             start=sets.get("start"),

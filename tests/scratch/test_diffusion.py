@@ -1,9 +1,7 @@
-import json
 from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 
 from src.core.errors import ConfigError
 from src.scratch.conditions import ClassCondition
@@ -21,7 +19,7 @@ def test_update_and_sample_work_for_every_condition(condition, wanted, make_diff
         assert task.update(step)["loss"].isfinite()
     for name, network in task.networks.items():
         assert any(not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)), name
-    images = task.sample(wanted, seed=1, steps=2, guidance=3.0, batch_size=2)
+    images = task.drawer.draw(wanted, seed=1, steps=2, guidance=3.0, batch_size=2)
     assert images.shape == (3, 3, 8, 8)
     assert images.dtype == torch.uint8
 
@@ -29,11 +27,11 @@ def test_update_and_sample_work_for_every_condition(condition, wanted, make_diff
 def test_sampling_is_a_function_of_seed_and_place(make_diffusion):
     task = make_diffusion()
     wanted = [0, 1, 2, 0, 1]
-    images = task.sample(wanted, 5, 3, 2.0, batch_size=5)
-    assert torch.equal(task.sample(wanted, 5, 3, 2.0, batch_size=5), images)
-    in_parts = task.sample(wanted, 5, 3, 2.0, batch_size=2)
+    images = task.drawer.draw(wanted, 5, 3, 2.0, batch_size=5)
+    assert torch.equal(task.drawer.draw(wanted, 5, 3, 2.0, batch_size=5), images)
+    in_parts = task.drawer.draw(wanted, 5, 3, 2.0, batch_size=2)
     assert (in_parts.int() - images.int()).abs().max() <= 1
-    assert not torch.equal(task.sample(wanted, 6, 3, 2.0, batch_size=5), images)
+    assert not torch.equal(task.drawer.draw(wanted, 6, 3, 2.0, batch_size=5), images)
     assert not torch.equal(images[0], images[3])
 
 
@@ -47,10 +45,10 @@ def test_guidance_asks_the_unet_for_the_label_that_stands_for_none(make_diffusio
         return forward(sample, timestep, class_labels=class_labels)
 
     monkeypatch.setattr(task.unet, "forward", watched)
-    told_only = task.sample([0, 2], 1, 2, 1.0)
+    told_only = task.drawer.draw([0, 2], 1, 2, 1.0, 4)
     assert asked == [[0, 2]] * 2
     asked.clear()
-    guided = task.sample([0, 2], 1, 2, 4.0)
+    guided = task.drawer.draw([0, 2], 1, 2, 4.0, 4)
     # 3 classes: number 3 says nothing
     assert asked == [[0, 2, 3, 3]] * 2
     assert not torch.equal(told_only, guided)
@@ -102,24 +100,14 @@ def test_subject_weight_needs_masks_and_a_sensible_value(make_diffusion):
         make_diffusion(subject_weight=0.5)
 
 
-def test_saved_class_model_draws_the_same(make_diffusion, tmp_path):
-    task = make_diffusion()
-    task.save(tmp_path)
-    loaded = UNet2DModel.from_pretrained(tmp_path / "unet", use_safetensors=True)
-    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    labels, timestep = torch.tensor([0, 3]), torch.tensor(500)
-    with torch.no_grad():
-        wanted = task.unet(images, timestep, class_labels=labels).sample
-        torch.testing.assert_close(loaded(images, timestep, class_labels=labels).sample, wanted)
-    assert json.loads((tmp_path / "classes.json").read_text()) == ["cat", "dog", "mug"]
-
-
 def test_misfits_are_refused(make_diffusion, make_gan):
     with pytest.raises(ConfigError, match=r"images of 16 px; train_data has 8 px"):
         make_diffusion(val_set=image_set(6, 1, side=16))
     with pytest.raises(ConfigError, match="other classes than train_data: cat, fox"):
         make_diffusion(val_set=image_set(6, 1, classes=("dog", "fox", "mug")))
     make_diffusion("none", val_set=image_set(6, 1, classes=("dog", "fox", "mug")))
+    with pytest.raises(ConfigError, match=r"sample_size=8: the images are 16 cells wide"):
+        make_diffusion(train_set=image_set(6, 0, side=16), val_set=image_set(6, 1, side=16))
     with pytest.raises(ConfigError, match="expected none, class or text"):
         make_diffusion("sound")
 

@@ -67,19 +67,19 @@ def test_as_many_are_drawn_of_the_same_classes_as_are_held_out(kind, condition, 
     val_set = image_set(10, 4)
     task = {"diffusion": make_diffusion, "gan": make_gan}[kind](condition, val_set=val_set)
     asked = []
-    sample = task.sample
+    draw = task.drawer.draw
 
     def watched(wanted, *rest):
         asked.append(wanted)
-        return sample(wanted, *rest)
+        return draw(wanted, *rest)
 
-    monkeypatch.setattr(task, "sample", watched)
+    monkeypatch.setattr(task.drawer, "draw", watched)
     features = MeanFeatures()
     fid_measure = measure(features)
-    first = fid_measure(task)
+    first = fid_measure(task.drawer, val_set)
     assert asked == [val_set.labels.tolist() if condition == "class" else [None] * 10]
     assert features.seen == 20
-    assert fid_measure(task) == first
+    assert fid_measure(task.drawer, val_set) == first
     # the real side is not looked at again
     assert features.seen == 30
     assert first.keys() == {"fid_mean"}
@@ -87,8 +87,8 @@ def test_as_many_are_drawn_of_the_same_classes_as_are_held_out(kind, condition, 
 
 def test_distance_is_zero_for_a_model_that_draws_the_held_out_images(make_gan, monkeypatch):
     task = make_gan()
-    monkeypatch.setattr(task, "sample", lambda *_: task.val_set.pixels)
-    assert measure()(task)["fid_mean"] == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(task.drawer, "draw", lambda *_: task.val_set.pixels)
+    assert measure()(task.drawer, task.val_set)["fid_mean"] == pytest.approx(0, abs=1e-6)
 
 
 def test_evaluation_reports_the_measure(make_gan, make_diffusion):
@@ -107,7 +107,7 @@ def test_features_that_are_not_finite_are_refused(make_gan, monkeypatch):
     features = MeanFeatures()
     monkeypatch.setattr(features, "extract", lambda pixels, _: torch.full((len(pixels), 3), float("nan")))
     with pytest.raises(MetricError, match="fid_mean"):
-        measure(features)(make_gan())
+        measure(features)(make_gan().drawer, image_set(6, 1))
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"batch_size": 0}])

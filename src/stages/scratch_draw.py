@@ -1,0 +1,72 @@
+"""Draws with a model trained from noise: `python -m src.stages.scratch_draw RUN OUT`. Writes a folder of class folders.
+
+Image i of a class is a function of the model, the seed and i: more images leave those before as they are, but for their
+last bits.
+"""
+
+import argparse
+from pathlib import Path
+
+from src.core.device import choose_device, choose_precision
+from src.core.errors import PipelineError
+from src.training.determinism import set_deterministic, set_environment
+
+
+def draw_folder(wanted: argparse.Namespace) -> None:
+    """Draws as many images of each class as are asked for; OUT must not exist.
+
+    Args:
+        wanted: The command line.
+    """
+    set_deterministic(True)
+    import torch
+
+    from src.scratch.drawing import load_drawer, saved_classes
+    from src.scratch.folders import check_new, export_class_folders
+    from src.scratch.images import ImageSet
+    from src.stages.scratch import plain_attention
+
+    check_new(wanted.out)
+    device = choose_device(wanted.device)
+    model = wanted.run / "model"
+    drawer = load_drawer(model, choose_precision("auto", device), device)
+    rows = drawer.condition.showcase(saved_classes(model), wanted.each)
+    conditions = [rows[name][image] for image in range(wanted.each) for name in rows]
+    with plain_attention(device.type):
+        pixels = drawer.draw(conditions, wanted.seed, wanted.steps, wanted.guidance, wanted.batch_size)
+    labels = torch.arange(len(rows)).repeat(wanted.each)
+    export_class_folders(ImageSet(pixels, labels, list(rows), None, None), wanted.out)
+    print(f"{wanted.out}: {len(pixels)} images of {pixels.shape[-1]} px, {len(rows)} classes")
+
+
+def main() -> None:
+    """Draws what the command line asks for."""
+    set_environment()
+    from src.scratch.drawing import SHOWN_GUIDANCE, SHOWN_STEPS
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="what train.py wrote: its exp.run_dir")
+    parser.add_argument("out", type=Path, help="a new folder")
+    parser.add_argument("--each", type=_count, default=10, help="images of each class (default: 10)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=_count, default=SHOWN_STEPS, help=f"of diffusion (default: {SHOWN_STEPS})")
+    parser.add_argument(
+        "--guidance", type=float, default=SHOWN_GUIDANCE, help=f"of diffusion by class (default: {SHOWN_GUIDANCE})"
+    )
+    parser.add_argument("--batch-size", type=_count, default=64)
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
+    try:
+        draw_folder(parser.parse_args())
+    except PipelineError as error:
+        raise SystemExit(f"scratch_draw: {error}") from error
+
+
+def _count(word: str) -> int:
+    value = int(word)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{word}: expected 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    main()
