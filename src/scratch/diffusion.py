@@ -17,7 +17,7 @@ from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
 from src.losses.diffusion import DiffusionLoss, diffusion_target
 from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextCondition
-from src.scratch.drawing import SHOWN_GUIDANCE, SHOWN_STEPS, DiffusionDrawer, load_vae
+from src.scratch.drawing import DiffusionDrawer, draw_showcase, load_vae
 from src.scratch.engine import Given
 from src.scratch.fid import Measure
 from src.scratch.images import Draws, ImageSet, check_pair, to_unit
@@ -32,8 +32,6 @@ NOISE: dict[str, Any] = {
     "steps_offset": 1,
     "prediction_type": "v_prediction",
 }
-# images of each class for people to look at
-SHOWN = 6
 # held-out images, and timesteps of each, that the held-out loss looks at
 EVALUATED, EVAL_TIMESTEPS = 128, (100, 300, 500, 700, 900)
 
@@ -195,11 +193,8 @@ class DiffusionTask:
         return row
 
     def samples(self) -> dict[str, Tensor]:
-        """Returns SHOWN images of each class, or of no class."""
-        wanted = self.condition.showcase(self.train_set.classes, SHOWN)
-        flat = [item for items in wanted.values() for item in items]
-        images = self.drawer.draw(flat, self.seed, SHOWN_STEPS, SHOWN_GUIDANCE, 64)
-        return dict(zip(wanted, images.split(SHOWN), strict=True))
+        """Returns some images of each class, or of no class."""
+        return draw_showcase(self.drawer, self.train_set.classes, self.seed)
 
     def save(self, folder: Path) -> None:
         """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""

@@ -19,8 +19,8 @@ from src.scratch.conditions import ClassCondition, Condition, NoCondition
 from src.scratch.gan_networks import Generator
 from src.scratch.images import to_bytes
 
-# how pictures are drawn that people look at
-SHOWN_STEPS, SHOWN_GUIDANCE = 30, 3.0
+# how pictures are drawn that people look at, and how many of each class
+SHOWN_STEPS, SHOWN_GUIDANCE, SHOWN = 30, 3.0, 6
 
 
 class Drawer(Protocol):
@@ -131,6 +131,14 @@ class GanDrawer:
             images.append(to_bytes(self.generator(noise, None if labels is None else labels[rows.to(self.device)])))
         self.generator.train(was_training)
         return torch.cat(images)
+
+
+def draw_showcase(drawer: Drawer, classes: list[str], seed: int) -> dict[str, Tensor]:
+    """Draws SHOWN images of each class, or of no class, for people to look at; (SHOWN, 3, S, S), uint8, by name."""
+    wanted = drawer.condition.showcase(classes, SHOWN)
+    flat = [item for items in wanted.values() for item in items]
+    images = drawer.draw(flat, seed, SHOWN_STEPS, SHOWN_GUIDANCE, 64)
+    return dict(zip(wanted, images.split(SHOWN), strict=True))
 
 
 def load_drawer(folder: Path, precision: str, device: torch.device) -> Drawer:

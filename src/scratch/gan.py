@@ -11,14 +11,14 @@ from src.core.files import write_json
 from src.core.seeding import derive_seed
 from src.models.tensors import save_tensors
 from src.scratch.conditions import ClassCondition, Condition, NoCondition
-from src.scratch.drawing import GanDrawer
+from src.scratch.drawing import GanDrawer, draw_showcase
 from src.scratch.engine import Given
 from src.scratch.fid import Measure
 from src.scratch.gan_networks import FIRST_SIDE, Discriminator, Generator, normalised_once
 from src.scratch.images import Draws, ImageSet, check_pair, to_unit
 
-# held-out images that the discriminator's held-out loss looks at; images of each class for people to look at
-EVALUATED, SHOWN = 256, 6
+# held-out images that the discriminator's held-out loss looks at
+EVALUATED = 256
 
 
 class GanTask:
@@ -140,10 +140,8 @@ class GanTask:
         return row
 
     def samples(self) -> dict[str, Tensor]:
-        """Returns SHOWN images of each class, or of no class."""
-        wanted = self.condition.showcase(self.train_set.classes, SHOWN)
-        images = self.drawer.draw([item for items in wanted.values() for item in items], self.seed, 1, 1.0, 64)
-        return dict(zip(wanted, images.split(SHOWN), strict=True))
+        """Returns some images of each class, or of no class."""
+        return draw_showcase(self.drawer, self.train_set.classes, self.seed)
 
     def save(self, folder: Path) -> None:
         """Writes the generator's weights and sizes, and classes.json where it has classes."""

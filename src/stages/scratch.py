@@ -70,7 +70,8 @@ def name_measures(params: DictConfig) -> str:
         A digest.
     """
     measures = to_dict(params.task).get("measures", [])
-    named = [Path(value) for measure in measures for value in measure["features"].values() if isinstance(value, str)]
+    features = [value for measure in measures for value in measure.get("features", {}).values()]
+    named = [Path(value) for value in features if isinstance(value, str)]
     files = [sha256_tree(path) if path.is_dir() else sha256_file(path) for path in named if path.exists()]
     return sha256_bytes(json.dumps([measures, files], sort_keys=True).encode())
 
