@@ -1,6 +1,9 @@
 # make env     the environment in .venv (Python 3.11 or newer; only the package registry is needed)
 # make demo    the whole pipeline on the sample photos, offline, on a CPU; opens nothing, prints where the report is
 # make test    lint and tests, as CI runs them
+# make disk     what runs left on the disk, by size; `make clean-states` deletes what only saves time
+# make back     the last commit's parameters, results and data again, after an experiment
+# make forget   deletes the photos and all that was made from them, for good (asks first)
 # make verify-weights MODEL=sd15    that the judges' weights are here, whole, and read rightly
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +12,7 @@ export HF_HUB_OFFLINE ?= 1
 # where this is set (many containers do), every stage compiles every package anew: half of the demo's time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test lint format lock bench verify-weights
+.PHONY: help env demo test lint format lock bench verify-weights disk clean-states back forget
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
@@ -30,6 +33,20 @@ demo: env
 	dvc pull --quiet data/raw models/tabletop
 	dvc repro
 	@echo "the report: metrics/report.html"
+
+disk: env
+	python -m src.stages.disk
+
+clean-states: env
+	python -m src.stages.disk clean-states
+
+back: env
+	git checkout -- params.yaml configs/mine.yaml dvc.lock metrics
+	dvc checkout
+
+forget: env
+	@read -p "Delete data/raw and everything made from it, DVC's cache included? [yes/no] " answer && test "$$answer" = yes
+	python -m src.stages.disk forget --yes
 
 verify-weights: env
 	python -m src.stages.verify_weights model=$(or $(MODEL),sd15)

@@ -1,7 +1,9 @@
 """Guards params.yaml: it must come from today's configs/. Reads configs/ and params.yaml, writes data/config_ok.txt.
 
-`python -m src.stages.config` is the first DVC stage; `... config write` composes params.yaml anew;
-`... config check` (for a commit hook and CI) demands that params.yaml is exactly what configs/ compose to.
+`python -m src.stages.config` is the first DVC stage; `... config set model=sd15 subject=toy` keeps choices in
+configs/mine.yaml and composes params.yaml anew, `... config unset [key ...]` takes them back; `... config write`
+composes params.yaml after an edit of configs/; `... config check` (for a commit hook and CI) demands that params.yaml
+is exactly what configs/ compose to.
 """
 
 import sys
@@ -14,6 +16,7 @@ from src.core.config_errors import load_yaml
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, PipelineError, StaleParamsError
 from src.core.files import write_text
+from src.core.own_choices import set_choices, unset_choices
 
 MARKER = Path("data/config_ok.txt")
 HOW_TO = "run `python -m src.stages.config write` (or `dvc exp run`, which composes it again)"
@@ -73,12 +76,16 @@ def check_params(path: Path) -> None:
 
 
 def main() -> None:
-    """Runs one of guard (no argument), write, check."""
+    """Runs one of guard (no argument), set, unset, write, check."""
     action, *more = sys.argv[1:] or ["guard"]
     try:
-        if more:
-            raise ConfigError(f"{' '.join(more)}: overrides are for `dvc exp run -S`; else edit configs/config.yaml")
-        if action == "write":
+        if more and action not in ("set", "unset"):
+            raise ConfigError(f"{' '.join(more)}: to keep a choice use `python -m src.stages.config set key=value`")
+        if action in ("set", "unset"):
+            kept = set_choices(more) if action == "set" else unset_choices(more)
+            write_params(PARAMS_FILE)
+            print("\n".join(["your choices (configs/mine.yaml):", *kept] if kept else ["no choices of your own"]))
+        elif action == "write":
             write_params(PARAMS_FILE)
         elif action == "check":
             check_params(PARAMS_FILE)
@@ -86,7 +93,7 @@ def main() -> None:
             print("\n".join(guard_params(PARAMS_FILE)))
             write_text(MARKER, "params.yaml was composed from these configs/\n")
         else:
-            raise ConfigError(f"unknown action {action!r}: expected guard, write or check")
+            raise ConfigError(f"unknown action {action!r}: expected guard, set, unset, write or check")
     except PipelineError as error:
         print(f"config: {error}", file=sys.stderr)
         raise SystemExit(1) from error

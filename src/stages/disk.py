@@ -1,0 +1,149 @@
+"""What lies on the disk after runs, and how to be rid of it.
+
+`python -m src.stages.disk` shows each place and its size; `... clean-states` deletes what only saves time;
+`... forget --yes` deletes everything that was made from the photos in data/raw, the photos here included.
+"""
+
+import fcntl
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.core.errors import ConfigError, PipelineError, StateLockedError
+from src.core.files import work_root
+
+MEGABYTE = 1e6
+FORGET_LEFT = """\
+What is not on this disk's working copy is yours to remove: commits (they hold hashes, metrics and captions' lengths, no
+photos), experiments (`dvc exp remove -A`), remotes that you pushed to (`dvc gc --workspace --cloud`), tracking servers,
+and the photos where you copied them from. `git checkout -- . && dvc pull` brings the sample photos back."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder that runs write.
+
+    Attributes:
+        path: Relative to the repository.
+        what: What it is for, in a few words.
+        saves_time: Whether deleting it changes no result.
+        personal: Whether it holds photos, pictures of the subject, or what was learnt from them.
+    """
+
+    path: str
+    what: str
+    saves_time: bool = False
+    personal: bool = True
+
+
+PLACES = (
+    Place("data/raw", "your photos"),
+    Place("data/images", "upright PNGs"),
+    Place("data/crops", "crops"),
+    Place("data/captions.csv", "captions"),
+    Place("data/split.csv", "split"),
+    Place("data/class_images", "images of the class", personal=False),
+    Place("data/samples", "images drawn for the evaluation"),
+    Place("models/adapter", "checkpoints"),
+    Place("models/judges", "metric models that were fetched", personal=False),
+    Place("models/tabletop", "the embedded models", personal=False),
+    Place("metrics", "scores, curves, the report"),
+    Place("outputs", "what train.py and inference.py made alone"),
+    Place("logs", "TensorBoard and offline trackers"),
+    Place("dvc_plots", "charts of dvc plots"),
+    Place(".train_state", "states to resume from; finished runs are published from them", saves_time=True),
+    Place(".cache", "latents and drawn images of earlier runs", saves_time=True),
+    Place(".dvc/cache", "DVC's copies of all outputs of all runs"),
+    Place(".dvc/tmp/exps", "temporary copies of queued experiments"),
+)
+# kept in git beside what runs write there
+KEPT = (".gitignore",)
+
+
+def size_bytes(path: Path) -> int:
+    """Returns the bytes of a file or of all files under a folder; links count as nothing."""
+    if path.is_symlink() or not path.exists():
+        return 0
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
+
+
+def show(root: Path) -> list[str]:
+    """Lists the places that exist, largest first.
+
+    Args:
+        root: The repository.
+
+    Returns:
+        A line for each, and one for the sum.
+    """
+    sizes = [(size_bytes(root / place.path), place) for place in PLACES]
+    lines = [
+        f"{size / MEGABYTE:9.1f} MB  {place.path:<18} {place.what}"
+        for size, place in sorted(sizes, key=lambda pair: -pair[0])
+        if size
+    ]
+    return [*lines, f"{sum(size for size, _ in sizes) / MEGABYTE:9.1f} MB  in all"]
+
+
+def remove(root: Path, places: tuple[Place, ...]) -> int:
+    """Deletes places.
+
+    Args:
+        root: The repository.
+        places: What to delete.
+
+    Returns:
+        The bytes that were freed.
+
+    Raises:
+        StateLockedError: A training is running; nothing is deleted.
+    """
+    _refuse_while_training(root)
+    freed = 0
+    for place in places:
+        path = root / place.path
+        freed += size_bytes(path)
+        if path.is_dir() and not path.is_symlink():
+            for entry in sorted(path.iterdir()):
+                if entry.name not in KEPT:
+                    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        else:
+            path.unlink(missing_ok=True)
+    return freed
+
+
+def _refuse_while_training(root: Path) -> None:
+    for lock in sorted(root.glob(".train_state/**/lock")):
+        with lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StateLockedError(f"{lock.parent}: a training is running; wait for it or end it") from error
+
+
+def main() -> None:
+    """Runs one of show (no argument), clean-states, forget --yes."""
+    words, root = sys.argv[1:], work_root()
+    try:
+        if words in ([], ["show"]):
+            print("\n".join(show(root)))
+        elif words == ["clean-states"]:
+            freed = remove(root, tuple(place for place in PLACES if place.saves_time))
+            print(f"freed {freed / MEGABYTE:.1f} MB; the next run computes anew what it needs, to the same bytes")
+        elif words == ["forget", "--yes"]:
+            freed = remove(root, tuple(place for place in PLACES if place.personal))
+            print(f"deleted {freed / MEGABYTE:.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")
+        elif words == ["forget"]:
+            names = ", ".join(place.path for place in PLACES if place.personal)
+            raise ConfigError(f"forget deletes {names}, for good: say `forget --yes`")
+        else:
+            raise ConfigError(f"unknown action {' '.join(words)!r}: expected show, clean-states or forget --yes")
+    except PipelineError as error:
+        print(f"disk: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()
