@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from src.core.errors import CaptionError
 
+# the file's name, at the top of the folder with the photos
+CAPTIONS = "captions.txt"
+
 
 @dataclass(frozen=True)
 class WrittenCaption:

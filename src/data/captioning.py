@@ -22,7 +22,13 @@ RARE_TAIL = 0.1
 
 
 class Captioner(Protocol):
-    """Describes photos in words."""
+    """Describes photos in words.
+
+    Attributes:
+        note: What a person should know of the descriptions; may be empty.
+    """
+
+    note: str
 
     def describe(self, images: Sequence[Path]) -> list[str]:
         """Describes each image file in one sentence, whatever else is in the sequence."""
@@ -41,6 +47,7 @@ class BlipCaptioner:
         max_new_tokens: The longest caption, in pieces of BLIP's vocabulary.
         batch_size: Images at once; always full, so that a caption does not depend on how many photos there are.
         device: ``cuda`` or ``cpu``; None means cuda where there is one, else cpu.
+        note: What a person should know of its captions; printed with some of them. May be empty.
 
     Raises:
         ConfigError: A value is out of range, or the device is not there.
@@ -55,6 +62,7 @@ class BlipCaptioner:
         max_new_tokens: int,
         batch_size: int,
         device: str | None,
+        note: str,
     ) -> None:
         if num_beams < 1 or max_new_tokens < 1 or batch_size < 1:
             raise ConfigError(
@@ -68,6 +76,7 @@ class BlipCaptioner:
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
         self.device = choose_device(device)
+        self.note = note
 
     def describe(self, images: Sequence[Path]) -> list[str]:
         """Describes each image; loads the model, so that a set whose captions are all written needs none.
@@ -151,6 +160,16 @@ def load_tokenizers(model: Path) -> dict[str, Any]:
     return {folder.name: AutoTokenizer.from_pretrained(folder, local_files_only=True) for folder in folders}
 
 
+def count_tokens(text: str, tokenizer: Any) -> int:
+    """Counts the tokens of a text, start and end included."""
+    return len(tokenizer(text, truncation=False, verbose=False).input_ids)
+
+
+def fits(text: str, tokenizers: Mapping[str, Any]) -> bool:
+    """Tells whether no tokenizer cuts a text off."""
+    return all(count_tokens(text, tokenizer) <= tokenizer.model_max_length for tokenizer in tokenizers.values())
+
+
 def check_length(captions: Mapping[str, str], tokenizers: Mapping[str, Any]) -> None:
     """Checks that no caption is cut off by a tokenizer.
 
@@ -164,7 +183,7 @@ def check_length(captions: Mapping[str, str], tokenizers: Mapping[str, Any]) -> 
     long = []
     for photo, caption in captions.items():
         for name, tokenizer in tokenizers.items():
-            count = len(tokenizer(caption, truncation=False, verbose=False).input_ids)
+            count = count_tokens(caption, tokenizer)
             if count > tokenizer.model_max_length:
                 limit = tokenizer.model_max_length
                 long.append(f"{photo}: {count} tokens of {name}, at most {limit} fit: {caption!r}")

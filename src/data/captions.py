@@ -5,6 +5,7 @@ named by the token and the class noun only: a second name for it ("a stuffed ani
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from src.core.errors import CaptionError, ConfigError
@@ -49,6 +50,7 @@ class CaptionRules:
         token: The rare token, one word.
         class_name: The class noun.
         other_names: Further nouns that the captioner may call the subject by.
+        shorten: Whether captions that are too long for the model lose their ends; else they are refused.
 
     Raises:
         ConfigError: The token or the class noun is blank, they are the same, the token has spaces, or the prefix
@@ -59,6 +61,7 @@ class CaptionRules:
     token: str
     class_name: str
     other_names: tuple[str, ...] = ()
+    shorten: bool = False
 
     def __post_init__(self) -> None:
         for key, value in (("subject.token", self.token), ("subject.class_name", self.class_name)):
@@ -167,6 +170,32 @@ def check_caption(caption: str, rules: CaptionRules) -> None:
             f"expected the token {rules.token!r} among the first {EARLY_WORDS} words, found {words} before it in "
             f"{caption!r}"
         )
+
+
+def shorten_caption(caption: str, rules: CaptionRules, fits: Callable[[str], bool]) -> str:
+    """Leaves out the end of a caption, clause by clause and then word by word, until it fits.
+
+    "a photo of sksToy toy on a dresser, view from above, slightly left" loses ", slightly left" first: what a person
+    writes first matters most to them.
+
+    Args:
+        caption: A finished caption.
+        rules: The subject; what stands up to the class noun stays.
+        fits: Whether a text is short enough.
+
+    Returns:
+        The longest beginning of whole clauses that fits, else of whole words.
+
+    Raises:
+        CaptionError: Not even the beginning up to the class noun fits.
+    """
+    end = caption.index(rules.name) + len(rules.name)
+    clauses = [match.start() for match in re.finditer(r"[,;.]\s", caption) if match.start() > end]
+    words = [match.start() for match in re.finditer(r"\s", caption) if match.start() > end]
+    for cut in (len(caption), *reversed(clauses), *reversed(words), end):
+        if fits(caption[:cut]):
+            return caption[:cut].rstrip(" ,;.") if cut < len(caption) else caption
+    raise CaptionError(f"{caption[:end]!r} alone is over the model's limit: choose a shorter token or class noun")
 
 
 def _without_subject(text: str, rules: CaptionRules) -> str:

@@ -1,7 +1,7 @@
 """Writes a caption for each crop. Reads data/crops, images.csv and captions.txt, writes captions.csv and tokens.csv."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +10,20 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from src.core.config import run_stage
-from src.core.errors import CaptionError, EmptyDatasetError
+from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
 from src.core.tables import read_table
 from src.core.weights import find_model
-from src.data.caption_file import WrittenCaption, match_captions, read_captions
-from src.data.captioning import Captioner, check_length, load_tokenizers, report_token
-from src.data.captions import CaptionRules, compose_caption, compose_user_caption
+from src.data.caption_file import CAPTIONS, WrittenCaption, match_captions, read_captions
+from src.data.captioning import Captioner, check_length, fits, load_tokenizers, report_token
+from src.data.captions import CaptionRules, compose_caption, compose_user_caption, shorten_caption
+
+ON_LONG = ("fail", "shorten")
+SHORTEN = (
+    "`python -m src.stages.config set caption.on_long=shorten` leaves out the last parts of a caption, and says so"
+)
+# captions that are shown beside a captioner's note
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,14 @@ def caption_images(
     matched = match_captions(read_captions(written), source_of)
     records = {i: _user_record(i, matched[i], rules) for i in ids if i in matched}
     # Written captions first: their errors need no model.
-    _check_length(records, source_of, tokenizers)
+    records = _fit_length(records, source_of, rules, tokenizers)
     missing = [image_id for image_id in ids if image_id not in records]
     if missing:
         described = captioner.describe([crops / f"{image_id}.png" for image_id in missing])
         for image_id, raw in zip(missing, described, strict=True):
             records[image_id] = CaptionRecord(image_id, compose_caption(raw, rules), "blip", raw)
-        _check_length(records, source_of, tokenizers)
+        records = _fit_length(records, source_of, rules, tokenizers)
+        _print_note(captioner.note, [(source_of[i], records[i].caption) for i in missing])
     rows = [records[image_id] for image_id in ids]
     write_csv(out, pd.DataFrame([asdict(row) for row in rows]))
     return rows
@@ -95,22 +103,49 @@ def _user_record(image_id: str, written: WrittenCaption, rules: CaptionRules) ->
         raise CaptionError(f"{written.where}: {error}") from error
 
 
-def _check_length(
-    records: Mapping[str, CaptionRecord], source_of: Mapping[str, str], tokenizers: Mapping[str, Any]
-) -> None:
-    check_length({source_of[image_id]: records[image_id].caption for image_id in sorted(records)}, tokenizers)
+def _fit_length(
+    records: Mapping[str, CaptionRecord],
+    source_of: Mapping[str, str],
+    rules: CaptionRules,
+    tokenizers: Mapping[str, Any],
+) -> dict[str, CaptionRecord]:
+    fitted = dict(records)
+    if rules.shorten:
+        for image_id, record in records.items():
+            caption = shorten_caption(record.caption, rules, lambda text: fits(text, tokenizers))
+            if caption != record.caption:
+                print(f"caption: {source_of[image_id]}: shortened to {caption!r}")
+                fitted[image_id] = replace(record, caption=caption)
+    try:
+        check_length({source_of[image_id]: fitted[image_id].caption for image_id in sorted(fitted)}, tokenizers)
+    except CaptionError as error:
+        raise CaptionError(f"{error}\nshorten them yourself, or choose caption.on_long=shorten: {SHORTEN}") from error
+    return fitted
+
+
+def _print_note(note: str, captions: Sequence[tuple[str, str]]) -> None:
+    if note:
+        print(f"caption: note: {note}; look at data/captions.csv, or write captions.txt. For example:")
+        for source, caption in captions[:EXAMPLES]:
+            print(f"caption:   {source}: {caption}")
 
 
 def _run(params: DictConfig) -> None:
+    if params.caption.on_long not in ON_LONG:
+        raise ConfigError(f"caption.on_long={params.caption.on_long}: expected one of {', '.join(ON_LONG)}")
     rules = CaptionRules(
-        params.caption.prefix, params.subject.token, params.subject.class_name, tuple(params.caption.other_names)
+        params.caption.prefix,
+        params.subject.token,
+        params.subject.class_name,
+        tuple(params.caption.other_names),
+        shorten=params.caption.on_long == "shorten",
     )
     tokenizers = load_tokenizers(find_model(params.model.id, params.model.revision))
     write_token_report(Path("metrics/tokens.csv"), rules.token, tokenizers)
     rows = caption_images(
         Path("data/crops"),
         Path("data/images"),
-        Path("data/raw/captions.txt"),
+        Path("data/raw") / CAPTIONS,
         Path("data/captions.csv"),
         rules,
         instantiate(params.captioner),

@@ -20,7 +20,7 @@ from src.stages.evaluate import build_metrics
 from src.stages.sampling_setup import draw_settings
 
 MARKER = Path("data/check_ok.txt")
-CHOICES = "prompts=tabletop with model=tabletop, which spells what it does not know, or a file in configs/prompts"
+CHOICES = "`python -m src.stages.config set prompts=...` takes another file of configs/prompts (tabletop: short ones)"
 
 
 def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics: Sequence[Metric]) -> None:
@@ -57,6 +57,8 @@ def _run(params: DictConfig) -> None:
     draw_settings(params)
     metrics = build_metrics(params)
     check_ahead(texts_to_draw(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
+    if params.check.note:
+        print(f"check: {params.check.note}")
     write_text(MARKER, "prompts fit the model, judges are here\n")
 
 

@@ -194,10 +194,12 @@ def generate_stage(params: DictConfig) -> None:
     if params.prompt is not None:
         prompts = [single_prompt(str(params.prompt), params.subject.token, params.subject.class_name)]
         manifest = draw_variants(params, [chosen_checkpoint(adapter)], prompts, out, keep=True)
+        for path in manifest.loc[manifest["prompt_id"] == prompts[0].id, "path"]:
+            print(out / path)
     else:
         prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
         manifest = draw_variants(params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False)
-    print(f"{len(manifest)} images in {out}")
+    print(f"{len(manifest)} images in {out}", flush=True)
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ def captioner(folder, **changes):
         "max_new_tokens": 6,
         "batch_size": 4,
         "device": "cpu",
+        "note": "",
     }
     return BlipCaptioner(**{**arguments, **changes})
 

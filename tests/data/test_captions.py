@@ -3,7 +3,7 @@
 import pytest
 
 from src.core.errors import CaptionError, ConfigError
-from src.data.captions import CaptionRules, check_caption, compose_caption, compose_user_caption
+from src.data.captions import CaptionRules, check_caption, compose_caption, compose_user_caption, shorten_caption
 
 TOY = CaptionRules("a photo of sksToy toy", "sksToy", "toy")
 DOG = CaptionRules("a photo of sksDog dog", "sksDog", "dog")
@@ -102,3 +102,23 @@ def test_other_names_of_the_subject_are_left_out():
     assert compose_caption("a blue vase on a rug", rules) == "a photo of sksToy toy, on a rug"
     assert compose_caption("a red Alarm Clock next to a cup", rules) == "a photo of sksToy toy, next to a cup"
     assert compose_caption("a blue vase on a rug", TOY) == "a photo of sksToy toy, a blue vase on a rug"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (99, "a photo of small sksToy toy on a dresser, view from above, slightly left."),
+        (11, "a photo of small sksToy toy on a dresser"),
+        (12, "a photo of small sksToy toy on a dresser, view from above"),
+        (8, "a photo of small sksToy toy on a"),
+        (6, "a photo of small sksToy toy"),
+    ],
+)
+def test_shorten_caption_drops_clauses_then_words(words, expected):
+    caption = "a photo of small sksToy toy on a dresser, view from above, slightly left."
+    assert shorten_caption(caption, TOY, lambda text: len(text.split()) <= words) == expected
+
+
+def test_shorten_caption_keeps_the_subject():
+    with pytest.raises(CaptionError, match="shorter token"):
+        shorten_caption("a photo of sksToy toy on a bed", TOY, lambda text: len(text.split()) <= 4)

@@ -1,5 +1,7 @@
 """The caption stage: written captions win, the captioner does the rest, errors come before any model."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -17,8 +19,9 @@ RULES = CaptionRules("a photo of sksToy toy", "sksToy", "toy")
 class SayingTheName:
     """Says the file's name, and which files it was asked for."""
 
-    def __init__(self):
+    def __init__(self, note=""):
         self.asked = []
+        self.note = note
 
     def describe(self, images):
         self.asked += [path.stem for path in images]
@@ -41,12 +44,12 @@ def data(tmp_path):
     return tmp_path
 
 
-def run(data, tokenizers, written=None):
+def run(data, tokenizers, written=None, rules=RULES, note=""):
     if written is not None:
         (data / "captions.txt").write_text(written)
-    captioner = SayingTheName()
+    captioner = SayingTheName(note)
     paths = (data / "crops", data / "images", data / "captions.txt", data / "captions.csv")
-    return captioner, caption_images(*paths, RULES, captioner, tokenizers)
+    return captioner, caption_images(*paths, rules, captioner, tokenizers)
 
 
 def test_caption_images_lets_written_captions_win(data, tokenizers):
@@ -91,6 +94,29 @@ def test_caption_images_refuses_before_the_captioner_and_keeps_earlier_captions(
     with pytest.raises(CaptionError, match=message):
         run(data, tokenizers, written)
     assert (data / "captions.csv").read_bytes() == first
+
+
+def test_captions_over_the_limit_name_the_way_out_and_lose_their_ends_on_request(data, tokenizers, capsys):
+    clause = ("on table " * 12).strip()
+    written = f"IMG_1|sksToy {clause}, {clause}, {clause}\nIMG_2|sksToy at night"
+    with pytest.raises(CaptionError, match=r"config set caption\.on_long=shorten"):
+        run(data, tokenizers, written)
+    _, rows = run(data, tokenizers, written, replace(RULES, shorten=True))
+    kept = {row.image_id: row for row in rows}
+    assert kept["001-a"].caption == f"a photo of sksToy toy {clause}, {clause}"
+    assert kept["001-a"].raw == f"sksToy {clause}, {clause}, {clause}"
+    assert kept["002-b"].caption == "a photo of sksToy toy at night"
+    assert capsys.readouterr().out.count("shortened") == 1
+
+
+def test_a_captioners_note_stands_beside_what_it_wrote(data, tokenizers, capsys):
+    run(data, tokenizers, "IMG_1|sksToy at night", note="it knows toys only")
+    printed = capsys.readouterr().out
+    assert "note: it knows toys only" in printed
+    assert "IMG_2.HEIC: a photo of sksToy toy, on table 002-b" in printed
+    assert "at night" not in printed  # a person's own words need no warning
+    run(data, tokenizers, "IMG_1|sksToy\nIMG_2|sksToy\nIMG_3|sksToy", note="it knows toys only")
+    assert "note" not in capsys.readouterr().out
 
 
 def test_caption_images_refuses_a_crop_that_images_csv_does_not_know(data, tokenizers):

@@ -58,7 +58,7 @@ def contents(folder):
 def test_convert_photos_writes_one_png_per_photo_and_the_table(tmp_path, capsys):
     mixed(tmp_path)
     records = convert(tmp_path)
-    assert capsys.readouterr().out.count("ignored 4 files") == 1
+    assert capsys.readouterr().out.count("ignored 3 files") == 1
     table = read_table(tmp_path / "images" / "images.csv")
     assert ",".join(table.columns) == COLUMNS
     assert list(table["source"]) == ["IMG_1.HEIC", "IMG_1.JPG", "sub/IMG_1.HEIC", "sub/noextension"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core.errors import BadPhotoError, EmptyDatasetError
+from src.data.caption_file import CAPTIONS
 
 FORMATS = "HEIC, HEIF, AVIF, JPEG, MPO, PNG, WebP or TIFF"
 SLUG_CHARS = 40
@@ -132,6 +133,8 @@ def _search(
         relative = prefix + os.fsencode(entry.name)
         is_folder = _is_folder(entry)
         label = _junk_label(entry.name, is_folder)
+        if relative == CAPTIONS.encode():  # the stage caption reads it
+            continue
         if label and is_folder:
             ignored[label] += sum(len(files) for _, _, files in os.walk(entry.path))
         elif label:

@@ -36,7 +36,7 @@ def sources(folder):
 
 def test_list_photos_counts_sidecars_and_junk_in_one_line(tmp_path):
     fill(tmp_path, "IMG_1.HEIC", "IMG_1.MOV", "IMG_2.mov", "IMG_1.AAE", "._IMG_1.HEIC", ".DS_Store", "Thumbs.db")
-    fill(tmp_path, "__MACOSX/._a", "__MACOSX/b/c", ".IMG_0002.HEIC.icloud", "captions.txt", ".gitignore", "a.MP4")
+    fill(tmp_path, "__MACOSX/._a", "__MACOSX/b/c", ".IMG_0002.HEIC.icloud", "sub/captions.txt", ".gitignore", "a.MP4")
     listing = list_photos(tmp_path)
     assert [photo.source for photo in listing.photos] == ["IMG_1.HEIC"]
     line = listing.describe_ignored()
@@ -44,6 +44,11 @@ def test_list_photos_counts_sidecars_and_junk_in_one_line(tmp_path):
     assert line.startswith("ignored 12 files")
     for part in ("2 *.mov", "1 ._*", "2 in __MACOSX/", "iCloud", "1 .DS_Store", "1 *.txt", "1 hidden files"):
         assert part in line
+
+
+def test_captions_that_are_read_are_not_called_ignored(tmp_path):
+    fill(tmp_path, "IMG_1.HEIC", "captions.txt")
+    assert list_photos(tmp_path).describe_ignored() == ""
 
 
 def test_list_photos_searches_sub_folders_in_byte_order(tmp_path):
