@@ -175,6 +175,7 @@ def write_comparison(out: Path, entries: Sequence[Entry], notes: Notes, choice: 
     lead = texts("compare.lead", count=len(comparable), first=first.name)
     page = render_page(
         "comparison.html.j2",
+        title=texts("compare.title"),
         texts=texts,
         lead=f"{lead} {recommendation(choice, first.name, texts)}",
         entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],

@@ -6,11 +6,12 @@ from typing import Any
 
 from src.core.files import write_text
 from src.reporting.inputs import Inputs
+from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
 from src.reporting.metric_page import MetricTable
 from src.reporting.samples import SAMPLES, CheckpointStrip
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
-from src.reporting.templating import render_text
+from src.reporting.templating import render_markdown
 from src.reporting.texts import Texts
 
 SHOWN_PROMPTS = 10
@@ -29,7 +30,7 @@ def write_markdown(
         sections: The sections of the page.
         texts: The words.
     """
-    page = render_text(
+    page = render_markdown(
         "report.md.j2",
         texts=texts,
         facts=facts,
@@ -40,6 +41,7 @@ def write_markdown(
         strip=sections["strip"],
         pictures=list(_pictures(inputs)),
         faceless=sections["faceless"],
+        picture_link=picture_link,
         samples=f"../{SAMPLES}",
         metrics=sections["metrics"],
         checkpoints=sections["checkpoints"],
@@ -49,31 +51,32 @@ def write_markdown(
     write_text(out, page)
 
 
-def _table(table: MetricTable, head: str) -> str:
+def _table(table: MetricTable, head: str) -> Markdown:
     names = [f"{column} {arrow}".strip() for column, arrow in zip(table.columns, table.arrows, strict=True)]
-    lines = [f"| {' | '.join([head, *names])} |", f"|{'---|' * (len(names) + 1)}"]
+    lines = [f"| {' | '.join(map(escape_markdown, [head, *names]))} |", f"|{'---|' * (len(names) + 1)}"]
     for row in table.rows:
         cells = [f"**{cell.shown}**" if cell.best else cell.shown or "–" for cell in row.cells]
-        name = f"**{row.name}**" if row.selected else row.name
-        lines.append(f"| {' | '.join([name, *cells])} |")
-    return "\n".join(lines)
+        name = escape_markdown(row.name)
+        lines.append(f"| {' | '.join([f'**{name}**' if row.selected else name, *cells])} |")
+    return Markdown("\n".join(lines))
 
 
-def _film(strip: CheckpointStrip) -> str:
+def _film(strip: CheckpointStrip) -> Markdown:
     shown = list(zip(strip.pictures, strip.paths, strict=True))
     rows = [
-        [picture.label for picture, _ in shown],
+        [escape_markdown(picture.label) for picture, _ in shown],
         ["---"] * len(shown),
-        [f"![{picture.label}, {strip.seed}](../{SAMPLES}/{path})" for picture, path in shown],
-        [", ".join(f"{name} {value}" for name, value in picture.scores) for picture, _ in shown],
+        [picture_link(f"{picture.label}, {strip.seed}", f"../{SAMPLES}/{path}") for picture, path in shown],
+        [", ".join(f"{escape_markdown(name)} {value}" for name, value in picture.scores) for picture, _ in shown],
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
-def _pictures(inputs: Inputs) -> Iterator[tuple[str, str, str]]:
+def _pictures(inputs: Inputs) -> Iterator[tuple[str, Markdown, Markdown]]:
     rows = inputs.manifest[(inputs.manifest["set"] == "test") & (inputs.manifest["seed"] == "0")]
     base = dict(rows[rows["variant"] == "base"][["prompt_id", "path"]].itertuples(index=False, name=None))
     run = rows[rows["variant"] == inputs.run_variant].head(SHOWN_PROMPTS)
     for prompt_id, prompt, path in run[["prompt_id", "prompt", "path"]].itertuples(index=False, name=None):
         if prompt_id in base:
-            yield prompt, f"../{SAMPLES}/{base[prompt_id]}", f"../{SAMPLES}/{path}"
+            sides = {"base": base[prompt_id], "run": path}
+            yield prompt, *(picture_link(name, f"../{SAMPLES}/{own}") for name, own in sides.items())

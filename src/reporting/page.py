@@ -43,6 +43,7 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
     summary = summarise(inputs, facts, texts)
     page = render_page(
         "report.html.j2",
+        title=facts.title,
         texts=texts,
         facts=facts,
         inputs=inputs,

@@ -14,7 +14,7 @@ from src.core.files import list_files, write_text
 from src.reporting.charts import Spec, lines_chart, thinning
 from src.reporting.provenance import shorten_paths
 from src.reporting.templating import render_page
-from src.reporting.texts import Texts
+from src.reporting.texts import Texts, load_texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
 OUT, LOSS, EVALUATION, SAMPLES, CONFIG = "report.html", "loss.csv", "evaluation.csv", "samples", "config.yaml"
@@ -83,6 +83,7 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
     page = render_page(
         "scratch.html.j2",
         title=title,
+        texts=load_texts("en"),
         number=_number,
         steps=int(losses["step"].iloc[-1]),
         final_loss=float(losses["loss"].iloc[-1]),

@@ -1,5 +1,8 @@
 """Fills in the templates; a page brings style, scripts and the chart library along, so that it loads nothing."""
 
+import base64
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,46 +11,55 @@ from markupsafe import Markup
 
 from src.reporting.charts import VEGA_LITE
 from src.reporting.library import inline_library
+from src.reporting.markdown_text import escape_markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
+# Content Security Policy Level 3: nothing is loaded, and no script or style runs but those whose bytes are named
+POLICY = (
+    "default-src 'none'; img-src data:; style-src {styles}; script-src {scripts}; base-uri 'none'; form-action 'none'"
+)
 
 
 def render_page(template: str, **values: Any) -> str:
     """Returns a self-contained HTML page.
 
     Args:
-        template: Its name.
+        template: Its name; extends page.html.j2, so `title`, `texts` and `specs` are among the values.
         **values: What it shows.
 
     Returns:
         HTML; values are escaped.
     """
-    style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "charts.js"))
-    library = Markup(inline_library(VEGA_LITE))
-    return (
-        _environment(autoescape=True)
-        .get_template(template)
-        .render(style=style, script=script, library=library, **values)
-    )
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "charts.js"))
+    library = inline_library(VEGA_LITE)
+    policy = POLICY.format(styles=_source(style), scripts=f"{_source(library)} {_source(script)}")
+    inline = {"style": Markup(style), "script": Markup(script), "library": Markup(library)}
+    environment = _environment(autoescape=True)
+    return environment.get_template(template).render(policy=Markup(policy), **inline, **values)
 
 
-def render_text(template: str, **values: Any) -> str:
-    """Returns a text, values as they are.
+def render_markdown(template: str, **values: Any) -> str:
+    """Returns a Markdown text.
 
     Args:
         template: Its name.
         **values: What it shows.
 
     Returns:
-        The text.
+        Markdown; values are escaped, but for those that are `Markdown`.
     """
-    return _environment(autoescape=False).get_template(template).render(**values)
+    return _environment(autoescape=False, finalize=escape_markdown).get_template(template).render(**values)
 
 
-def _environment(autoescape: bool) -> Environment:
+def _source(inline: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
+
+
+def _environment(autoescape: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
+        finalize=finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

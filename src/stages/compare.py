@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from src.core.errors import MetricError, PipelineError
+from src.core.errors import ConfigError, MetricError, PipelineError
 from src.metrics.choice import choose_run
 from src.metrics.comparison import Report, compare_configurations, compare_runs
 from src.metrics.runs import FILES, EvaluatedRun, parse_run
@@ -117,7 +117,7 @@ def read_notes(path: Path | None) -> Notes:
         The notes.
 
     Raises:
-        MetricError: There is no such file, or it has another form.
+        MetricError: There is no such file, it has another form, or a link is no web address.
     """
     if path is None:
         return Notes({}, (), (), ())
@@ -132,6 +132,8 @@ def read_notes(path: Path | None) -> Notes:
         }
         borrowed = tuple(Source(**source) for source in lists.pop("borrowed"))
         return Notes(runs, **{name: tuple(map(str, lines)) for name, lines in lists.items()}, borrowed=borrowed)
+    except ConfigError as error:
+        raise MetricError(f"--notes {path}: {error}") from error
     except (yaml.YAMLError, AttributeError, TypeError) as error:
         form = (
             "RUN: {hypothesis: ..., conclusion: ...}, report: {failed: [...], ideas: [...], borrowed: [{what, link}]}"

@@ -1,5 +1,6 @@
 """A fake project and its report, made once; and a browser, where there is one."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -46,3 +47,31 @@ def browse(tmp_path: Path) -> Callable[[Path], tuple[str, list[str]]]:
         return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE:" in line]
 
     return open_page
+
+
+# the page itself, in a frame: its policy lets no script of a test run inside it
+CLICK = """<iframe id="f" src="file://PAGE" style="width:1200px;height:900px"></iframe><script>
+f.onload = () => setTimeout(() => {
+  const marks = [...f.contentDocument.querySelectorAll("#chart-NAME path")];
+  const mark = marks.find((path) => (path.getAttribute("aria-label") || "").includes("WANTED"));
+  mark.dispatchEvent(new f.contentWindow.MouseEvent("click", {bubbles: true, view: f.contentWindow}));
+  setTimeout(() => f.contentDocument.querySelectorAll(".picked").forEach((shown) => document.body.append(shown)), 500);
+}, 3000);
+</script>"""
+
+
+@pytest.fixture
+def click(
+    browse: Callable[[Path], tuple[str, list[str]]], tmp_path: Path
+) -> Callable[[Path, str, str], tuple[str, list[str]]]:
+    """Clicks on a chart's mark by what it says; returns what that shows, and what the browser logged."""
+
+    def click_on(page: Path, chart: str, wanted: str) -> tuple[str, list[str]]:
+        frame = tmp_path / "frame.html"
+        frame.write_text(CLICK.replace("PAGE", str(page)).replace("NAME", chart).replace("WANTED", wanted))
+        document, complaints = browse(frame)
+        found = re.search(r"</script>(.*)", document, re.DOTALL)
+        assert found is not None, document
+        return found[1], complaints
+
+    return click_on

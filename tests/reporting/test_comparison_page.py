@@ -1,9 +1,11 @@
+import sys
 from dataclasses import replace
 
 from src.reporting.charts import scatter_chart
 from src.reporting.comparison_charts import metric_scatter, pareto_front
 from src.reporting.comparison_page import changed_parameters, checkpoint_rows
 from src.reporting.inputs import read_inputs
+from src.stages import compare
 from tests.metrics.finished_runs import write_run
 
 
@@ -43,3 +45,15 @@ def test_the_report_draws_no_cross_where_there_is_no_interval(project):
         layers = scatter_chart(tables)["layer"]
         drawn = [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"]
         assert [len(rows) for rows in drawn] == [crosses, crosses]
+
+
+def test_the_page_draws_its_charts_in_a_browser_without_a_complaint(tmp_path, monkeypatch, browse):
+    runs = [str(write_run(tmp_path / name, effect=effect).name) for name, effect in (("a", 0.0), ("b", 0.1))]
+    page = tmp_path / "page.html"
+    monkeypatch.setattr(sys, "argv", ["compare", *runs, "--out", str(page)])
+    compare.main()
+    document, complaints = browse(page)
+    assert complaints == []
+    figures = document.split('<figure class="chart">')[1:]
+    assert len(figures) >= 2
+    assert all("<svg" in figure.split("</figure>")[0] for figure in figures)

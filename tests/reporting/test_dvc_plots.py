@@ -15,6 +15,7 @@ def test_plots_template_makes_dvc_plots_work_without_a_network(tmp_path, browse)
     text = page.read_text()
     assert not re.search(r"""(src|href)\s*=\s*["']?http""", text)
     assert "{plot_divs}" not in text
+    assert "default-src 'none'; img-src file: data:" in text
     document, complaints = browse(page)
     assert "<svg" in document or "<canvas" in document
     assert not [line for line in complaints if "ERROR" in line or "Uncaught" in line]

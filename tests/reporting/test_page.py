@@ -30,7 +30,9 @@ def test_report_loads_nothing_from_elsewhere(report):
     style = text[text.index("<style>") : text.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
-    assert "default-src 'none'" in text
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
     assert report.stat().st_size < 4e6
 
 

@@ -49,15 +49,6 @@ def test_legends_are_not_cut_off(project, browse, tmp_path, width):
     assert not cut
 
 
-CLICK = """<script>
-setTimeout(() => {
-  const marks = [...document.querySelectorAll("#chart-NAME path")];
-  const mark = marks.find((path) => (path.getAttribute("aria-label") || "").includes("WANTED"));
-  mark.dispatchEvent(new MouseEvent("click", {bubbles: true, view: window}));
-}, 3000);
-</script>"""
-
-
 @pytest.mark.parametrize(
     ("chart", "wanted", "shown"),
     [
@@ -66,10 +57,32 @@ setTimeout(() => {
         ("heatmap", "prompt: test-03", "base: a toy on a cobblestone street"),
     ],
 )
-def test_click_on_a_mark_shows_its_pictures(report, browse, tmp_path, chart, wanted, shown):
-    page = tmp_path / "clicked.html"
-    page.write_text(report.read_text() + CLICK.replace("NAME", chart).replace("WANTED", wanted))
-    document, complaints = browse(page)
+def test_click_on_a_mark_shows_its_pictures(report, click, chart, wanted, shown):
+    picked, complaints = click(report, chart, wanted)
     assert complaints == []
-    (picked,) = re.findall(r'class="[^"]*picked".*?alt="([^"]*)"', document, re.DOTALL)
-    assert picked == shown
+    assert re.findall(r'alt="([^"]*)"', picked)[0] == shown
+
+
+# what a hostile photo name or prompt would bring, if something were not escaped
+INJECTED = {
+    "a script": '<script>document.title = "PWNED"</script>',
+    "a handler": '<img src="x" onerror="document.title = \'PWNED\'">',
+    "a link": '<a id="l" href="javascript:document.title=\'PWNED\'">x</a>',
+    "a frame": "<iframe srcdoc=\"<script>parent.document.title = 'PWNED'</script>\"></iframe>",
+    "a base": '<base href="http://127.0.0.1:9/">',
+}
+
+
+def test_page_runs_nothing_that_is_not_its_own(report, browse, tmp_path):
+    page = tmp_path / "hostile.html"
+    text = report.read_text()
+    page.write_text(text.replace('<header class="head"', "".join(INJECTED.values()) + '<header class="head"'))
+    opener = tmp_path / "opener.html"
+    opener.write_text(
+        f'<iframe id="f" src="file://{page}"></iframe><script>f.onload = () => setTimeout(() => {{'
+        "f.contentDocument.getElementById('l').click();"
+        "setTimeout(() => {document.title = f.contentDocument.title}, 500)}, 1000)</script>"
+    )
+    document, complaints = browse(opener)
+    assert re.search(r"<title>(.*?)</title>", document)[1] == "sksToy on sd15"
+    assert len([line for line in complaints if "Content Security Policy" in line]) >= len(INJECTED)

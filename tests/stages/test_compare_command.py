@@ -104,6 +104,7 @@ def test_the_command_compares_a_run_with_itself(tmp_path, monkeypatch, capsys):
         ("a: {guess: x}", "expected RUN: {hypothesis: ..., conclusion: ...}"),
         ("report: {wishes: [x]}", "report: {failed: [...], ideas: [...], borrowed: [{what, link}]}"),
         ("report: {borrowed: [x]}", "report: {failed: [...], ideas: [...], borrowed: [{what, link}]}"),
+        ("report: {borrowed: [{what: x, link: 'javascript:alert(1)'}]}", "expected an address that begins with http"),
     ],
 )
 def test_notes_that_fit_no_run_are_refused(tmp_path, monkeypatch, capsys, text, message):

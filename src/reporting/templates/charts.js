@@ -54,6 +54,8 @@
       const plot = document.getElementById("chart-" + name);
       vegaEmbed(plot, resolve(spec, styles), {
         mode: "vega-lite", renderer: "svg", actions: false, config: resolve(fitted(plot), styles),
+        // expressions are interpreted and no style sheet is added: the page's policy allows neither eval nor strangers
+        ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true },
       }).then((chart) => {
         chart.view.addEventListener("click", (event, item) => { if (item && item.datum) show(plot, item.datum); });
       });
