@@ -35,6 +35,8 @@ _STOP = (
     r"(?:an?|the|his|her|my|their|of|on|in|at|by|to|with|for|from|near|under|over|behind|next|is|are|that|which|who"
     r"|\w+ing)"
 )
+# what cannot end a phrase: "on a dresser against" ends in "dresser"
+_DANGLING = re.compile(rf"(?:\s+(?:{_STOP}|against|and|or|into|onto))+$", re.IGNORECASE)
 _MODIFIERS = rf"(?:(?!{_STOP}\b)[\w-]+\s+){{0,4}}?"
 _POSTURE = r"(?=(?:(?:that|which) )?(?:is |are )?(?:sitting|standing|laying|lying|sleeping|resting|leaning)\b)"
 _LINK = re.compile(r"^(?:(?:that|which|who)\s+)?(?:(?:is|are|was|were)\s+)?")
@@ -192,9 +194,11 @@ def shorten_caption(caption: str, rules: CaptionRules, fits: Callable[[str], boo
     end = caption.index(rules.name) + len(rules.name)
     clauses = [match.start() for match in re.finditer(r"[,;.]\s", caption) if match.start() > end]
     words = [match.start() for match in re.finditer(r"\s", caption) if match.start() > end]
-    for cut in (len(caption), *reversed(clauses), *reversed(words), end):
+    if fits(caption):
+        return caption
+    for cut in (*reversed(clauses), *reversed(words), end):
         if fits(caption[:cut]):
-            return caption[:cut].rstrip(" ,;.") if cut < len(caption) else caption
+            return caption[:end] + _DANGLING.sub("", caption[end:cut]).rstrip(" ,;.")
     raise CaptionError(f"{caption[:end]!r} alone is over the model's limit: choose a shorter token or class noun")
 
 

@@ -108,9 +108,9 @@ def test_other_names_of_the_subject_are_left_out():
     ("words", "expected"),
     [
         (99, "a photo of small sksToy toy on a dresser, view from above, slightly left."),
-        (11, "a photo of small sksToy toy on a dresser"),
         (12, "a photo of small sksToy toy on a dresser, view from above"),
-        (8, "a photo of small sksToy toy on a"),
+        (8, "a photo of small sksToy toy"),
+        (9, "a photo of small sksToy toy on a dresser"),
         (6, "a photo of small sksToy toy"),
     ],
 )
