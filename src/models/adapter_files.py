@@ -16,7 +16,7 @@ from torch import Tensor
 
 from src.core.errors import ModelMismatchError
 from src.core.files import write_bytes
-from src.models.lora import adapted, unload_adapter
+from src.models.lora import adapted, make_float32, unload_adapter
 from src.models.stable_diffusion import StableDiffusion
 from src.models.tensors import canonical_bytes, disk_errors, load_tensors
 
@@ -50,6 +50,10 @@ def _layers(model: StableDiffusion) -> dict[str, dict[str, Tensor]]:
     return {name: get_peft_model_state_dict(module, adapter_name=ADAPTER) for name, module in adapted(model).items()}
 
 
+def _all_layers(model: StableDiffusion) -> dict[str, Tensor]:
+    return {f"{part}.{name}": tensor for part, layers in _layers(model).items() for name, tensor in layers.items()}
+
+
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
     """Drops the path of the base model on this machine and gives sets an order."""
     kept = {key: value for key, value in config.items() if key != "base_model_name_or_path"}
@@ -77,6 +81,9 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load_adapter(model: StableDiffusion, folder: Path) -> None:
     """Loads an adapter for inference in place of an earlier one; every tensor must arrive unchanged.
 
+    The adapter is float32 over any base, as in training: diffusers loads it in the base's precision, so what it rounded
+    is put right afterwards.
+
     Args:
         model: The base.
         folder: A checkpoint folder.
@@ -88,13 +95,14 @@ def load_adapter(model: StableDiffusion, folder: Path) -> None:
     check_fit(model, path, tensors)
     unload_adapter(model)
     model.pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=ADAPTER, local_files_only=True)
-    arrived = {
-        f"{component}.{name}": tensor for component, layers in _layers(model).items() for name, tensor in layers.items()
-    }
+    arrived = _all_layers(model)
     tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
     lost = sorted(name for name in tensors.keys() | arrived.keys() if not _equal(tensors.get(name), arrived.get(name)))
     if lost:
         raise ModelMismatchError(f"{path}: {len(lost)} tensors did not arrive in the base model, first {lost[0]}")
+    make_float32(model)
+    for name, tensor in _all_layers(model).items():
+        tensor.copy_(tensors[name])
     _check_alpha(model, path, json.loads(metadata.get("lora_adapter_metadata", "{}")))
 
 
@@ -115,7 +123,7 @@ def _peft_name(model: StableDiffusion, name: str) -> str:
 
 
 def _equal(file: Tensor | None, model: Tensor | None) -> bool:
-    return file is not None and model is not None and torch.equal(file.float(), model.detach().cpu().float())
+    return file is not None and model is not None and torch.equal(file.to(model.dtype), model.detach().cpu())
 
 
 def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) -> None:

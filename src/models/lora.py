@@ -134,6 +134,14 @@ def adapted(model: StableDiffusion) -> dict[str, Any]:
     return {name: module for name, module in modules.items() if getattr(module, "peft_config", None)}
 
 
+def make_float32(model: StableDiffusion) -> None:
+    """Turns the adapter's own parameters to float32, whatever the base is kept in."""
+    for module in adapted(model).values():
+        for name, parameter in module.named_parameters():
+            if ".lora_" in name:
+                parameter.data = parameter.data.float()
+
+
 def unload_adapter(model: StableDiffusion) -> None:
     """Takes any adapter off the base model."""
     if adapted(model):

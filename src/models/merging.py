@@ -25,9 +25,8 @@ def merged(model: StableDiffusion) -> Iterator[None]:
     layers = [
         layer
         for module in adapted(model).values()
-        if module.dtype == torch.float32
         for layer in module.modules()
-        if isinstance(layer, BaseTunerLayer)
+        if isinstance(layer, BaseTunerLayer) and layer.get_base_layer().weight.dtype == torch.float32
     ]
     kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
     try:

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
@@ -7,10 +8,12 @@ from safetensors import safe_open
 
 from src.core.errors import ConfigError, ModelMismatchError
 from src.models.adapter_files import WEIGHTS, load_adapter, save_adapter
-from src.models.lora import LoraMethod, only_part, unload_adapter
+from src.models.lora import LoraMethod, adapted, only_part, unload_adapter
 from src.models.merging import merged
 from src.models.stable_diffusion import Denoiser
 from src.models.tensors import load_tensors, save_tensors
+from src.sampling.generator import DrawSettings, Job, draw
+from src.sampling.prompts import Prompt
 
 UNET = ["to_q", "to_k", "to_v", "to_out.0"]
 TEXT = ["q_proj", "k_proj", "v_proj", "out_proj"]
@@ -29,8 +32,14 @@ def predict(model):
         )
 
 
-def trained(load, kind, text, dora):
-    model = load(kind)
+def picture(model):
+    settings = DrawSettings(64, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
+    [(_, image)] = draw(model, settings, [Job(Prompt("a", "test", "g", "a toy"), "a sksToy toy", 0)])
+    return torch.from_numpy(np.asarray(image).astype(np.int16))
+
+
+def trained(load, kind, text, dora, dtype="fp32"):
+    model = load(kind, dtype)
     torch.manual_seed(1)
     for group in method(text, dora).attach(model, seed=1):
         for parameter in group.parameters.values():
@@ -49,6 +58,43 @@ def test_adapter_round_trip_gives_the_same_predictions(load_tiny, tmp_path, kind
     assert (predict(fresh) - before).abs().max() > 1e-3
     unload_adapter(fresh)
     assert torch.equal(predict(fresh), before)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl"])
+def test_adapter_is_loaded_in_float32_over_any_base_and_draws(load_tiny, tmp_path, kind, dora, dtype):
+    model = trained(load_tiny, kind, not dora, dora, dtype)
+    save_adapter(model, tmp_path)
+    fresh = load_tiny(kind, dtype)
+    base = picture(fresh)
+    load_adapter(fresh, tmp_path)
+    tensors, _ = load_tensors(tmp_path / WEIGHTS)
+    found = {name: p for module in adapted(fresh).values() for name, p in module.named_parameters() if "lora_" in name}
+    assert {p.dtype for p in found.values()} == {torch.float32}
+    assert sum(p.double().abs().sum().item() for p in found.values()) == pytest.approx(
+        sum(t.double().abs().sum().item() for t in tensors.values()), rel=1e-12
+    )
+    assert torch.equal(picture(fresh), picture(model))
+    assert not torch.equal(picture(fresh), base)
+    with merged(fresh):
+        drawn = picture(fresh)
+    assert (drawn - picture(fresh)).abs().max() <= (1 if dtype == "fp32" else 0)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_a_tensor_that_a_half_base_did_not_take_is_named(load_tiny, tmp_path, dtype, monkeypatch):
+    save_adapter(trained(load_tiny, "sd1", False, False), tmp_path)
+    fresh = load_tiny("sd1", dtype)
+    load = fresh.pipeline.load_lora_weights
+
+    def lose_one(*args, **kwargs):
+        load(*args, **kwargs)
+        next(p for name, p in fresh.pipeline.unet.named_parameters() if "lora_B" in name).data.add_(0.5)
+
+    monkeypatch.setattr(fresh.pipeline, "load_lora_weights", lose_one)
+    with pytest.raises(ModelMismatchError, match=r"1 tensors did not arrive .*lora_B"):
+        load_adapter(fresh, tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "text", "dora"), CASES)
