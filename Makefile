@@ -1,6 +1,7 @@
 # make env     the environment in .venv (Python 3.11 or newer; only the package registry is needed)
 # make demo    the whole pipeline on the sample photos, offline, on a CPU; opens nothing, prints where the report is
 # make test    lint and tests, as CI runs them
+# make mend     removes what a kill or a full disk left broken (DVC's and git's lock files, cut bytecode), by name
 # make disk     what runs left on the disk, by size; `make clean-states` deletes what only saves time
 # make back     the last commit's parameters, results and data again, after an experiment
 # make forget   deletes the photos and all that was made from them, for good (asks first)
@@ -12,7 +13,7 @@ export HF_HUB_OFFLINE ?= 1
 # where this is set (many containers do), every stage compiles every package anew: half of the demo's time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test lint format lock bench verify-weights disk clean-states back forget
+.PHONY: help env demo test lint format lock bench verify-weights mend disk clean-states back forget
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
@@ -33,6 +34,10 @@ demo: env
 	dvc pull --quiet data/raw models/tabletop
 	dvc repro
 	@echo "the report: metrics/report.html"
+
+# without the environment, which may be what is broken, and past every bytecode file
+mend:
+	$(PYTHON) -B -X pycache_prefix=/nowhere -m src.stages.mend
 
 disk: env
 	python -m src.stages.disk

@@ -5,6 +5,7 @@ A stage gets no more than dvc.yaml declares for it, so that an undeclared depend
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from src.core.config_errors import (
 from src.core.digest import CONFIGS, SCRATCH, register
 from src.core.errors import ConfigError, PipelineError
 from src.core.quoting import quote_text
+from src.core.running import end_with_dvc, held_output
 
 PARAMS_FILE = Path("params.yaml")
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
@@ -119,6 +121,7 @@ def run_stage(
     stage: str,
     body: Callable[[DictConfig], None],
     load: Callable[[str, Sequence[str]], DictConfig] = load_stage_params,
+    writes: Path | None = None,
 ) -> None:
     """Runs a stage's body with its parameters; a user's error becomes one message and exit status 1.
 
@@ -126,6 +129,7 @@ def run_stage(
         stage: A stage of dvc.yaml.
         body: Takes the stage's parameters.
         load: Makes them from the stage's name and the command line.
+        writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
 
     Raises:
         SystemExit: The user asked for help, made an error, or pressed Ctrl-C.
@@ -136,7 +140,10 @@ def run_stage(
         print(OmegaConf.to_yaml(compose()))
         raise SystemExit(0)
     try:
-        body(load(stage, overrides))
+        end_with_dvc(stage)
+        params = load(stage, overrides)
+        with held_output(writes) if writes else nullcontext():
+            body(params)
     except (PipelineError, InstantiationException) as error:
         print(f"{stage}: {user_error(error)}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -38,7 +38,7 @@ class NonFiniteError(PipelineError):
 
 
 class StateLockedError(PipelineError):
-    """Another process is training with the same parameters and data."""
+    """Another process uses, or may use, what this one needs for itself."""
 
 
 class TrackerError(PipelineError):

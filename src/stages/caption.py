@@ -157,7 +157,7 @@ def _run(params: DictConfig) -> None:
 
 def main() -> None:
     """Runs the stage."""
-    run_stage("caption", _run)
+    run_stage("caption", _run, writes=Path("data/captions.csv"))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def class_images_stage(params: DictConfig) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("class_images", class_images_stage)
+    run_stage("class_images", class_images_stage, writes=OUT)
 
 
 if __name__ == "__main__":

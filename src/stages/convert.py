@@ -187,7 +187,7 @@ def _run(params: DictConfig) -> None:
 
 def main() -> None:
     """Converts data/raw into data/images on all cores."""
-    run_stage("convert", _run)
+    run_stage("convert", _run, writes=Path("data/images"))
 
 
 if __name__ == "__main__":

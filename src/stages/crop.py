@@ -111,6 +111,7 @@ def main() -> None:
                 )
             )
         ),
+        writes=Path("data/crops"),
     )
 
 

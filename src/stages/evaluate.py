@@ -161,7 +161,7 @@ def build_metrics(params: DictConfig) -> list[Metric]:
 
 def main() -> None:
     """Runs the stage."""
-    run_stage("evaluate", _run)
+    run_stage("evaluate", _run, writes=Path("metrics/scores.csv"))
 
 
 def _run(params: DictConfig) -> None:

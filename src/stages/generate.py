@@ -17,6 +17,7 @@ from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, work_root, write_csv
 from src.core.provenance import model_digest
+from src.core.running import held_output
 from src.core.tables import read_table
 from src.sampling.prompts import BARE, PRIOR, Prompt, load_prompts, lone_prompts, single_prompt
 from src.training.determinism import set_deterministic, set_environment
@@ -191,6 +192,12 @@ def generate_stage(params: DictConfig) -> None:
         raise ConfigError("subject.class_name is empty: expected a word, for example toy")
     adapter = Path(params.inferencer.ckpt_dir)
     out = Path(params.exp.run_dir) / "data/samples"
+    with held_output(out):
+        manifest = _draw(params, adapter, out)
+    print(f"{len(manifest)} images in {out}", flush=True)
+
+
+def _draw(params: DictConfig, adapter: Path, out: Path) -> pd.DataFrame:
     if params.prompt is not None:
         prompts = [single_prompt(str(params.prompt), params.subject.token, params.subject.class_name)]
         manifest = draw_variants(params, [chosen_checkpoint(adapter)], prompts, out, keep=True)
@@ -199,7 +206,7 @@ def generate_stage(params: DictConfig) -> None:
     else:
         prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
         manifest = draw_variants(params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False)
-    print(f"{len(manifest)} images in {out}", flush=True)
+    return manifest
 
 
 def main() -> None:

@@ -46,7 +46,11 @@ def method_name(method: DictConfig) -> str:
 
 def main() -> None:
     """Builds the report of the project in the working directory."""
-    run_stage("report", lambda params: build_report(Path(), OUT, run_facts(params), params.report.language))
+    run_stage(
+        "report",
+        lambda params: build_report(Path(), OUT, run_facts(params), params.report.language),
+        writes=OUT,
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from src.core.files import (
     write_text,
 )
 from src.core.provenance import code_digest
+from src.core.running import held_output
 from src.core.scratch_config import load_scratch_config
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import Row, StateFolder
@@ -110,12 +111,13 @@ def scratch_stage(params: DictConfig) -> None:
     train_set, val_set = instantiate(params.train_data), instantiate(params.val_data)
     state = state_folder(params, [train_set, val_set], device.type)
     run_dir = Path(params.exp.run_dir)
-    with state.locked(), plain_attention(device.type):
+    with held_output(run_dir) as output, state.locked(), plain_attention(device.type):
         build = instantiate(params.task, _partial_=True, _convert_="all")
         task = build(Given(train_set, val_set, plan, params.seed, device))
         curves = train_from_noise(
             task, plan, instantiate(params.lr_schedule), params.seed, state, name_measures(params)
         )
+        output.check()
         with replaced_folder(run_dir) as folder:
             task.save(folder / "model")
             save_samples(folder / "samples", task.samples())

@@ -63,6 +63,7 @@ def main() -> None:
                 )
             )
         ),
+        writes=Path("data/split.csv"),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from src.core.device import choose_device, describe_device
 from src.core.files import replaced_folder, work_root
+from src.core.running import end_with_dvc, held_output
 from src.tabletop.world import draw_world, plan_world
 
 OUT = Path("tabletop/world")
@@ -23,8 +24,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     wanted = parser.parse_args()
     device = choose_device(wanted.device)
+    end_with_dvc("tabletop_world")
     began = time.monotonic()
-    with replaced_folder(wanted.out) as folder:
+    with held_output(wanted.out), replaced_folder(wanted.out) as folder:
         for part in ("train", "val"):
             scenes = plan_world(part, getattr(wanted, part), wanted.seed)
             cache = work_root() / ".cache/world"

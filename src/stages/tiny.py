@@ -39,7 +39,7 @@ def tiny_stage(params: DictConfig) -> None:
 
 def main() -> None:
     """Runs the stage."""
-    run_stage("tiny", tiny_stage)
+    run_stage("tiny", tiny_stage, writes=OUT)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_csv, write_text
 from src.core.provenance import model_digest
+from src.core.running import Lock, held_output
 from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DATA = Path("data")
 CROPS, CAPTIONS, SPLIT, CLASS_IMAGES = DATA / "crops", DATA / "captions.csv", DATA / "split.csv", DATA / "class_images"
+ADAPTER = Path("models/adapter")
 STATE_ROOT = ".train_state"
 # Changing these changes what is written down or watched, never a weight.
 WATCHING = ("save_every", "sample_every", "sample_prompts")
@@ -89,7 +91,7 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
     """
     run_dir = Path(params.exp.run_dir)
     made_by = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
-    with replaced_folder(run_dir / "models/adapter") as folder:
+    with replaced_folder(run_dir / ADAPTER) as folder:
         for checkpoint in sorted((state.path / "checkpoints").iterdir()):
             if not checkpoint.name.startswith("step-"):
                 continue
@@ -121,6 +123,13 @@ def train_stage(params: DictConfig) -> None:
         params: The stage's parameters.
     """
     accelerator = build_accelerator(params)
+    output = Path(params.exp.run_dir) / ADAPTER
+    with held_output(output) if accelerator.is_main_process else nullcontext() as lock:
+        _train(params, accelerator, lock)
+    accelerator.end_training()
+
+
+def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) -> None:
     set_deterministic(params.train.deterministic)
     from hydra.utils import instantiate
 
@@ -161,9 +170,9 @@ def train_stage(params: DictConfig) -> None:
             tracker.artifact("adapter", state.checkpoint(saved.step))
         finally:
             tracker.close(CLOSE_DEADLINE_S)
-        if main:
+        if output is not None:
+            output.check()
             publish(params, state, saved)
-    accelerator.end_training()
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
 """The state to resume from: one file that is replaced atomically, in a folder named after what is being trained."""
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.core.errors import StateLockedError
+from src.core.running import Lock, held
 from src.models.tensors import load_tensors, save_tensors
 
 STATE_FILE = "state.safetensors"
@@ -64,25 +62,9 @@ class StateFolder:
         """Returns the folder of the checkpoint after `step` updates."""
         return self.path / "checkpoints" / f"step-{step:06d}"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps every other process out; the lock dies with the process, even after kill -9.
-
-        Yields:
-            Nothing, while the lock is held.
-
-        Raises:
-            StateLockedError: Another process is training the same.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StateLockedError(
-                    f"{self.path}: another process is training with these parameters and data; wait for it or end it"
-                ) from error
-            yield
+    def locked(self) -> AbstractContextManager[Lock]:
+        """Keeps every other process out, which then waits; the lock dies with the process, even after kill -9."""
+        return held(self.path / "lock", f"{self.path}: training with these parameters and data")
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

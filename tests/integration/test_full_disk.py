@@ -76,7 +76,7 @@ def test_kill_in_the_middle_leaves_the_earlier_folder_and_nothing_after_the_next
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    left = list((spoiled / "data").glob(".images.*"))
+    left = list((spoiled / "data").glob(".images.*.*"))
     assert len(left) == 1
     assert {k: v for k, v in hashes(spoiled).items() if not k.startswith("data/.images.")} == before
     for number in range(4, 12):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError, StateLockedError
+from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.models.adapter_files import WEIGHTS
 from src.training.loop import train
 from src.training.validation import validate
@@ -147,18 +147,6 @@ def test_state_of_another_adapter_is_refused(make_run):
     train(make_run(steps=2))
     with pytest.raises(ModelMismatchError, match="no fitting"):
         train(make_run(kind="sdxl", text=True))
-
-
-def test_second_process_is_locked_out(make_run):
-    run = make_run()
-
-    def enter():
-        with run.state.locked():
-            pass
-
-    with run.state.locked(), pytest.raises(StateLockedError, match="another process"):
-        enter()
-    enter()
 
 
 @pytest.mark.parametrize(
