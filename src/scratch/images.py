@@ -16,6 +16,13 @@ from torch.nn.functional import avg_pool2d
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.core.files import write_bytes
 from src.core.seeding import derive_seed
+from src.tabletop.grounds import GROUNDS
+from src.tabletop.render import render
+from src.tabletop.scene import draw_scene
+from src.tabletop.subject import CATALOGUE, SUBJECT
+
+# rays per pixel side, as the world is drawn
+OVERSAMPLING = 3
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,46 @@ def load_world(folder: str, side: int | None = None) -> ImageSet:
         pixels, covered = _reduced(pixels, side), _reduced(covered.unsqueeze(1), side).squeeze(1)
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
     return ImageSet(pixels, labels, classes, rows, covered)
+
+
+def load_pictures(folders: list[str]) -> ImageSet:
+    """Loads pictures of which nothing is known, from all folders together.
+
+    Args:
+        folders: Each with images.npy, as `tabletop_world` and `tabletop_compositions` write it.
+
+    Returns:
+        The set; all pictures are of one class.
+
+    Raises:
+        EmptyDatasetError: A file is not there.
+        ConfigError: The pictures are of different sizes.
+    """
+    found = [Path(folder) / "images.npy" for folder in folders]
+    for file in found:
+        if not file.is_file():
+            raise EmptyDatasetError(f"{file} is not there; run `dvc repro` in tabletop/")
+    arrays = [np.load(file) for file in found]
+    if len({array.shape[1:] for array in arrays}) > 1:
+        raise ConfigError(f"{', '.join(folders)}: pictures of {', '.join(str(a.shape[1]) for a in arrays)} px")
+    pixels = torch.from_numpy(np.concatenate(arrays)).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(pixels, torch.zeros(len(pixels), dtype=torch.int64), ["picture"], None, None)
+
+
+def draw_subject(count: int, side: int, seed: int) -> ImageSet:
+    """Draws the demo subject as the world's toys are photographed: what nothing is ever trained on.
+
+    Args:
+        count: How many pictures.
+        side: Pixels.
+        seed: Of the scenes.
+
+    Returns:
+        The set; its pictures are of one class.
+    """
+    scenes = [draw_scene(SUBJECT, GROUNDS[index % len(GROUNDS)], derive_seed(seed, index)) for index in range(count)]
+    pixels = render(scenes, side, side, OVERSAMPLING, CATALOGUE).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(pixels, torch.zeros(count, dtype=torch.int64), [SUBJECT.name], None, None)
 
 
 def _reduced(pixels: Tensor, side: int) -> Tensor:

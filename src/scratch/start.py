@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
 from src.core.errors import MissingModelError, ModelMismatchError
+
+# of channels that say nothing yet: little noise, so that they are soon of use
+NEW_LOGVAR = -4.0
 
 
 def load_start(folder: Path, networks: Mapping[str, Any]) -> None:
@@ -28,3 +35,60 @@ def load_start(folder: Path, networks: Mapping[str, Any]) -> None:
             raise ModelMismatchError(
                 f"task.start={folder}: its {name} is of another size: {str(error).splitlines()[0]}"
             ) from error
+
+
+def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
+    """Begins an autoencoder with a saved one of as many or fewer latent channels.
+
+    The new channels say nothing yet: the decoder's weights on them are zero, so that pictures are restored as before.
+
+    Args:
+        folder: The saved one.
+        vae: Of the same widths; changed in place.
+
+    Raises:
+        MissingModelError: There is none.
+        ModelMismatchError: It has other widths or more channels.
+    """
+    if not (folder / "config.json").is_file():
+        raise MissingModelError(f"task.start: no autoencoder in {folder}; expected one that train.py saved")
+    saved = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True).float()
+    old, new = int(saved.config.latent_channels), int(vae.config.latent_channels)
+    if old > new:
+        raise ModelMismatchError(f"task.start={folder}: {old} latent channels, expected at most {new}")
+    weights = saved.state_dict()
+    # means come first, then as many logarithms of variances
+    moments, latents = [*range(old), *range(new, new + old)], list(range(old))
+    places = {
+        "encoder.conv_out.weight": (moments, None),
+        "encoder.conv_out.bias": (moments, None),
+        "quant_conv.weight": (moments, moments),
+        "quant_conv.bias": (moments, None),
+        "post_quant_conv.weight": (latents, latents),
+        "post_quant_conv.bias": (latents, None),
+        "decoder.conv_in.weight": (None, latents),
+    }
+    for name, (rows, columns) in places.items() if old < new else ():
+        weights[name] = _placed(weights[name], vae.state_dict()[name], rows, columns)
+    weights["quant_conv.bias"][new + old :] = NEW_LOGVAR
+    try:
+        vae.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelMismatchError(f"task.start={folder}: of another size: {str(error).splitlines()[0]}") from error
+
+
+def _placed(weight: Tensor, fresh: Tensor, rows: list[int] | None, columns: list[int] | None) -> Tensor:
+    """Puts a weight into a larger one: rows and columns that are not its own pass through, or are as fresh or zero."""
+    if rows is None:
+        result = torch.zeros_like(fresh)
+        result[:, columns] = weight
+        return result
+    if columns is None:
+        result = fresh.clone()
+        result[rows] = weight
+        return result
+    result = torch.eye(*fresh.shape[:2]).view(fresh.shape)
+    result[rows] = 0
+    result[:, columns] = 0
+    result[torch.tensor(rows)[:, None], torch.tensor(columns)] = weight
+    return result

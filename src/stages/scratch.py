@@ -31,6 +31,9 @@ STATE_ROOT = ".train_state"
 CODE = ("core", "losses", "metrics", "models", "scratch", "tabletop", "tiny", "training", "stages/scratch.py")
 # Changing these, or what evaluations measure, changes what is written down, never a weight.
 WATCHING = ("save_every", "eval_every")
+WATCHED_BY = ("measures", "watched")
+# keys of tasks that name folders of models
+MODELS = ("vae", "start", "backbone")
 
 
 def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolder:
@@ -48,8 +51,9 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     resolved.pop("exp")
     for name in WATCHING:
         resolved["train"].pop(name)
-    resolved["task"].pop("measures", None)
-    folders = [value for value in map(params.task.get, ("vae", "start")) if value is not None]
+    for name in WATCHED_BY:
+        resolved["task"].pop(name, None)
+    folders = [value for value in map(params.task.get, MODELS) if value is not None]
     parts = {
         "params": resolved,
         "data": [sha256_bytes(images.pixels.numpy().tobytes()) for images in data],
@@ -62,7 +66,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
 
 
 def name_measures(params: DictConfig) -> str:
-    """Names what evaluations measure: the measures' values, and the content of the files that they name.
+    """Names what evaluations measure: the measures' values, the content of the files that they name, watched sets.
 
     Args:
         params: The resolved parameters.
@@ -70,11 +74,12 @@ def name_measures(params: DictConfig) -> str:
     Returns:
         A digest.
     """
-    measures = to_dict(params.task).get("measures", [])
+    task = to_dict(params.task)
+    measures = task.get("measures", [])
     features = [value for measure in measures for value in measure.get("features", {}).values()]
     named = [Path(value) for value in features if isinstance(value, str)]
     files = [sha256_tree(path) if path.is_dir() else sha256_file(path) for path in named if path.exists()]
-    return sha256_bytes(json.dumps([measures, files], sort_keys=True).encode())
+    return sha256_bytes(json.dumps([measures, files, task.get("watched", {})], sort_keys=True).encode())
 
 
 def plain_attention(device: str) -> AbstractContextManager[object]:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from src.tabletop.geometry import FAR, Solids, first_hit, normals, place
 from src.tabletop.grounds import ground_colour
+from src.tabletop.marks import marked
 from src.tabletop.scene import Scene
-from src.tabletop.toys import CLASSES, FIXED, Part
+from src.tabletop.toys import CLASSES, FIXED, Part, Point
 
 HALF_VIEW = math.tan(math.radians(15.0))
 AIM_HEIGHT = 0.45
@@ -118,6 +119,7 @@ def _draw(
     colour = _floor(scenes, points, distance)
     paint = torch.stack([_paint(scene, parts) for scene in scenes])
     colour[scene_of, ray_of] = paint[scene_of, part[scene_of, ray_of]]
+    _mark(colour, parts, solids, part.masked_fill(~on_toy, -1), points)
 
     light = torch.stack([_light_direction(scene) for scene in scenes])
     facing = torch.einsum("brk,bk->br", surface, light).clamp(min=0)
@@ -175,4 +177,22 @@ def _floor(scenes: Sequence[Scene], points: Tensor, distance: Tensor) -> Tensor:
 
 def _paint(scene: Scene, parts: Sequence[Part]) -> Tensor:
     roles = {**FIXED, "body": scene.toy.body, "accent": scene.toy.accent}
-    return torch.tensor([roles[part.role] for part in parts])
+    return torch.tensor([_own_colour(part.role) or roles[part.role] for part in parts])
+
+
+def _own_colour(role: str) -> Point | None:
+    if not role.startswith("#"):
+        return None
+    return int(role[1:3], 16) / 255, int(role[3:5], 16) / 255, int(role[5:7], 16) / 255
+
+
+def _mark(colour: Tensor, parts: Sequence[Part], solids: Solids, part: Tensor, points: Tensor) -> None:
+    """Paints the marks of parts over their colours, in place; `part` is -1 where no toy is seen."""
+    for index, one in enumerate(parts):
+        if one.marks is None:
+            continue
+        scene_of, ray_of = (part == index).nonzero(as_tuple=True)
+        apart = points[scene_of, ray_of] - solids.centre[scene_of, index]
+        own = torch.einsum("nij,nj->ni", solids.to_local[scene_of, index], apart)
+        here = marked(one.marks, own)
+        colour[scene_of[here], ray_of[here]] = torch.tensor(one.marks.colour)

@@ -6,6 +6,8 @@ Units: a toy's longest side is about 1, and it stands on z = 0; its front faces 
 from dataclasses import dataclass
 from enum import Enum
 
+from src.tabletop.marks import Marks
+
 Point = tuple[float, float, float]
 
 
@@ -26,11 +28,12 @@ class Part:
 
     Attributes:
         kind: Its shape.
-        role: ``body`` and ``accent`` take the toy's colours, ``dark``, ``light``, ``trunk`` and ``beak`` are fixed.
+        role: ``body`` and ``accent`` take the toy's colours, a key of FIXED has its own, and so has ``#rrggbb``.
         centre: x y z.
         half: Half extents along its own axes.
         turn: Rotation about x, then y, then z, degrees.
         taper: Radius at the top of a frustum, as a share of the radius at its bottom: 0 cone, 1 cylinder, more widens.
+        marks: What is painted on it.
     """
 
     kind: Kind
@@ -39,6 +42,7 @@ class Part:
     half: Point
     turn: Point = (0.0, 0.0, 0.0)
     taper: float = 1.0
+    marks: Marks | None = None
 
 
 def _ball(role: str, centre: Point, radius: float) -> Part:

@@ -1,13 +1,14 @@
 """A set of pictures of the world on disk: what every embedded model learns from, and nothing else."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from io import BytesIO
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,15 @@ VIEWS = 2
 # pictures that are drawn before they are put away, by kind of device; and how many of them together
 SHARD, AT_ONCE = {"cpu": 500, "cuda": 4000}, {"cpu": 1, "cuda": 16}
 IMAGES, MASKS, SCENES = "images.npy", "masks.npy", "scenes.csv"
+Shard = TypeVar("Shard")
 # what turns scenes into pixels
-CODE = ("tabletop/geometry.py", "tabletop/grounds.py", "tabletop/render.py", "tabletop/toys.py")
+CODE = (
+    "tabletop/geometry.py",
+    "tabletop/grounds.py",
+    "tabletop/marks.py",
+    "tabletop/render.py",
+    "tabletop/toys.py",
+)
 
 
 def plan_world(purpose: str, count: int, seed: int) -> list[Scene]:
@@ -81,13 +89,27 @@ def draw_world(
         for task in missing:
             draw(task)
     else:
-        # spawned, not forked: threads of torch do not survive a fork
-        context = get_context("spawn")
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_start_worker) as pool:
-            list(pool.map(draw, missing))
+        draw_in_shards(missing, draw)
     write_array(folder / IMAGES, np.concatenate([np.load(file) for file in files]))
     write_array(folder / MASKS, np.concatenate([np.load(_mask_of(file)) for file in files]))
     write_csv(folder / SCENES, scene_table(scenes))
+
+
+def draw_in_shards(missing: Sequence[Shard], draw: Callable[[Shard], None]) -> None:
+    """Draws shards with all processors.
+
+    Args:
+        missing: What to draw.
+        draw: Draws and writes one; can be pickled.
+    """
+    if len(missing) < 2:
+        for task in missing:
+            draw(task)
+        return
+    # spawned, not forked: threads of torch do not survive a fork
+    context = get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_start_worker) as pool:
+        list(pool.map(draw, missing))
 
 
 def _start_worker() -> None:

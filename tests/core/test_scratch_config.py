@@ -23,8 +23,8 @@ def test_every_file_loads_and_names_what_exists(name):
 
 
 def test_the_command_line_lies_over_the_file_and_the_file_over_the_root():
-    config = load_scratch_config("scratch", words("tabletop_64/vae", "train.lr=3e-4", "task.kl_weight=1e-5"))
-    assert (config.train.lr, config.task.kl_weight) == (3e-4, 1e-5)
+    config = load_scratch_config("scratch", words("tabletop_64/vae", "train.lr=3e-4", "task.terms.kl=1e-5"))
+    assert (config.train.lr, config.task.terms.kl) == (3e-4, 1e-5)
     assert config.train.batch_size == 16
     assert config.train.ema_decay == 0.999
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, EmptyDatasetError
-from src.scratch.images import load_world
+from src.scratch.images import draw_subject, load_pictures, load_world
 from src.tabletop.world import IMAGES, MASKS, SCENES, write_array
 
 SIDE = 8
@@ -45,3 +45,23 @@ def test_load_world_refuses_a_side_that_is_no_divisor(world, side):
 def test_load_world_names_the_command_that_draws_it(tmp_path):
     with pytest.raises(EmptyDatasetError, match="dvc repro"):
         load_world(str(tmp_path))
+
+
+def test_pictures_of_several_folders_are_joined(tmp_path):
+    for name, count, side in (("a", 2, 8), ("b", 3, 8), ("c", 1, 16)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "images.npy", np.full((count, side, side, 3), count, dtype=np.uint8))
+    found = load_pictures([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert found.pixels[:, 0, 0, 0].tolist() == [2, 2, 3, 3, 3]
+    assert found.resolution == 8
+    with pytest.raises(ConfigError, match="pictures of 8, 16 px"):
+        load_pictures([str(tmp_path / "a"), str(tmp_path / "c")])
+    with pytest.raises(EmptyDatasetError, match=r"images\.npy is not there"):
+        load_pictures([str(tmp_path / "d")])
+
+
+def test_the_subject_is_drawn_on_every_ground_from_new_sides():
+    drawn = draw_subject(3, 16, 0)
+    assert drawn.pixels.shape == (3, 3, 16, 16)
+    assert torch.equal(drawn.pixels, draw_subject(3, 16, 0).pixels)
+    assert not torch.equal(drawn.pixels, draw_subject(3, 16, 1).pixels)

@@ -1,0 +1,30 @@
+"""Draws toys that nobody planned, which the autoencoder learns from. Reads nothing, writes tabletop/compositions."""
+
+import argparse
+import time
+from pathlib import Path
+
+from src.core.files import replaced_folder, work_root
+from src.tabletop.compositions import draw_compositions
+
+OUT = Path("tabletop/compositions")
+
+
+def main() -> None:
+    """Draws them; shards that an interrupted run drew are kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--oversampling", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=OUT)
+    wanted = parser.parse_args()
+    began = time.monotonic()
+    with replaced_folder(wanted.out) as folder:
+        cache = work_root() / ".cache/world"
+        draw_compositions(folder, cache, wanted.count, wanted.resolution, wanted.oversampling, wanted.seed)
+    print(f"{wanted.out}: {wanted.count} pictures in {(time.monotonic() - began) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()
