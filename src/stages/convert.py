@@ -20,7 +20,7 @@ from src.core.files import replaced_folder, sha256_file, write_csv
 from src.data.photos.budget import PixelBudget
 from src.data.photos.decode import check_size, decode_photo
 from src.data.photos.fingerprint import grey_version, near_duplicate_groups, perceptual_hash, sharpness
-from src.data.photos.header import Header, read_header
+from src.data.photos.header import DECODE_ERRORS, Header, broken, read_header
 from src.data.photos.listing import Photo, list_photos
 
 RAW, IMAGES = Path("data/raw"), Path("data/images")
@@ -121,6 +121,8 @@ def _convert(photo: Photo, folder: Path, max_megapixels: float, budget: PixelBud
                 return _write(photo, digest, header, folder, max_megapixels)
         except BadPhotoError as error:
             reason = str(error)
+        except DECODE_ERRORS as error:  # wherever it arose, it is this photo's; the disk's own errors go on
+            reason = str(broken(error))
     return PhotoRecord(photo.image_id, photo.source, digest, "refused", reason)
 
 

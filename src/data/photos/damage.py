@@ -16,6 +16,8 @@ from src.data.photos.heif_boxes import Item, Layout
 FORBIDDEN = re.compile(rb"\0\0[\0-\2]")
 # Seen at the end of NAL units that were cut out of a byte stream; longer runs are damage.
 TRAILING_ZEROS = 3
+# Tiles of one colour may be stored once; a file whose tiles are all the same bytes is an attack on time.
+SHARED_BYTES = 16
 # AV1 has no such rule, but its arithmetic coder writes no long runs: 16 bytes is the most seen, on flat pictures.
 AV1_ZEROS = re.compile(rb"\0{256}")
 # What libheif leaves where a tile is missing: YCbCr 0, 0, 0, whose green depends on the matrix (BT.601: 136).
@@ -34,6 +36,9 @@ def check_extents(layout: Layout) -> None:
     end = max((offset + length for item in layout.items.values() for offset, length in item.extents), default=0)
     if end > layout.file_bytes:
         raise BadPhotoError(f"truncated: {layout.file_bytes} bytes, its header speaks of {end}")
+    coded = sum(length for item in layout.coded_items() for _, length in item.extents)
+    if coded > SHARED_BYTES * layout.file_bytes:
+        raise BadPhotoError(f"damaged: its header speaks of {coded} bytes of pixel data in {layout.file_bytes}")
 
 
 def check_coded_data(path: Path, layout: Layout) -> None:

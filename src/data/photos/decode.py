@@ -18,7 +18,7 @@ from src.data.photos import colour
 from src.data.photos.damage import check_coded_data, check_extents, check_tiles, undo_transforms
 from src.data.photos.header import DECODE_ERRORS, OPENERS, Header, broken
 from src.data.photos.heif_boxes import Layout
-from src.data.photos.jpeg_scan import check_jpeg
+from src.data.photos.jpeg_scan import check_jpeg, check_warnings
 
 ORIENTATION = 0x0112
 # EXIF 2.32, tag 274: what turns stored pixels upright.
@@ -171,7 +171,9 @@ def _depth_of(mode: str) -> int:
 def _load_pillow(path: Path, header: Header) -> _Stored:
     family = "JPEG" if header.format == "MPO" else header.format
     if family == "JPEG":
-        check_jpeg(path.read_bytes())
+        data = path.read_bytes()
+        check_jpeg(data)
+        check_warnings(data)
     try:
         if family == "PNG":
             with PngImageFile(path) as png:

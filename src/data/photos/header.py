@@ -1,11 +1,15 @@
 """Tells a photo's format by its content, and its size without decoding it."""
 
+import errno
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL.AvifImagePlugin import AvifImageFile
+from PIL.Image import DecompressionBombError
+from PIL.ImageCms import PyCMSError
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -16,17 +20,28 @@ from src.core.errors import BadPhotoError
 from src.data.photos.heif_boxes import Layout, read_layout
 from src.data.photos.listing import FORMATS
 
-# What Pillow and libheif raise on a broken file. Pillow raises OSError without errno; one with errno is the disk's.
+# What Pillow, libheif and littlecms raise on a broken file, and what hostile sizes and depths end in.
 DECODE_ERRORS = (
-    OSError,
-    ValueError,
+    ArithmeticError,
+    AttributeError,
     EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
     RuntimeError,
     SyntaxError,
-    KeyError,
-    IndexError,
     TypeError,
+    ValueError,
+    DecompressionBombError,
+    PyCMSError,
     struct.error,
+    zlib.error,
+)
+# What speaks of the disk or the machine, not of one photo: EINVAL, say, is a header's offset beyond all files.
+DISK_ERRNOS = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENODEV", "ENXIO")
+    if hasattr(errno, name)
 )
 # The classes themselves: what a file is was decided by its content, and no plugin has to be registered.
 OPENERS: dict[str, Callable[[Path], ImageFile]] = {
@@ -155,9 +170,11 @@ def broken(error: Exception) -> BadPhotoError:
         The refusal.
 
     Raises:
-        OSError: The error carries an errno, so that it does not speak of the photo.
+        OSError: It is the disk's, so that it does not speak of the photo.
     """
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
         raise error
+    if isinstance(error, MemoryError):
+        return BadPhotoError("takes more memory than there is")
     words = " ".join(str(error).split())
     return BadPhotoError(f"cannot be decoded: {words or type(error).__name__}")

@@ -4,6 +4,7 @@ libheif answers what a picture looks like; this answers whether the file still h
 """
 
 import struct
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import BinaryIO
 
 from src.core.errors import BadPhotoError
 
-MAX_META_BYTES = 64 << 20
+MAX_META_BYTES = 16 << 20
+# phones write a handful
+MAX_FILE_BOXES = 10_000
 TRANSFORMS = ("irot", "imir", "clap")
 CODED = {b"hvc1": "HEIC", b"hev1": "HEIC", b"av01": "AVIF"}
 
@@ -66,9 +69,9 @@ class Layout:
     def coded_items(self) -> list[Item]:
         """Returns the items whose coded pixels make up the photo: the primary one, or the tiles of its grid."""
         found: list[Item] = []
-        queue, seen = [self.primary_id], set()
+        queue, seen = deque([self.primary_id]), set()
         while queue:
-            item_id = queue.pop(0)
+            item_id = queue.popleft()
             if item_id in seen or item_id not in self.items:
                 continue
             seen.add(item_id)
@@ -119,7 +122,9 @@ def read_layout(path: Path) -> Layout | None:
 
 def _file_boxes(stream: BinaryIO, file_bytes: int) -> Iterator[tuple[bytes, int, int]]:
     offset = 0
-    while offset + 8 <= file_bytes:
+    for _ in range(MAX_FILE_BOXES):
+        if offset + 8 > file_bytes:
+            return
         stream.seek(offset)
         kind, body, end = _box_header(stream.read(16), 0, file_bytes - offset)
         yield kind, offset + body, offset + end
@@ -195,6 +200,10 @@ def _read_iloc(data: bytes, start: int, idat: int, file_bytes: int) -> dict[int,
         reference, at = _uint(data, at, 2), at + 2
         base, at = _uint(data, at, base_size), at + base_size
         extent_count, at = _uint(data, at, 2), at + 2
+        if extent_count * (index_size + offset_size + length_size) > len(data) - at or (
+            extent_count > 1 and offset_size + length_size == 0
+        ):
+            raise BadPhotoError("damaged: its header speaks of more parts than it has room for")
         extents = []
         for _ in range(extent_count):
             at += index_size

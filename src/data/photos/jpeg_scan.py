@@ -1,12 +1,18 @@
-"""Finds blocks of zeros in the coded data of a JPEG (ITU-T T.81), which libjpeg decodes to rubbish without an error."""
+"""Finds damage in the coded data of a JPEG (ITU-T T.81): what libjpeg warns of, and blocks of zeros, which it does not."""
 
 import re
 from collections.abc import Iterator
 
+import simplejpeg
+
 from src.core.errors import BadPhotoError
 
 ZEROS = re.compile(rb"\0{64}")
-MARKER = re.compile(rb"\xff+[^\0\xff]")
+MARKER = re.compile(rb"\xff[^\0\xff]")
+# libjpeg decodes on after these (jerror.h, JWRN_*); its other warnings are about harmless oddities
+WARNINGS = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression sequence")
+STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+PADDING = (b"\0", b"\xff")
 RESTARTS = range(0xD0, 0xD8)
 SOI, EOI, SOS, DHT, RST0 = 0xD8, 0xD9, 0xDA, 0xC4, 0xD0
 # Arithmetic coding (SOF9 to SOF15) has no code tables to reason about.
@@ -34,6 +40,45 @@ def check_jpeg(data: bytes) -> None:
             first_symbols.update(_first_symbols(payload))
         elif marker == SOS and checkable:
             _check_scan(data, start, payload, first_symbols)
+
+
+def check_warnings(data: bytes) -> None:
+    """Decodes the first picture of a JPEG file at an eighth of its size and refuses it where libjpeg warns of damage.
+
+    Stray bytes between the segments of the header and padding before the end are what some cameras and editors write;
+    every viewer passes over them.
+
+    Args:
+        data: The file.
+
+    Raises:
+        BadPhotoError: A part of the coded data is damaged or missing.
+    """
+    try:
+        simplejpeg.decode_jpeg(_without_stray_bytes(data), "GRAY", min_factor=8, strict=True)
+    except ValueError as error:
+        message = str(error)
+        if message.startswith(WARNINGS) and not _is_padding(data, message):
+            raise BadPhotoError(f"damaged: {message.removeprefix('Corrupt JPEG data: ')}") from error
+
+
+def _without_stray_bytes(data: bytes) -> bytes:
+    """Joins the segments up to the first scan; libjpeg names the first warning only, which must not be a harmless one."""
+    parts, end = [data[:2]], 2
+    for marker, payload, end in _segments(data):
+        parts.append(data[end - len(payload) - 4 : end])
+        if marker == SOS:
+            break
+    return b"".join((*parts, data[end:]))
+
+
+def _is_padding(data: bytes, message: str) -> bool:
+    stray = STRAY.match(message)
+    if stray is None or int(stray[2], 16) != EOI:
+        return False
+    end = data.rfind(b"\xff\xd9")
+    padding = data[end - int(stray[1]) : end]
+    return any(not padding.strip(byte) for byte in PADDING)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
