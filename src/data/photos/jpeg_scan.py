@@ -1,4 +1,4 @@
-"""Finds damage in the coded data of a JPEG (ITU-T T.81): what libjpeg warns of, and blocks of zeros, which it does not."""
+"""Finds damage in the coded data of a JPEG (ITU-T T.81): what libjpeg warns of, and zeros, of which it does not warn."""
 
 import re
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def check_warnings(data: bytes) -> None:
 
 
 def _without_stray_bytes(data: bytes) -> bytes:
-    """Joins the segments up to the first scan; libjpeg names the first warning only, which must not be a harmless one."""
+    """Joins the segments up to the first scan: libjpeg names its first warning only, and that may be a harmless one."""
     parts, end = [data[:2]], 2
     for marker, payload, end in _segments(data):
         parts.append(data[end - len(payload) - 4 : end])
