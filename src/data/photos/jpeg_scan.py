@@ -1,4 +1,4 @@
-"""Finds damage in the coded data of a JPEG (ITU-T T.81): what libjpeg warns of, and zeros, of which it does not warn."""
+"""Finds damage in the coded data of a JPEG (ITU-T T.81): what libjpeg warns of, and zeros, of which it does not."""
 
 import re
 from collections.abc import Iterator
