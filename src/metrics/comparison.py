@@ -12,7 +12,18 @@ from src.core.errors import ConfigError, MetricError
 from src.metrics.intervals import Unit
 from src.metrics.names import IDENTITY, PRIOR, PROMPT, SUBJECT, TEST
 from src.metrics.runs import EvaluatedRun, setting
-from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_run_means, compare_scores, judge
+from src.metrics.settings import Differs, differing_keys, is_setting, what_differs
+from src.metrics.statistics import (
+    DETECTABLE,
+    Comparison,
+    Finding,
+    Verdict,
+    blocked_by,
+    compare_run_means,
+    compare_scores,
+    find,
+    judge,
+)
 
 PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
 # where more pairs than this share lack a value, a primary metric ends the comparison, another is left out
@@ -22,8 +33,6 @@ SAME_META = ("prompt_set_sha256", "seeds", "references")
 SAME_PARAMS = ("subject", "sampler", "validation_args")
 MARGINS = ("evaluate", "margins")
 IGNORED_PARAMS = ("validation_args.batch_size",)
-# What may differ between runs of one configuration.
-SEED_PARAMS = ("seed", "prior.seed", "configs_digest")
 
 
 @dataclass(frozen=True)
@@ -35,17 +44,33 @@ class Report:
         margins: Differences of the primary metrics that do not matter: A's evaluate.margins.
         dropped: Pairs left out because one side has no value, by metric.
         comparisons: How many runs are compared with A at the same time, B among them.
+        differs: In what the two differ: where it is the seed alone, nothing is said about settings.
     """
 
     metrics: Mapping[str, Comparison]
     margins: Mapping[str, float]
     dropped: Mapping[str, int]
     comparisons: int
+    differs: Differs
 
     @property
     def verdict(self) -> Verdict:
         """What the primary metrics say together."""
-        return judge({name: self.metrics[name] for name in self.primaries}, self.margins, self.comparisons)
+        return judge(self._primary, self.margins, self.comparisons)
+
+    @property
+    def findings(self) -> Mapping[str, Finding]:
+        """What each primary metric says."""
+        return find(self._primary, self.margins, self.comparisons)
+
+    @property
+    def blocked(self) -> Mapping[str, int | None]:
+        """What keeps it from a verdict, and how many units would do: see `blocked_by`."""
+        return blocked_by(self._primary, self.margins, self.comparisons)
+
+    @property
+    def _primary(self) -> dict[str, Comparison]:
+        return {name: self.metrics[name] for name in self.primaries}
 
     @property
     def primaries(self) -> tuple[str, ...]:
@@ -84,7 +109,7 @@ def compare_runs(a: EvaluatedRun, b: EvaluatedRun, seed: int) -> Report:
         comparison = compare_scores(grid, seed)
         if comparison is not None:
             metrics[name] = comparison
-    return _report(metrics, margins_of(a), dropped)
+    return _report(metrics, margins_of(a), dropped, what_differs(a, b))
 
 
 def compare_configurations(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun]) -> Report:
@@ -105,22 +130,36 @@ def compare_configurations(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun])
         if len(side) < 2:
             raise MetricError(f"{side[0].name}: expected two runs or more, of one configuration and several seeds")
         for run in side[1:]:
-            if wrong := [key for key in _differing(side[0].params, run.params) if key not in SEED_PARAMS]:
+            if wrong := [key for key in differing_keys(side[0].params, run.params) if is_setting(key)]:
                 raise MetricError(f"{side[0].name} and {run.name} are not one configuration: {', '.join(wrong)}")
     for run in [*a[1:], *b]:
         check_comparable(a[0], run)
-    means = [
-        [_scored_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean() for run in s]
-        for s in (a, b)
-    ]
-    shared = set.intersection(*(set(of_run.dropna().index) for side in means for of_run in side))
+    means = [[run_means(run) for run in side] for side in (a, b)]
+    shared = set.intersection(*(set(of_run) for side in means for of_run in side))
     metrics: dict[str, Comparison] = {}
     for name in sorted(shared):
-        first, second = ([float(of_run[name]) for of_run in side] for side in means)
+        first, second = ([of_run[name] for of_run in side] for side in means)
         interval, p = compare_run_means(first, second)
         spread = float(np.sqrt(np.var(first, ddof=1) / len(first) + np.var(second, ddof=1) / len(second)))
         metrics[name] = Comparison(interval, p, DETECTABLE * spread, Unit.RUNS, len(first) + len(second))
-    return _report(metrics, margins_of(a[0]), dict.fromkeys(metrics, 0))
+    differs = Differs.SEEDS if what_differs(a[0], b[0]) is not Differs.SETTINGS else Differs.SETTINGS
+    return _report(metrics, margins_of(a[0]), dict.fromkeys(metrics, 0), differs)
+
+
+def run_means(run: EvaluatedRun) -> dict[str, float]:
+    """Returns the means of a run's chosen checkpoint on the test prompts and on the class alone, each prompt once.
+
+    Args:
+        run: The run.
+
+    Returns:
+        By metric; one without values is absent.
+
+    Raises:
+        MetricError: It has no scores on test prompts.
+    """
+    means = _scored_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean().dropna()
+    return {str(name): float(value) for name, value in means.items()}
 
 
 def margins_of(run: EvaluatedRun) -> Mapping[str, float]:
@@ -159,36 +198,25 @@ def differing_fields(a: EvaluatedRun, b: EvaluatedRun) -> list[str]:
     """Lists what two runs must have in common and have not: prompts, seeds, photos, sampler, margins, judges."""
     fields = [name for name in SAME_META if a.meta.get(name) != b.meta.get(name)]
     for name in SAME_PARAMS:
-        fields += _differing(a.params.get(name), b.params.get(name), name)
+        fields += differing_keys(a.params.get(name), b.params.get(name), name)
     section, key = MARGINS
     margins = [_mapping(run.params.get(section)).get(key) for run in (a, b)]
-    fields += _differing(margins[0], margins[1], f"{section}.{key}")
+    fields += differing_keys(margins[0], margins[1], f"{section}.{key}")
     judges = [_mapping(run.meta.get("judges")) for run in (a, b)]
     shared = sorted(judges[0].keys() & judges[1].keys())
     fields += [f"judges.{name}" for name in shared if _text(judges[0][name]) != _text(judges[1][name])]
     return [field for field in fields if field not in IGNORED_PARAMS]
 
 
-def _report(metrics: Mapping[str, Comparison], margins: Mapping[str, float], dropped: Mapping[str, int]) -> Report:
-    report = Report(metrics, margins, dropped, comparisons=1)
+def _report(
+    metrics: Mapping[str, Comparison], margins: Mapping[str, float], dropped: Mapping[str, int], differs: Differs
+) -> Report:
+    report = Report(metrics, margins, dropped, comparisons=1, differs=differs)
     if not report.primaries:
         raise MetricError(f"neither of {', '.join(PRIMARIES)} was scored in both runs on two images or more")
     if missing := [name for name in report.primaries if name not in margins]:
         raise ConfigError(f"evaluate.margins: no margin for {', '.join(missing)}")
     return report
-
-
-def _differing(a: Any, b: Any, key: str = "") -> list[str]:
-    """Lists the dotted keys under which two values differ."""
-    if not isinstance(a, Mapping) and not isinstance(b, Mapping):
-        return [] if a == b else [key]
-    first, second = _mapping(a), _mapping(b)
-    names = sorted(first.keys() | second.keys(), key=str)
-    return [
-        found
-        for name in names
-        for found in _differing(first.get(name), second.get(name), f"{key}.{name}".removeprefix("."))
-    ]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 Symbols: P prompts, K seeds of each; d[p, k] = score of B - score of A for the same prompt and seed.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,15 @@ from src.metrics.intervals import DRAWS, LEVEL, Interval, Unit, estimate, indepe
 
 # of the normal: 97.5 % and 80 % quantiles
 DETECTABLE = 2.8
+
+
+class Finding(Enum):
+    """What one primary metric says about B against A."""
+
+    ROSE = "rose"
+    FELL = "fell"
+    SAME = "same"
+    OPEN = "open"
 
 
 class Verdict(Enum):
@@ -109,13 +119,41 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def judge(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> Verdict:
-    """Draws the conclusion from the primary metrics, all of which are better when higher.
+def find(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> dict[str, Finding]:
+    """Tells what each primary metric says; all of them are better when higher.
 
     A metric rose when its interval lies above zero and reaches beyond its margin, and its p is below 1 - LEVEL after
     the corrections of Bonferroni (for the comparisons) and Holm (for the metrics); it fell when the same holds below.
-    The first that applies: EQUIVALENT, all intervals lie within their margins; BETTER, one rose, and none that did not
-    rise reaches below minus its margin; WORSE, the same with A and B exchanged; TRADE-OFF, one rose and one fell.
+    It is the same when its interval lies within its margin, and else open.
+
+    Args:
+        primaries: At least one.
+        margins: The difference of each metric that does not matter, > 0.
+        comparisons: How many runs are compared with A at the same time, B among them.
+
+    Returns:
+        By metric.
+    """
+    adjusted = holm({name: min(1.0, comparisons * found.p) for name, found in primaries.items()})
+    findings = {}
+    for name, found in primaries.items():
+        low, high, margin, sure = found.interval.low, found.interval.high, margins[name], adjusted[name] < 1 - LEVEL
+        if -margin <= low and high <= margin:
+            findings[name] = Finding.SAME
+        elif sure and low > 0:
+            findings[name] = Finding.ROSE
+        elif sure and high < 0:
+            findings[name] = Finding.FELL
+        else:
+            findings[name] = Finding.OPEN
+    return findings
+
+
+def judge(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> Verdict:
+    """Draws the conclusion from what `find` says of each primary metric.
+
+    The first that applies: EQUIVALENT, all are the same; BETTER, one rose, and no interval reaches below minus its
+    margin; WORSE, the same with A and B exchanged; TRADE-OFF, one rose and one fell.
 
     Args:
         primaries: At least one.
@@ -125,19 +163,51 @@ def judge(primaries: Mapping[str, Comparison], margins: Mapping[str, float], com
     Returns:
         The verdict about B; INCONCLUSIVE where none of the above applies.
     """
-    adjusted = holm({name: min(1.0, comparisons * found.p) for name, found in primaries.items()})
-    sure = {name: primaries[name].interval for name in primaries if adjusted[name] < 1 - LEVEL}
-    rose = {name for name, interval in sure.items() if interval.low > 0 and interval.high > margins[name]}
-    fell = {name for name, interval in sure.items() if interval.high < 0 and interval.low < -margins[name]}
-    above = {name for name, found in primaries.items() if found.interval.low >= -margins[name]}
-    below = {name for name, found in primaries.items() if found.interval.high <= margins[name]}
-    if above & below == primaries.keys():
+    findings = set(find(primaries, margins, comparisons).values())
+    if findings == {Finding.SAME}:
         return Verdict.EQUIVALENT
-    if rose and above == primaries.keys():
+    if Finding.ROSE in findings and all(found.interval.low >= -margins[name] for name, found in primaries.items()):
         return Verdict.BETTER
-    if fell and below == primaries.keys():
+    if Finding.FELL in findings and all(found.interval.high <= margins[name] for name, found in primaries.items()):
         return Verdict.WORSE
-    return Verdict.TRADE_OFF if rose and fell else Verdict.INCONCLUSIVE
+    return Verdict.TRADE_OFF if {Finding.ROSE, Finding.FELL} <= findings else Verdict.INCONCLUSIVE
+
+
+def blocked_by(
+    primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int
+) -> dict[str, int | None]:
+    """Names what keeps a comparison from a verdict, and how much more data would do if the differences stay the same.
+
+    Where a metric rose, the others block that may have fallen by more than their margin; where one fell, those that may
+    have risen; where all are open, each of them blocks until it is settled in the nearest way.
+
+    Args:
+        primaries: At least one.
+        margins: The difference of each metric that does not matter, > 0.
+        comparisons: How many runs are compared with A at the same time, B among them.
+
+    Returns:
+        Units by metric: intervals shrink by the square root of their number. None where no number would do, because
+        the mean itself lies beyond the margin. Nothing where there is a verdict.
+    """
+    if judge(primaries, margins, comparisons) is not Verdict.INCONCLUSIVE:
+        return {}
+    findings = find(primaries, margins, comparisons)
+    blocked: dict[str, int | None] = {}
+    for name, found in primaries.items():
+        mean, margin = found.interval.mean, margins[name]
+        below, above = mean - found.interval.low, found.interval.high - mean
+        if findings[name] is not Finding.OPEN:
+            continue
+        if Finding.ROSE in findings.values():
+            width, room = below, margin + mean
+        elif Finding.FELL in findings.values():
+            width, room = above, margin - mean
+        else:
+            width, room = max(below, above), max(abs(mean), margin - abs(mean))
+        if width > room:
+            blocked[name] = math.ceil(found.units * (width / room) ** 2) if room > 0 else None
+    return blocked
 
 
 def compare_run_means(means_a: list[float], means_b: list[float]) -> tuple[Interval, float]:

@@ -1,7 +1,7 @@
 """From scores to means: every mean is taken over a prompt's images first, then over prompts."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
 from src.metrics.intervals import against_base
-from src.metrics.names import BASE, KID, PRIOR, PROMPT, REAL, SUBJECT, TEST
+from src.metrics.names import BASE, KID, PRIOR, REAL, TEST
 from src.metrics.scores import Score
 
 ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
@@ -19,14 +19,6 @@ SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]
 # what a metric's references add to its key; for drawn images the held-out photos are the number that counts
 SUFFIXES = {"val": "", "train": "_train", "none": ""}
 REAL_SUFFIXES = {"train": "", "val": "_leave_one_out", "none": ""}
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The chosen checkpoint and why it was chosen."""
-
-    variant: str
-    reason: str
 
 
 def choose_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -96,73 +88,13 @@ def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str,
     return {f"{metric}{suffixes[refs]}": rounded(float(mean)) for metric, refs, mean in means}
 
 
-def select_checkpoint(table: pd.DataFrame, steps: dict[str, int], margin: float) -> Selection:
-    """Chooses the checkpoint to report, on the dev prompts only, by a rule fixed in advance.
-
-    The highest `dino_vits16` wins among the checkpoints whose `clip_t` is not below base's by more than `margin`;
-    if there is none, the highest `clip_t`. Ties go to the earlier step.
-
-    Args:
-        table: From `score_table`.
-        steps: The step of each checkpoint variant.
-        margin: Allowed loss of `clip_t` against base.
-
-    Returns:
-        The choice.
-
-    Raises:
-        MetricError: There are several checkpoints, but no dev prompts to choose on.
-    """
-    variants = sorted(steps, key=lambda variant: steps[variant])
-    chosen_metrics = set(table["metric"])
-    if len(variants) == 1:
-        return Selection(variants[0], "the only checkpoint")
-    if SUBJECT not in chosen_metrics:
-        return Selection(variants[-1], f"the last checkpoint: {SUBJECT} is not among the chosen metrics")
-    dev = {variant: mean_scores(table, variant, "dev") for variant in (BASE, *variants)}
-    if not dev[BASE]:
-        raise MetricError("there are several checkpoints, but no dev prompts to choose one on")
-    if PROMPT not in chosen_metrics:
-        best = max(variants, key=lambda variant: dev[variant][SUBJECT])
-        return Selection(best, f"the highest {SUBJECT} on the dev prompts; {PROMPT} is not among the chosen metrics")
-    floor = rounded(dev[BASE][PROMPT] - margin)
-    best, qualified = apply_rule({name: dev[name] for name in variants}, dict.fromkeys(variants, floor))
-    if not qualified:
-        return Selection(
-            best, f"NO checkpoint keeps {PROMPT} >= {floor} (base - {margin}) on the dev prompts: the highest {PROMPT}"
-        )
-    return Selection(
-        best,
-        f"the highest {SUBJECT} on the dev prompts among the {qualified} of {len(variants)} checkpoints with "
-        f"{PROMPT} >= {floor} (base - {margin})",
-    )
-
-
-def apply_rule(means: Mapping[str, Mapping[str, float]], floors: Mapping[str, float]) -> tuple[str, int]:
-    """Chooses the highest SUBJECT among those whose PROMPT keeps its floor; where none does, the highest PROMPT.
-
-    Args:
-        means: Both metrics, by name; at least one.
-        floors: Of PROMPT, by the same names.
-
-    Returns:
-        The choice, the first of equals, and how many keep their floor.
-    """
-    qualified = [name for name in means if means[name][PROMPT] >= floors[name]]
-    if not qualified:
-        return max(means, key=lambda name: means[name][PROMPT]), 0
-    return max(qualified, key=lambda name: means[name][SUBJECT]), len(qualified)
-
-
-def summarise(
-    table: pd.DataFrame, steps: dict[str, int], selection: Selection, drift: dict[str, float]
-) -> dict[str, Any]:
+def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: dict[str, float]) -> dict[str, Any]:
     """Builds metrics.json: only numbers in nested mappings, as `dvc metrics` wants.
 
     Args:
         table: From `score_table`.
         steps: The step of each checkpoint variant.
-        selection: The chosen checkpoint.
+        chosen: The chosen checkpoint.
         drift: From `class_kid`.
 
     Returns:
@@ -177,9 +109,9 @@ def summarise(
         checkpoints[variant][KID] = rounded(value)
     scored = table.groupby("metric")["value"].agg(["count", "size"])
     drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
-    intervals = against_base(table, selection.variant)
+    intervals = against_base(table, chosen)
     return {
-        "run": checkpoints[selection.variant],
+        "run": checkpoints[chosen],
         "against_base": {
             metric: {name: rounded(value) for name, value in asdict(interval).items()}
             for metric, interval in intervals.items()
@@ -187,9 +119,9 @@ def summarise(
         "base": base,
         "real": mean_scores(table, REAL, "none"),
         "copy": mean_scores(table, "copy", "test"),
-        "copying": {name: rounded(value) for name, value in copying_summary(table, selection.variant).items()},
+        "copying": {name: rounded(value) for name, value in copying_summary(table, chosen).items()},
         "checkpoints": checkpoints,
-        "selected_step": steps[selection.variant],
+        "selected_step": steps[chosen],
         "counts": {
             "images_per_variant": len(drawn),
             "test_prompts": int(drawn[drawn["set"] == "test"]["prompt_id"].nunique()),

@@ -8,20 +8,28 @@ from typing import Any
 from src.core.files import write_text
 from src.metrics.choice import Choice
 from src.metrics.comparison import Report, margins_of
-from src.metrics.intervals import FEW_PROMPTS, Unit, against_base, mean_interval
+from src.metrics.intervals import against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.samples import STEP_VARIANT
-from src.metrics.statistics import Comparison
+from src.metrics.spread import SeedSpread, spread_of
 from src.metrics.summary import mean_scores
 from src.reporting.charts import Row
 from src.reporting.comparison_charts import forest, metric_scatter
+from src.reporting.comparison_text import (
+    explain_findings,
+    explain_intervals,
+    explain_scope,
+    explain_spread,
+    recommendation,
+    shown_reach,
+)
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
 from src.reporting.scoring import arrow, flatten, is_gain, metric_order
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
-from src.reporting.texts import Texts, load_texts
+from src.reporting.texts import load_texts
 
 # what the scatter shows
 PLANE = {SUBJECT, PROMPT}
@@ -112,41 +120,9 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
     return sorted(rows, key=lambda row: row["step"])
 
 
-def recommendation(choice: Choice, first: str, texts: Texts) -> str:
-    """Returns the sentence that says which run to keep.
-
-    Args:
-        choice: The run to keep.
-        first: The name of the run that the others are compared with.
-        texts: The words.
-
-    Returns:
-        Text.
-    """
-    return texts(f"compare.keep.{choice.why.value}", best=choice.run.name, first=first)
-
-
-def explain_intervals(report: Report, texts: Texts) -> str:
-    """Returns how the intervals of a comparison were found.
-
-    Args:
-        report: The comparison.
-        texts: The words.
-
-    Returns:
-        A sentence for each way that occurs.
-    """
-    ways = dict.fromkeys(_way(found) for found in report.metrics.values())
-    return " ".join(texts(f"compare.by.{way}", few=FEW_PROMPTS) for way in ways)
-
-
-def _way(found: Comparison) -> str:
-    if found.unit is Unit.PROMPTS:
-        return "few" if found.units < FEW_PROMPTS else "bootstrap"
-    return found.unit.value
-
-
-def write_comparison(out: Path, entries: Sequence[Entry], notes: Notes, choice: Choice) -> None:
+def write_comparison(
+    out: Path, entries: Sequence[Entry], notes: Notes, choice: Choice, known: Sequence[SeedSpread]
+) -> None:
     """Writes the page and, beside it, the numbers of its figures as CSV; figures leave out what may not be compared.
 
     Args:
@@ -154,6 +130,7 @@ def write_comparison(out: Path, entries: Sequence[Entry], notes: Notes, choice: 
         entries: The first is what the others are compared with; its margins and language count.
         notes: What a person wrote.
         choice: The run to keep.
+        known: The seed's spread, where it was measured.
 
     Raises:
         ConfigError: There are no texts in that language.
@@ -169,27 +146,34 @@ def write_comparison(out: Path, entries: Sequence[Entry], notes: Notes, choice: 
     names = [entry.run.name for entry in comparable]
     points = [row for entry in comparable for row in checkpoint_rows(entry.run)]
     intervals = {name: {m: found.interval for m, found in report.metrics.items()} for name, report in reports.items()}
+    contenders = [choice.run] if choice.run is not None else [first, *(run for run, _ in choice.ahead)]
     specs = {"scatter": metric_scatter(points, names)} if points else {}
     if intervals:
         specs["forest"] = forest(intervals, margins, texts("axis.difference"))
     lead = texts("compare.lead", count=len(comparable), first=first.name)
+    keep = recommendation(choice, first.name, texts)
     page = render_page(
         "comparison.html.j2",
         title=texts("compare.title"),
         texts=texts,
-        lead=f"{lead} {recommendation(choice, first.name, texts)}",
+        lead=f"{lead} {keep}",
+        keep=keep,
         entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],
-        winner=choice.run,
-        gain=against_base(choice.run.scores, choice.run.meta["selected"]),
-        settings=flatten(choice.run.params),
+        contenders=[(run, against_base(run.scores, run.meta["selected"]), flatten(run.params)) for run in contenders],
+        kept=choice.run,
         notes=notes,
         sources=load_sources(),
-        table=metric_table(means, best_of=names, selected=choice.run.name),
+        table=metric_table(means, best_of=names, selected="" if choice.run is None else choice.run.name),
         metric_order=metric_order,
         arrow=arrow,
         is_gain=is_gain,
         margins=margins,
         explain_intervals=explain_intervals,
+        explain_findings=explain_findings,
+        explain_scope=explain_scope,
+        spread_of_pair=lambda run: [spread_of(side, known) for side in (first, run)],
+        explain_spread=explain_spread,
+        shown_reach=shown_reach,
         comparisons=len(reports),
         specs=specs,
     )

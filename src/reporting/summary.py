@@ -58,7 +58,7 @@ class Summary:
     Attributes:
         sentence: What ran and why this checkpoint.
         facts: Label and value pairs.
-        notice: A warning for the reader, or empty.
+        notice: Warnings for the reader, or empty.
     """
 
     sentence: str
@@ -75,7 +75,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         texts: The words.
 
     Returns:
-        The sentence, the facts and perhaps a notice.
+        The sentence, the facts and perhaps notices.
     """
     what = texts(
         "summary.what",
@@ -94,6 +94,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, margin=f"{facts.clip_t_margin:g}")
     if reason == "other" and "selection" in inputs.meta:
         why = texts("summary.stated", checkpoint=inputs.run_variant, reason=inputs.meta["selection"])
+    known = f"notice.{facts.model_name}"
     sides = inputs.split["split"].value_counts().to_dict()
     lines = {
         "model": f"{facts.model_name} ({shorten_path(facts.model_id)})",
@@ -110,8 +111,18 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     return Summary(
         sentence=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
-        notice=texts(notice) if (notice := f"notice.{facts.model_name}") in texts else "",
+        notice=" ".join([*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])]),
     )
+
+
+def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
+    """Says that no checkpoint keeps its prompts as the rule wants, where evaluate found so."""
+    if not inputs.meta.get("bar_missed"):
+        return []
+    means = development_means(inputs)
+    chosen, base = (means[name]["clip_t"] for name in (inputs.run_variant, "base"))
+    figures = {"value": f"{chosen:.3f}", "base": f"{base:.3f}", "margin": f"{facts.clip_t_margin:g}"}
+    return [texts("notice.bar_missed", checkpoint=inputs.run_variant, **figures)]
 
 
 def selection_reason(inputs: Inputs, margin: float) -> str:

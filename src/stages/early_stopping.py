@@ -1,5 +1,6 @@
 """Ends a training when the rule that chooses the checkpoint has preferred an earlier one for a while."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from src.metrics.features import FeatureStore
 from src.metrics.names import DEV, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.scores import Metric
-from src.metrics.summary import Selection, score_table, select_checkpoint
+from src.metrics.selection import Selection, SelectionRule, select_checkpoint
+from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts
 from src.stages.generate import BASE, Variant, draw_variants
 from src.training.determinism import set_deterministic
@@ -63,6 +65,8 @@ class EarlyStopping:
         choice, steps = self.choose([Variant(BASE, None), *(Variant(path.name, path) for path in checkpoints)], drawn)
         later = sum(step > steps[choice.variant] for step in steps.values())
         print(f"early stopping: {choice.variant} is preferred so far, {choice.reason}", flush=True)
+        if choice.missed:
+            print(f"early stopping: WARNING: {choice.missed}", file=sys.stderr, flush=True)
         return later >= self.patience
 
     def choose(self, variants: list[Variant], drawn: Path) -> tuple[Selection, dict[str, int]]:
@@ -81,7 +85,7 @@ class EarlyStopping:
         samples = read_samples(drawn, DEV)
         scores = [score for metric in self.metrics for score in metric.score(samples, references, self.store)]
         steps = checkpoint_steps(samples)
-        return select_checkpoint(score_table(scores), steps, self.settings.evaluate.select_clip_t_margin), steps
+        return select_checkpoint(score_table(scores), steps, SelectionRule.of(self.settings.evaluate)), steps
 
     def identity(self) -> dict[str, Any]:
         """Returns what decides beside the parameters: the judges' weights and the code."""

@@ -2,6 +2,7 @@
 metrics/scores.csv (one row per image and metric), nearest.csv, metrics.json, metrics_meta.json and prompts.csv.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,7 +30,8 @@ from src.metrics.samples import (
     real_samples,
 )
 from src.metrics.scores import Metric, References, Sample, Score
-from src.metrics.summary import choose_names, prompt_table, score_table, select_checkpoint, summarise
+from src.metrics.selection import SelectionRule, select_checkpoint
+from src.metrics.summary import choose_names, prompt_table, score_table, summarise
 
 PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torch-fidelity", "torchmetrics", "torchvision")
 
@@ -50,7 +52,7 @@ class Judged:
 
 
 def evaluate_samples(
-    data: Path, out: Path, metrics: Sequence[Metric], store: FeatureStore, token: str, clip_t_margin: float
+    data: Path, out: Path, metrics: Sequence[Metric], store: FeatureStore, token: str, rule: SelectionRule
 ) -> dict[str, Any]:
     """Scores every image with every metric; writes nothing unless all succeed.
 
@@ -60,7 +62,7 @@ def evaluate_samples(
         metrics: The chosen metrics.
         store: Computes features, each once.
         token: The rare token, removed from the captions of real photos.
-        clip_t_margin: See `select_checkpoint`.
+        rule: Chooses the checkpoint.
 
     Returns:
         The content of metrics.json.
@@ -76,12 +78,13 @@ def evaluate_samples(
     every = [*judged.samples, *judged.extra]
     table = score_table([score for metric in metrics for score in _score(metric, every, judged.references, store)])
     steps = checkpoint_steps(judged.samples)
-    selection = select_checkpoint(table, steps, clip_t_margin)
-    summary = summarise(table, steps, selection, class_kid(metrics, judged.samples, store))
+    selection = select_checkpoint(table, steps, rule)
+    summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store))
     counts = {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
     summary["counts"] |= counts
     meta = {
         "selection": selection.reason,
+        "bar_missed": selection.missed,
         "selected": selection.variant,
         "judges": {metric.name: metric.judge.describe() for metric in metrics},
         "device": store.device,
@@ -93,6 +96,8 @@ def evaluate_samples(
     write_csv(out / "prompts.csv", prompt_table(table, selection.variant))
     write_json(out / "metrics.json", summary)
     write_json(out / "metrics_meta.json", meta)
+    if selection.missed:
+        print(f"evaluate: WARNING: {selection.missed}", file=sys.stderr)
     return summary
 
 
@@ -168,7 +173,7 @@ def _run(params: DictConfig) -> None:
     metrics = build_metrics(params)
     store = FeatureStore(params.evaluate.batch_size, choose_device(params.device).type)
     summary = evaluate_samples(
-        Path("data"), Path("metrics"), metrics, store, params.subject.token, params.evaluate.select_clip_t_margin
+        Path("data"), Path("metrics"), metrics, store, params.subject.token, SelectionRule.of(params.evaluate)
     )
     for row in ("base", "run", "real", "copy"):
         print(f"{row:5}", "  ".join(f"{key}={value:.4f}" for key, value in summary[row].items()))

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from src.core.errors import MetricError
 from src.metrics.choice import Why, choose_run
 from src.metrics.comparison import compare_runs
+from src.metrics.statistics import Verdict
 from tests.metrics.finished_runs import write_run
 
 
@@ -41,10 +43,39 @@ def test_dev_prompts_choose_among_better_runs(runs):
     assert choose(runs["a"], runs["b"], runs["c"], runs["d"], runs["same"]) == ("b", Why.BETTER)
 
 
-def test_without_any_that_keeps_its_prompts_the_highest_clip_t_is_chosen(runs):
-    strict = {**runs["a"].params, "evaluate": {**runs["a"].params["evaluate"], "select_clip_t_margin": -0.1}}
-    first = replace(runs["a"], params=strict)
-    assert choose(first, runs["d"], runs["b"]) == ("b", Why.BETTER)
+def test_without_any_that_keeps_its_prompts_both_metrics_are_weighed(runs):
+    """Likeness 0.9 against 0.8, for 0.002 of clip_t, which weigh 0.008; at a rate of 100 they weigh 0.2."""
+    for clip_margin, kept in ((0.005, "d"), (0.0002, "b")):
+        evaluate = {"margins": {"dino_vits16": 0.02, "clip_t": clip_margin}, "select_clip_t_margin": -0.1}
+        others = [(run, compare_runs(runs["a"], run, 0)) for run in (runs["d"], runs["b"])]
+        first = replace(runs["a"], params={**runs["a"].params, "evaluate": evaluate})
+        assert choose_run(first, others).run is runs[kept]
+
+
+def open_in_clip_t(run, likeness):
+    """The same run with other likeness, and clip_t that nobody can tell from the first's."""
+    scores, random = run.scores.copy(), np.random.default_rng(1)
+    scores.loc[scores["metric"] == "dino_vits16", "value"] += likeness
+    of_clip = (scores["metric"] == "clip_t") & (scores["set"] == "test")
+    scores.loc[of_clip, "value"] += random.normal(0, 0.05, of_clip.sum())
+    return replace(run, name=f"{run.name} {likeness}", scores=scores)
+
+
+def test_a_run_that_is_clearly_worse_in_likeness_is_never_recommended(runs):
+    """The case that was found: the first had learnt nothing, another was 0.15 ahead, and the first was recommended."""
+    ahead = open_in_clip_t(runs["a"], 0.15)
+    report = compare_runs(runs["a"], ahead, 0)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    choice = choose_run(runs["a"], [(ahead, report)])
+    assert (choice.run, choice.why, choice.ahead) == (None, Why.OPEN, ((ahead, ("dino_vits16",)),))
+    behind = open_in_clip_t(runs["a"], -0.15)
+    assert choose_run(runs["a"], [(behind, compare_runs(runs["a"], behind, 0))]).run is runs["a"]
+
+
+def test_a_run_beside_the_better_one_that_exceeds_it_in_likeness_is_named(runs):
+    others = [runs["b"], open_in_clip_t(runs["a"], 0.5)]
+    choice = choose_run(runs["a"], [(run, compare_runs(runs["a"], run, 0)) for run in others])
+    assert (choice.run, [run for run, _ in choice.ahead]) == (runs["b"], [others[1]])
 
 
 def test_without_clip_t_the_highest_dino_is_chosen(runs):

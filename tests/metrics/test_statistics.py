@@ -6,7 +6,18 @@ from scipy.special import stdtr
 
 from src.metrics import intervals, statistics
 from src.metrics.intervals import Interval, Unit, standard_error, students_interval
-from src.metrics.statistics import Comparison, Verdict, compare_run_means, compare_scores, holm, judge, sign_flip
+from src.metrics.statistics import (
+    Comparison,
+    Finding,
+    Verdict,
+    blocked_by,
+    compare_run_means,
+    compare_scores,
+    find,
+    holm,
+    judge,
+    sign_flip,
+)
 
 MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
 
@@ -97,6 +108,31 @@ def test_a_run_against_itself_is_equivalent_at_zero():
 )
 def test_verdicts(dino, clip, verdict):
     assert judge({"dino_vits16": dino, "clip_t": clip}, MARGINS, 1) is verdict
+
+
+@pytest.mark.parametrize(
+    ("dino", "clip", "blocked"),
+    [
+        (of(0.05, 0.1), of(-0.004, 0.004, 0.9), {}),
+        # it may have lost up to 0.02, 0.005 would do: half the width of 0.015 has to shrink to 0.005 + 0.001
+        (of(0.05, 0.1), of(-0.014, 0.016, 0.4), {"clip_t": 157}),
+        # what was found is beyond the margin already
+        (of(0.05, 0.1), of(-0.02, 0.008, 0.4), {"clip_t": None}),
+        (of(-0.1, -0.05), of(-0.016, 0.014, 0.4), {"clip_t": 157}),
+        # both open: one leaves out zero sooner, the other lies within its margin sooner
+        (of(-0.01, 0.05, 0.2), of(-0.007, 0.007, 0.9), {"dino_vits16": 57, "clip_t": 49}),
+        (of(-0.02, 0.02, 0.9), of(-0.004, 0.004, 0.9), {}),
+    ],
+)
+def test_what_blocks_a_verdict_is_named_with_the_prompts_that_would_do(dino, clip, blocked):
+    assert blocked_by({"dino_vits16": dino, "clip_t": clip}, MARGINS, 1) == blocked
+
+
+def test_a_settled_loss_is_found_also_where_the_verdict_is_open():
+    """dino -0.151 with p 0.0002 was called INCONCLUSIVE: cannot tell."""
+    pair = {"dino_vits16": of(-0.2, -0.102, 0.0002), "clip_t": of(-0.01, 0.03, 0.3)}
+    assert judge(pair, MARGINS, 1) is Verdict.INCONCLUSIVE
+    assert find(pair, MARGINS, 1) == {"dino_vits16": Finding.FELL, "clip_t": Finding.OPEN}
 
 
 def students(values):

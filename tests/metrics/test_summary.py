@@ -9,23 +9,12 @@ from src.metrics.summary import (
     prompt_table,
     rounded,
     score_table,
-    select_checkpoint,
     summarise,
 )
 from tests.metrics.synthetic import score
 
 STEPS = {"step-000100": 100, "step-000200": 200, "step-000300": 300}
 KNOWN = ["clip_i", "clip_t", "div_lpips", "dino_vits16"]
-
-
-def dev_table(dino, clip, base_clip=0.3):
-    rows = [score("base", "d", base_clip, "clip_t", "none", "dev"), score("base", "d", 0.1, prompt_set="dev")]
-    for variant, subject, prompt in zip(STEPS, dino, clip, strict=True):
-        rows.append(score(variant, "d", subject, prompt_set="dev"))
-        rows.append(score(variant, "d", subject + 0.3, references="train", prompt_set="dev"))
-        rows.append(score(variant, "d", prompt, "clip_t", "none", "dev"))
-        rows.append(score(variant, "t", 1 - subject))  # the opposite on the test prompts
-    return score_table(rows)
 
 
 def test_names_accept_the_aliases_of_the_assignment():
@@ -71,42 +60,6 @@ def test_mean_names_the_references():
     assert mean_scores(score_table(real), "real", "none") == expected
 
 
-def test_selection_takes_the_highest_dino_that_keeps_clip_t():
-    selection = select_checkpoint(dev_table([0.5, 0.6, 0.7], [0.31, 0.285, 0.27]), STEPS, 0.02)
-    assert selection.variant == "step-000200"
-    assert "2 of 3 checkpoints with clip_t >= 0.28" in selection.reason
-
-
-def test_selection_gives_ties_to_the_earlier_step():
-    assert select_checkpoint(dev_table([0.6, 0.6, 0.5], [0.3] * 3), STEPS, 0.02).variant == "step-000100"
-    assert select_checkpoint(dev_table([0.6] * 3, [0.1, 0.2, 0.2]), STEPS, 0.02).variant == "step-000200"
-
-
-def test_selection_counts_the_margin_as_allowed():
-    assert select_checkpoint(dev_table([0.5, 0.6, 0.7], [0.3, 0.3, 0.28]), STEPS, 0.02).variant == "step-000300"
-
-
-def test_selection_says_so_when_no_checkpoint_keeps_clip_t():
-    selection = select_checkpoint(dev_table([0.5, 0.6, 0.7], [0.1, 0.2, 0.15]), STEPS, 0.02)
-    assert selection.variant == "step-000200"
-    assert selection.reason.startswith("NO checkpoint")
-
-
-def test_selection_without_dino_or_clip_t():
-    table = dev_table([0.7, 0.6, 0.5], [0.1] * 3)
-    last = select_checkpoint(table[table["metric"] != "dino_vits16"], STEPS, 0.02)
-    assert (last.variant, "not among" in last.reason) == ("step-000300", True)
-    assert select_checkpoint(table[table["metric"] != "clip_t"], STEPS, 0.02).variant == "step-000100"
-
-
-def test_selection_needs_dev_prompts_when_there_is_a_choice():
-    table = dev_table([0.5, 0.6, 0.7], [0.3] * 3)
-    test_only = table[table["set"] == "test"]
-    with pytest.raises(MetricError, match="no dev prompts"):
-        select_checkpoint(test_only, STEPS, 0.02)
-    assert select_checkpoint(test_only, {"step-000100": 100}, 0.02).reason == "the only checkpoint"
-
-
 def full_table():
     rows = []
     for i, variant in enumerate(("base", *STEPS)):
@@ -125,7 +78,7 @@ def leaves(node):
 
 def test_summary_holds_only_numbers_and_the_chosen_run():
     table = full_table()
-    summary = summarise(table, STEPS, select_checkpoint(table, STEPS, 0.02), {"step-000300": 0.0123456789})
+    summary = summarise(table, STEPS, "step-000300", {"step-000300": 0.0123456789})
     assert summary["selected_step"] == 300
     assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino_vits16": 0.3, "kid_dino_vits16": 0.012346}
     assert "kid_dino_vits16" not in summary["base"]

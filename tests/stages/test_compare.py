@@ -9,10 +9,12 @@ from src.core.config import load_config, to_dict
 from src.core.errors import MetricError
 from src.metrics.choice import choose_run
 from src.metrics.comparison import compare_runs, differing_fields
+from src.metrics.settings import Differs, settings_digest
+from src.metrics.spread import SeedSpread
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_page import write_comparison
 from src.stages import compare
-from src.stages.compare import describe_pair
+from src.stages.compare import describe_pair, describe_settings
 from tests.metrics.finished_runs import with_pres, write_run
 
 
@@ -29,9 +31,9 @@ def test_a_gain_is_found_and_told(tmp_path):
     assert report.verdict is Verdict.BETTER
     assert report.metrics["dino_vits16"].interval.mean == pytest.approx(0.1, abs=0.002)
     assert compare_runs(b, a, 0).verdict is Verdict.WORSE
-    text = describe_pair(a, b, report)
+    text = describe_pair(a, b, report, [])
     assert "**BETTER**" in text
-    assert "CHECKPOINTS" in text
+    assert "Checkpoint of B against that of A: **BETTER**" in text
     assert "| dino_vits16 | up | +0.1" in text
 
 
@@ -93,17 +95,80 @@ def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
     pair = [replace(a, scores=with_pres(a.scores, 0.0)), replace(b, scores=with_pres(b.scores, 0.12))]
     entries = compare.compare_all(pair, {})
-    text = describe_pair(*pair, entries[1].report)
-    assert re.search(r"\| pres \| down \| \+0\.1.* \| descriptive \| 8 images \|", text)
-    assert re.search(r"\| dino_vits16 \| up \| \+0\.1.* \| 0\.02 \| 24 prompts \|", text)
+    text = describe_pair(*pair, entries[1].report, [])
+    assert re.search(r"\| pres \| down \| \+0\.1.* \| descriptive \| – \| 8 images \|", text)
+    assert re.search(r"\| dino_vits16 \| up \| \+0\.1.* \| 0\.02 \| unknown \| 24 prompts \|", text)
     assert "Student's over its images" in text
     choice = choose_run(a, [(b, entries[1].report)])
-    write_comparison(tmp_path / "page.html", entries, compare.read_notes(None), choice)
+    write_comparison(tmp_path / "page.html", entries, compare.read_notes(None), choice, [])
     page = (tmp_path / "page.html").read_text()
     assert re.search(r'>pres <span class="arrow">↓</span></th><td><data value="0\.1', page)
     assert re.search(r'>dino_vits16 <span class="arrow">↑</span></th><td class="best"><data value="0\.1', page)
     assert "<td>8 images</td>" in page
     assert "Student&#39;s over its images" in page
+
+
+SPREAD = SeedSpread(
+    settings="",
+    model="tabletop",
+    seeds=(1, 2, 3, 4, 5, 6, 7, 8, 9),
+    sd={"dino_vits16": 0.0225, "clip_t": 0.0125},
+    command="python -m src.stages.seeds",
+    machine="two cores",
+    date="2026-01-01",
+)
+
+
+def test_a_pair_that_differs_in_the_seed_alone_says_nothing_about_settings(tmp_path):
+    """However far apart: 8 of 36 pairs of one setting were called better or worse."""
+    pair = [
+        write_run(tmp_path / name, effect, params={"seed": n})
+        for n, (name, effect) in enumerate(zip("ab", (0, 0.1), strict=True))
+    ]
+    report = compare_runs(*pair, 0)
+    assert report.differs is Differs.SEEDS
+    text = describe_pair(*pair, report, [])
+    assert "Same settings, other seed: what differs is the seed's doing and says nothing about settings." in text
+    assert "is unknown for these settings" in text
+
+
+def test_a_single_pair_is_about_checkpoints_and_has_the_seeds_spread_beside_it(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", 0.1, params={"lr": 3e-4})
+    known = [replace(SPREAD, settings=settings_digest(a.params))]
+    text = describe_pair(a, b, compare_runs(a, b, 0), known)
+    assert "This compares two CHECKPOINTS, one training seed each." in text
+    # Student's 97.5 % quantile of 8 degrees of freedom, 2.3060, times the square root of 2, times 0.0225
+    assert re.search(r"\| dino_vits16 \| up \| \+0\.1.* \| 0\.02 \| ±0\.0734 \| 24 prompts \|", text)
+    assert "up to dino_vits16 0.073, clip_t 0.041 in 95 % of pairs" in text
+    other = describe_pair(b, write_run(tmp_path / "c", params={"lr": 1e-5}), compare_runs(a, b, 0), known)
+    assert "| unknown | 24 prompts |" in other
+
+
+def test_settings_are_better_only_by_several_runs_of_each(tmp_path):
+    sides = [
+        [
+            replace(write_run(tmp_path / f"{name}{n}", effect + 0.004 * n, params={"seed": n, "lr": lr}), name="x")
+            for n in range(3)
+        ]
+        for name, effect, lr in (("a", 0.01, 1e-4), ("b", 0.11, 3e-4))
+    ]
+    text = describe_settings(*sides)
+    assert "Settings of B against those of A: **BETTER**" in text
+    assert "This compares the two SETTINGS" in text
+    assert "Both sides have the same settings: what differs is chance." in describe_settings(sides[0], sides[0])
+
+
+def test_an_open_verdict_says_what_is_settled_and_what_blocks(tmp_path):
+    a = write_run(tmp_path / "a")
+    scores, random = a.scores.copy(), np.random.default_rng(1)
+    scores.loc[scores["metric"] == "dino_vits16", "value"] -= 0.15
+    of_clip = (scores["metric"] == "clip_t") & (scores["set"] == "test")
+    scores.loc[of_clip, "value"] += random.normal(0, 0.05, of_clip.sum())
+    report = compare_runs(a, replace(a, name="b", scores=scores), 0)
+    text = describe_pair(a, a, report, [])
+    assert "**INCONCLUSIVE**: no verdict on all primary metrics together" in text
+    assert "- dino_vits16 is settled, it fell: -0.1500" in text
+    assert re.search(r"- clip_t is open: .*; it blocks the verdict, about \d+ prompts would do", text)
 
 
 def test_the_documented_experiment_may_be_compared():

@@ -75,7 +75,7 @@ def test_the_command_writes_a_page_of_all_runs(tmp_path, monkeypatch, capsys):
     ):
         assert words in page, words
     assert f"Run to keep: {tmp_path / 'b'}" in page
-    keep = f"To keep: {tmp_path / 'b'}, better than {tmp_path / 'a'}."
+    keep = f"To keep: the checkpoint of {tmp_path / 'b'}, better than that of {tmp_path / 'a'}."
     assert f"2 runs on the same prompts, seeds and held-out photos, each against {tmp_path / 'a'}. {keep}" in page
     assert printed.endswith(f"{keep}\n")
     assert "Bonferroni" not in printed + page

@@ -17,6 +17,7 @@ from src.core.config import load_config
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file, sha256_tree
 from src.metrics.features import FeatureStore
+from src.metrics.selection import SelectionRule
 from src.stages.evaluate import build_metrics, evaluate_samples
 from src.tiny.judges import build_judges
 from tests.metrics.synthetic import write_photos, write_samples
@@ -53,10 +54,13 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
+RULE = SelectionRule(clip_t_margin=0.02, exchange=4.0)
+
+
 def evaluate(project, *overrides, out="metrics", batch_size=16):
     metrics = build_metrics(load_config(["model=tiny", *overrides]))
     store = FeatureStore(batch_size, "cpu")
-    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", 0.02)
+    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", RULE)
 
 
 def test_evaluate_writes_one_row_per_image_and_metric(project):
