@@ -18,29 +18,16 @@ import yaml
 
 from src.core.errors import ConfigError, MetricError, PipelineError
 from src.metrics.choice import choose_run
-from src.metrics.comparison import Report, compare_configurations, compare_runs
+from src.metrics.comparison import compare_runs
 from src.metrics.runs import FILES, EvaluatedRun, parse_run
-from src.metrics.spread import SeedSpread, read_spreads, spread_of
+from src.metrics.spread import read_spreads
+from src.reporting.comparison_markdown import ENGLISH, describe_pair, describe_settings
 from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
-from src.reporting.comparison_text import (
-    explain_findings,
-    explain_intervals,
-    explain_means,
-    explain_scope,
-    explain_spread,
-    recommendation,
-    shown_reach,
-)
-from src.reporting.scoring import arrow
+from src.reporting.comparison_text import recommendation
 from src.reporting.sources import Source
-from src.reporting.texts import load_texts
 
 SEED = 0
 OUT = Path("outputs/comparison.html")
-# as docs/metrics.md says it; a console may lack arrows
-BETTER = {"↑": "up", "↓": "down", "": ""}
-# of the console; the page has report.language
-ENGLISH = load_texts("en")
 
 
 def read_run(name: str) -> EvaluatedRun:
@@ -167,59 +154,6 @@ def compare_all(runs: list[EvaluatedRun], notes: Mapping[str, Note]) -> list[Ent
     return [replace(entry, report=entry.report and replace(entry.report, comparisons=comparisons)) for entry in entries]
 
 
-def describe(report: Report, about: str, basis: str, spreads: Sequence[SeedSpread | None]) -> str:
-    """Returns a comparison as Markdown.
-
-    Args:
-        report: The comparison.
-        about: What is compared with what.
-        basis: How much data there is.
-        spreads: What is known of the seed's spread, for A's settings and for B's.
-
-    Returns:
-        Table, how the intervals were found, verdict, what each primary metric says.
-    """
-    lines = [
-        "| metric | better | B - A | 95 % interval | p | detectable | margin | seed spread | from |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name in [*report.primaries, *(name for name in report.metrics if name not in report.primaries)]:
-        found = report.metrics[name]
-        margin = f"{report.margins[name]:g}" if name in report.primaries else "descriptive"
-        lines.append(
-            f"| {name} | {BETTER[arrow(name)]} | {found.interval.mean:+.4f} "
-            f"| {found.interval.low:+.4f} to {found.interval.high:+.4f} | {found.p:.4f} | {found.detectable:.4f} "
-            f"| {margin} | {shown_reach(name, spreads, ENGLISH) if name in report.primaries else '–'} "
-            f"| {ENGLISH(f'compare.{found.unit.value}', count=found.units)} |"
-        )
-    basis = f"{explain_intervals(report, ENGLISH)} {basis}"
-    if report.comparisons > 1:
-        basis += f" {ENGLISH('compare.many', count=report.comparisons)}"
-    verdict = f"{about}: **{report.verdict.value}**: {ENGLISH(f'verdict.{report.verdict.name}')}"
-    findings = [f"- {line}" for line in explain_findings(report, ENGLISH)]
-    return "\n".join([*lines, "", basis, "", verdict, "", *findings, ""])
-
-
-def describe_pair(a: EvaluatedRun, b: EvaluatedRun, report: Report, known: Sequence[SeedSpread]) -> str:
-    """Returns the comparison of two runs, which is one of two checkpoints.
-
-    Args:
-        a: One.
-        b: The other.
-        report: About B against A.
-        known: The seed's spread, where it was measured.
-
-    Returns:
-        Markdown.
-    """
-    sides = f"A = {a.name} ({a.meta['selected']}), B = {b.name} ({b.meta['selected']})"
-    spreads = [spread_of(run, known) for run in (a, b)]
-    basis = f"{sum(report.dropped.values())} pairs without a value left out."
-    about = ENGLISH("compare.of.checkpoints", a="A", b="B")
-    scope = f"{explain_scope(report, ENGLISH)} {explain_spread(report, spreads, ENGLISH)}"
-    return "\n".join([sides, "", describe(report, about, basis, spreads), scope, ""])
-
-
 def describe_configurations(names: Sequence[str]) -> str:
     """Compares two settings by the means of their runs.
 
@@ -236,25 +170,6 @@ def describe_configurations(names: Sequence[str]) -> str:
         raise MetricError("several training seeds: expected A1,A2,... B1,B2,...")
     a, b = ([read_run(name) for name in side.split(",")] for side in names)
     return f"A = {names[0]}, B = {names[1]}\n\n{describe_settings(a, b)}"
-
-
-def describe_settings(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun]) -> str:
-    """Returns the comparison of two settings, each trained with several seeds.
-
-    Args:
-        a: The runs of one.
-        b: Those of the other.
-
-    Returns:
-        Markdown: table, verdict, what it is about.
-
-    Raises:
-        MetricError: They may not be compared, or one side is not one setting.
-    """
-    report = compare_configurations(a, b)
-    basis = f"{len(a)} of A, {len(b)} of B."
-    about = ENGLISH("compare.of.settings", a="A", b="B")
-    return "\n".join([describe(report, about, basis, []), explain_means(report, ENGLISH), ""])
 
 
 def describe_series(names: Sequence[str], notes: Notes, out: Path) -> str:

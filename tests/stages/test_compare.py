@@ -12,9 +12,9 @@ from src.metrics.comparison import compare_runs, differing_fields
 from src.metrics.settings import Differs, settings_digest
 from src.metrics.spread import SeedSpread
 from src.metrics.statistics import Verdict
+from src.reporting.comparison_markdown import describe_pair, describe_settings
 from src.reporting.comparison_page import write_comparison
 from src.stages import compare
-from src.stages.compare import describe_pair, describe_settings
 from tests.metrics.finished_runs import with_pres, write_run
 
 
