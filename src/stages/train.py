@@ -18,6 +18,7 @@ from src.core.running import Lock, held_output
 from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
+from src.training.processes import report_processes
 from src.training.state import SavedState, StateFolder
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
 
     plan = build_plan(params)
     plan.check(accelerator.num_processes)
+    if accelerator.is_main_process:
+        report_processes(accelerator.num_processes, accelerator.device.type, plan.batch_size)
     check_settings(params)
     stopping = None
     if params.early_stopping:

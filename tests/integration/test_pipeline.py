@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import socket
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -189,20 +190,13 @@ def test_five_kills_give_the_bytes_of_no_kill(projects):
 
 def test_two_processes_train_the_same_model(project):
     command = ("exp.config_path=params.yaml", "tracker=none", "train.steps=4", "exp.run_dir=outputs/two", "device=cpu")
-    launch = (
-        "accelerate",
-        "launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-    )
-    run(project, *launch, "train.py", *command)
+    # not `accelerate launch --cpu`, which starts one process whatever it is told
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launch = ("torchrun", "--nproc_per_node", "2", "--master_port", port)
+    output = run(project, *launch, "train.py", *command).stdout
+    assert "training in 2 processes on cpu, 2 of the 4 images of an update each" in output
     run(project, "python", "train.py", *command[:-2], "exp.run_dir=outputs/one", "device=cpu")
     two, one = (pd.read_csv(project / f"outputs/{name}/metrics/train/loss.csv") for name in ("two", "one"))
     pd.testing.assert_frame_equal(two, one, rtol=1e-4)
