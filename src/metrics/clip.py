@@ -18,6 +18,8 @@ class ClipJudge:
     """Names a CLIP model of open_clip (Radford et al., 2021, arXiv:2103.00020).
 
     Attributes:
+        name: What keys of metrics call the model, for example ``vitb32``; no two models share one.
+        title: What texts call it.
         architecture: A name that open_clip knows, or ``local-dir:`` and a folder with open_clip_config.json.
         quick_gelu: Which activation the weights were trained with; checked against the architecture, because the
             weights load without complaint under the wrong one.
@@ -28,6 +30,8 @@ class ClipJudge:
         url: Where the weights can be downloaded by hand, or None.
     """
 
+    name: str
+    title: str
     architecture: str
     quick_gelu: bool
     id: str

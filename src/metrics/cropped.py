@@ -39,6 +39,16 @@ class CroppedJudge:
     cropper: Cropper
     cropper_name: str
 
+    @property
+    def name(self) -> str:
+        """The judge's; the metric's own name says that it looks at crops."""
+        return self.judge.name
+
+    @property
+    def title(self) -> str:
+        """The judge's."""
+        return self.judge.title
+
     def check(self) -> None:
         """Checks the judge's weights; raises what it raises."""
         self.judge.check()

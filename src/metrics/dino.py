@@ -22,6 +22,8 @@ class DinoJudge:
     resizes to 518, where everybody compares at 224.
 
     Attributes:
+        name: What keys of metrics call the model, for example ``vits16``; no two models share one.
+        title: What texts call it.
         architecture: A name that timm knows, or ``local-dir:`` and a folder with config.json.
         resize_px: The shorter side before the crop.
         crop_px: The model's input side.
@@ -34,6 +36,8 @@ class DinoJudge:
         url: Where the weights can be downloaded by hand, or None.
     """
 
+    name: str
+    title: str
     architecture: str
     resize_px: int
     crop_px: int

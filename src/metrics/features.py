@@ -35,6 +35,14 @@ class ImageFile:
 class Judge(Protocol[LoadedTower]):
     """Names a model and how images are prepared for it; cheap until it is loaded."""
 
+    @property
+    def name(self) -> str:
+        """What keys of metrics call the model; no two models share one."""
+
+    @property
+    def title(self) -> str:
+        """What texts call it."""
+
     def check(self) -> None:
         """Raises if the weights are not on this machine or not what they should be."""
 

@@ -25,12 +25,16 @@ class FaceJudge:
     Papers: YuNet (Wu et al., 2023), Machine Intelligence Research; SFace (Zhong et al., 2021), arXiv:2205.12010.
 
     Attributes:
+        name: What keys of metrics call the model, for example ``sface``; no two models share one.
+        title: What texts call it.
         detector: The weights of YuNet.
         recogniser: The weights of SFace.
         search_px: The longer side in which faces are sought; larger images are shrunk.
         min_score: The least confidence of a face, in [0, 1].
     """
 
+    name: str
+    title: str
     detector: WeightFile
     recogniser: WeightFile
     search_px: int

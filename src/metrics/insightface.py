@@ -46,6 +46,16 @@ class InsightFaceJudge:
     det_size_px: int
     min_score: float
 
+    @property
+    def name(self) -> str:
+        """What keys of metrics call the pack."""
+        return self.pack
+
+    @property
+    def title(self) -> str:
+        """What texts call it."""
+        return f"insightface {self.pack}"
+
     def check(self) -> None:
         """Checks licence, package and files.
 

@@ -21,6 +21,8 @@ class LpipsJudge:
     """Names LPIPS v0.1 on AlexNet (Zhang et al., 2018, arXiv:1801.03924); its linear heads come with torchmetrics.
 
     Attributes:
+        name: What keys of metrics call the model, for example ``alexnet``; no two models share one.
+        title: What texts call it.
         size_px: Images are scaled to this side.
         id: A folder on this machine or a hub id.
         revision: The pinned commit on the hub; None for a folder.
@@ -29,6 +31,8 @@ class LpipsJudge:
         url: Where the weights can be downloaded by hand, or None.
     """
 
+    name: str
+    title: str
     size_px: int
     id: str
     revision: str | None

@@ -5,13 +5,29 @@ BASE, REAL, COPY = "base", "real", "copy"
 # what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
 DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
 DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
+# metrics are called by what they measure; `model_key` adds the model where numbers of several runs meet
 # what a checkpoint is chosen by and runs are compared by; identity for persons only
-SUBJECT, PROMPT, IDENTITY = "dino_vits16", "clip_t", "id_sim_all"
+SUBJECT, PROMPT, IDENTITY = "dino", "clip_t", "id_sim_all"
 # identity over the images with a face alone, and the share of those
 SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 # likeness to the nearest training photo, and to the held-out ones
 NEAREST, GAP = "nn_train", "copy_gap"
 # the class noun alone: likeness to the subject, and distance from what the base model draws
-PRES, KID = "pres", "kid_dino_vits16"
+PRES, KID = "pres", "kid"
+# what the assignment calls metrics
+ALIASES = {"text_sim": PROMPT, "image_sim": "clip_i"}
 # nearer to a training photo than this share of the held-out photos are: suspected of being a copy
 REAL_QUANTILE = 0.99
+
+
+def model_key(metric: str, model: str) -> str:
+    """Names a metric by what it measures and by the model that measures it.
+
+    Args:
+        metric: For example ``dino``.
+        model: The judge's name, for example ``vits16``.
+
+    Returns:
+        For example ``dino_vits16``: DVC compares numbers under one key, so two models never share one.
+    """
+    return f"{metric}_{model}"

@@ -9,10 +9,9 @@ import pandas as pd
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
 from src.metrics.intervals import against_base
-from src.metrics.names import BASE, KID, PRIOR, REAL, TEST
+from src.metrics.names import ALIASES, BASE, KID, PRIOR, REAL, TEST
 from src.metrics.scores import Score
 
-ALIASES = {"text_sim": "clip_t", "dino": "dino_vits16"}
 DIGITS = 6
 COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
 SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]
@@ -89,7 +88,7 @@ def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str,
 
 
 def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: dict[str, float]) -> dict[str, Any]:
-    """Builds metrics.json: only numbers in nested mappings, as `dvc metrics` wants.
+    """Builds details.json: all means, counts and intervals, numbers only.
 
     Args:
         table: From `score_table`.

@@ -27,7 +27,7 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
 
 
 def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
-    """Draws clip_t against dino_vits16: a colour for each run, a point for each checkpoint, intervals of the chosen.
+    """Draws clip_t against dino: a colour for each run, a point for each checkpoint, intervals of the chosen.
 
     Args:
         rows: Keys name, step, selected, both primary metrics; of chosen checkpoints that have an interval also

@@ -12,7 +12,7 @@ from src.core.errors import EmptyDatasetError
 from src.core.files import sha256_file
 
 PARAMS = "params.yaml"
-METRICS = "metrics/metrics.json"
+METRICS = "metrics/details.json"
 META = "metrics/metrics_meta.json"
 SCORES = "metrics/scores.csv"
 NEAREST = "metrics/nearest.csv"
@@ -33,7 +33,7 @@ class Inputs:
 
     Attributes:
         root: The folder that holds data/, metrics/ and models/.
-        metrics: metrics.json.
+        metrics: details.json.
         meta: metrics_meta.json.
         scores: One row per image and metric; `value` is a float, NaN where the row has a reason instead.
         loss: The training loss per step, floats.
@@ -97,7 +97,7 @@ def read_inputs(root: Path) -> Inputs:
     return Inputs(
         root=root,
         metrics=metrics,
-        meta=_read_json(root, META, "stage evaluate", ()),
+        meta=_read_json(root, META, "stage evaluate", ("models",)),
         scores=_scores(root),
         loss=_floats(_read_table(root, LOSS, "stage train", ("step", "loss"))),
         val_loss=_floats(_read_table(root, VAL_LOSS, "stage train", ("step", "val_loss")))

@@ -16,7 +16,7 @@ class Cell:
     """A value of a table.
 
     Attributes:
-        exact: As in metrics.json, or empty when there is none.
+        exact: As in details.json, or empty when there is none.
         shown: Rounded for the eye.
         best: Whether it is the better of run and base.
     """
@@ -103,7 +103,7 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
         differences=differences(inputs.metrics.get("against_base", {})),
         intro=texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()),
         counts=tuple((name, _plain(value)) for name, value in sorted(counts.items())),
-        legend=tuple((name, _meaning(name, texts)) for name in table.columns),
+        legend=tuple((name, _meaning(name, inputs.meta["models"], texts)) for name in table.columns),
         unscored=tuple(unscored(inputs.scores)),
     )
 
@@ -112,7 +112,7 @@ def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Differ
     """Lays out the differences between run and base.
 
     Args:
-        against_base: ``mean``, ``low`` and ``high`` by metric, as in metrics.json.
+        against_base: ``mean``, ``low`` and ``high`` by metric, as in details.json.
 
     Returns:
         In the order of the other tables.
@@ -205,7 +205,11 @@ def _plain(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _meaning(metric: str, texts: Texts) -> str:
-    variant = metric.removeprefix(next((name for name in DIRECTION if metric.startswith(name)), ""))
-    key = f"metric.{metric if metric in DIRECTION else variant.strip('_.')}"
-    return texts(key) if key in texts else ""
+def _meaning(metric: str, models: Mapping[str, Mapping[str, str]], texts: Texts) -> str:
+    """Says what a column means and which model measured it: several models share the place of DINO and CLIP."""
+    name = max((known for known in DIRECTION if f"{metric}_".startswith(f"{known}_")), key=len, default="")
+    key = f"metric.{metric if metric in DIRECTION else metric.removeprefix(name).strip('_.')}"
+    parts = [texts(key)] if key in texts else []
+    if metric in models:
+        parts.append(texts("metric.measured_by", title=models[metric]["title"], name=models[metric]["key"]))
+    return " ".join(parts)

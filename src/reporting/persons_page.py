@@ -14,7 +14,7 @@ from src.reporting.texts import Texts
 
 SHOWN_FACELESS = 24
 PROMPT_PX = 24
-# where metrics.json keeps what held-out photos score against each other
+# where details.json keeps what held-out photos score against each other
 REAL_LEVEL = f"{SIM_DETECTED}_leave_one_out"
 
 

@@ -10,14 +10,14 @@ from src.reporting.inputs import Inputs
 
 # +1: higher is better, -1: lower, 0: neither, as for a metric that is not listed; a copy_gap far below 0 is no merit
 DIRECTION = {
-    "dino_vits16": 1,
-    "dino_vits16_crop": 1,
-    "dinov2_vits14": 1,
+    "dino": 1,
+    "dino_crop": 1,
+    "dinov2": 1,
     "clip_i": 1,
     "clip_t": 1,
     "div_lpips": 1,
     "pres": -1,
-    "kid_dino_vits16": -1,
+    "kid": -1,
     "nn_train": 0,
     "copy_gap": 0,
     "id_sim_all": 1,
@@ -75,7 +75,7 @@ def prompt_means(scores: pd.DataFrame, variant: str, prompt_set: str) -> dict[st
         prompt_set: ``dev`` or ``test``.
 
     Returns:
-        The mean by metric, rounded like metrics.json.
+        The mean by metric, rounded like details.json.
     """
     rows = _judged(scores, variant, prompt_set)
     by_prompt = rows.groupby(["metric", "prompt_id"], sort=True)["value"].mean()

@@ -138,12 +138,12 @@ def selection_reason(inputs: Inputs, margin: float) -> str:
     if len(inputs.metrics["checkpoints"]) == 1:
         return "only"
     means = development_means(inputs)
-    if any(not {"clip_t", "dino_vits16"} <= set(scores) for scores in means.values()):
+    if any(not {"clip_t", "dino"} <= set(scores) for scores in means.values()):
         return "other"
     floor = means.pop("base")["clip_t"] - margin - ROUNDING
     within = {name: scores for name, scores in means.items() if scores["clip_t"] >= floor}
     if not within:
         return "none_within"
-    best = max(scores["dino_vits16"] for scores in within.values())
-    is_best = inputs.run_variant in within and within[inputs.run_variant]["dino_vits16"] >= best - ROUNDING
+    best = max(scores["dino"] for scores in within.values())
+    is_best = inputs.run_variant in within and within[inputs.run_variant]["dino"] >= best - ROUNDING
     return "rule" if is_best else "other"

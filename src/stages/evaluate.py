@@ -1,5 +1,6 @@
 """Scores the drawn images. Reads data/samples, data/split.csv, data/crops and data/captions.csv; writes
-metrics/scores.csv (one row per image and metric), nearest.csv, metrics.json, metrics_meta.json and prompts.csv.
+metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv, metrics.json (what DVC shows), details.json
+(all means) and metrics_meta.json.
 """
 
 import sys
@@ -19,6 +20,7 @@ from src.core.files import sha256_file, write_csv, write_json
 from src.metrics.copying import nearest_table
 from src.metrics.drift import class_kid
 from src.metrics.features import FeatureStore
+from src.metrics.headline import describe_models, headline, models_behind
 from src.metrics.names import DRAWN_SETS
 from src.metrics.samples import (
     MANIFEST,
@@ -58,14 +60,14 @@ def evaluate_samples(
 
     Args:
         data: Holds samples/, crops/, split.csv and captions.csv.
-        out: The folder for the five files.
+        out: The folder for the six files.
         metrics: The chosen metrics.
         store: Computes features, each once.
         token: The rare token, removed from the captions of real photos.
         rule: Chooses the checkpoint.
 
     Returns:
-        The content of metrics.json.
+        The content of details.json.
 
     Raises:
         MetricError: Files and manifest disagree, or an image cannot be scored.
@@ -76,7 +78,9 @@ def evaluate_samples(
     for metric in metrics:
         metric.judge.check()
     every = [*judged.samples, *judged.extra]
-    table = score_table([score for metric in metrics for score in _score(metric, every, judged.references, store)])
+    scores = [_score(metric, every, judged.references, store) for metric in metrics]
+    models = models_behind(metrics, scores)
+    table = score_table([score for of_metric in scores for score in of_metric])
     steps = checkpoint_steps(judged.samples)
     selection = select_checkpoint(table, steps, rule)
     summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store))
@@ -86,6 +90,7 @@ def evaluate_samples(
         "selection": selection.reason,
         "bar_missed": selection.missed,
         "selected": selection.variant,
+        "models": describe_models(models),
         "judges": {metric.name: metric.judge.describe() for metric in metrics},
         "device": store.device,
         "counts": summary["counts"],
@@ -94,7 +99,8 @@ def evaluate_samples(
     write_csv(out / "scores.csv", table)
     write_csv(out / "nearest.csv", nearest_table(metrics, judged.samples, judged.references, store))
     write_csv(out / "prompts.csv", prompt_table(table, selection.variant))
-    write_json(out / "metrics.json", summary)
+    write_json(out / "details.json", summary)
+    write_json(out / "metrics.json", headline(summary, models))
     write_json(out / "metrics_meta.json", meta)
     if selection.missed:
         print(f"evaluate: WARNING: {selection.missed}", file=sys.stderr)

@@ -65,7 +65,7 @@ import torch
         (
             "evaluate",
             ["inference_metrics=[unicorn]"],
-            "unknown unicorn; known are clip_i, clip_t, dino_vits16, div_lpips",
+            "unknown unicorn; known are clip_i, clip_t, dino, div_lpips",
         ),
         ("evaluate", ["inference_metrics=[]"], "expected at least one metric"),
         ("evaluate", ["inference_metrics=[1]"], "inference_metrics[0]=1 is int, expected str"),

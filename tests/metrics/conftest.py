@@ -22,18 +22,22 @@ def judges_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def clip_judge(judges_folder) -> ClipJudge:
     folder = judges_folder / "clip"
-    return ClipJudge(f"local-dir:{folder}", True, str(folder), None, "open_clip_model.safetensors", None, None)
+    return ClipJudge(
+        "tiny", "a tiny CLIP", f"local-dir:{folder}", True, str(folder), None, "open_clip_model.safetensors", None, None
+    )
 
 
 @pytest.fixture(scope="session")
 def dino_judge(judges_folder) -> DinoJudge:
     folder = judges_folder / "dino"
-    return DinoJudge(f"local-dir:{folder}", 32, 28, False, str(folder), None, "model.safetensors", None, None)
+    return DinoJudge(
+        "tiny", "a tiny DINO", f"local-dir:{folder}", 32, 28, False, str(folder), None, "model.safetensors", None, None
+    )
 
 
 @pytest.fixture(scope="session")
 def lpips_judge(judges_folder) -> LpipsJudge:
-    return LpipsJudge(64, str(judges_folder / "alexnet"), None, "alexnet.pth", None, None)
+    return LpipsJudge("tiny", "a tiny LPIPS", 64, str(judges_folder / "alexnet"), None, "alexnet.pth", None, None)
 
 
 @pytest.fixture(scope="session")

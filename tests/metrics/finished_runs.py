@@ -13,7 +13,7 @@ META = {
     "prompt_set_sha256": "p",
     "seeds": [0, 1],
     "references": {"val": {"a.png": "1"}},
-    "judges": {"dino_vits16": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
+    "judges": {"dino": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
 }
 PARAMS = {
     "lr": 1e-4,
@@ -21,18 +21,18 @@ PARAMS = {
     "sampler": {"class_name": "DDIM"},
     "validation_args": {"guidance_scale": 4.0, "batch_size": 8},
     "prior": {"weight": 0.0, "seed": 42},
-    "evaluate": {"margins": {"dino_vits16": 0.02, "clip_t": 0.005}, "select_clip_t_margin": 0.02},
+    "evaluate": {"margins": {"dino": 0.02, "clip_t": 0.005}, "select_clip_t_margin": 0.02},
     "report": {"language": "en"},
 }
 COLUMNS = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
 CHOSEN = "step-000100"
 
 
-def write_run(folder, effect=0.0, seed=0, meta=(), params=(), dev=(9.0, 9.0), metrics=("dino_vits16", "clip_t")):
-    """Effect is what dino_vits16 gains over the same run without; dev are both means on the dev prompts, base's 0.5."""
+def write_run(folder, effect=0.0, seed=0, meta=(), params=(), dev=(9.0, 9.0), metrics=("dino", "clip_t")):
+    """Effect is what dino gains over the same run without; dev are both means on the dev prompts, base's 0.5."""
     random = np.random.default_rng(seed)
     rows = []
-    for metric, spread, shift, on_dev in (("dino_vits16", 0.05, effect, dev[0]), ("clip_t", 0.004, 0.0, dev[1])):
+    for metric, spread, shift, on_dev in (("dino", 0.05, effect, dev[0]), ("clip_t", 0.004, 0.0, dev[1])):
         for prompt in range(24):
             level = random.normal(0.5, spread)
             for k in range(2):

@@ -46,7 +46,7 @@ def photos_of(val=(), train=(), groups=None) -> References:
     return References(tuple(val), tuple(train), tuple(groups or (str(row) for row in range(len(val)))))
 
 
-def score(variant: str, prompt: str, value, metric="dino_vits16", references="val", prompt_set="test", seed=0) -> Score:
+def score(variant: str, prompt: str, value, metric="dino", references="val", prompt_set="test", seed=0) -> Score:
     image = ImageFile(Path(f"{variant}/{prompt}/{seed}.png"), "0")
     reason = "" if value is not None else "no value"
     return Score(sample(image, variant, prompt, prompt_set, seed), metric, references, value, reason)

@@ -46,7 +46,7 @@ def test_dev_prompts_choose_among_better_runs(runs):
 def test_without_any_that_keeps_its_prompts_both_metrics_are_weighed(runs):
     """Likeness 0.9 against 0.8, for 0.002 of clip_t, which weigh 0.008; at a rate of 100 they weigh 0.2."""
     for clip_margin, kept in ((0.005, "d"), (0.0002, "b")):
-        evaluate = {"margins": {"dino_vits16": 0.02, "clip_t": clip_margin}, "select_clip_t_margin": -0.1}
+        evaluate = {"margins": {"dino": 0.02, "clip_t": clip_margin}, "select_clip_t_margin": -0.1}
         others = [(run, compare_runs(runs["a"], run, 0)) for run in (runs["d"], runs["b"])]
         first = replace(runs["a"], params={**runs["a"].params, "evaluate": evaluate})
         assert choose_run(first, others).run is runs[kept]
@@ -55,7 +55,7 @@ def test_without_any_that_keeps_its_prompts_both_metrics_are_weighed(runs):
 def open_in_clip_t(run, likeness):
     """The same run with other likeness, and clip_t that nobody can tell from the first's."""
     scores, random = run.scores.copy(), np.random.default_rng(1)
-    scores.loc[scores["metric"] == "dino_vits16", "value"] += likeness
+    scores.loc[scores["metric"] == "dino", "value"] += likeness
     of_clip = (scores["metric"] == "clip_t") & (scores["set"] == "test")
     scores.loc[of_clip, "value"] += random.normal(0, 0.05, of_clip.sum())
     return replace(run, name=f"{run.name} {likeness}", scores=scores)
@@ -67,7 +67,7 @@ def test_a_run_that_is_clearly_worse_in_likeness_is_never_recommended(runs):
     report = compare_runs(runs["a"], ahead, 0)
     assert report.verdict is Verdict.INCONCLUSIVE
     choice = choose_run(runs["a"], [(ahead, report)])
-    assert (choice.run, choice.why, choice.ahead) == (None, Why.OPEN, ((ahead, ("dino_vits16",)),))
+    assert (choice.run, choice.why, choice.ahead) == (None, Why.OPEN, ((ahead, ("dino",)),))
     behind = open_in_clip_t(runs["a"], -0.15)
     assert choose_run(runs["a"], [(behind, compare_runs(runs["a"], behind, 0))]).run is runs["a"]
 

@@ -13,7 +13,7 @@ from tests.metrics.finished_runs import PARAMS, read_folder, with_pres, write_ru
 
 
 def test_margins_are_those_of_the_runs_and_must_agree(tmp_path):
-    wide = {"evaluate": {**PARAMS["evaluate"], "margins": {"dino_vits16": 0.02, "clip_t": 0.5}}}
+    wide = {"evaluate": {**PARAMS["evaluate"], "margins": {"dino": 0.02, "clip_t": 0.5}}}
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1, params=wide)
     assert differing_fields(a, b) == ["evaluate.margins.clip_t"]
     with pytest.raises(MetricError, match=r"they differ in evaluate\.margins\.clip_t"):
@@ -30,7 +30,7 @@ def test_a_run_without_margins_is_named(tmp_path, params):
 
 
 def test_a_primary_metric_needs_a_margin(tmp_path):
-    params = {"evaluate": {"margins": {"dino_vits16": 0.02}}}
+    params = {"evaluate": {"margins": {"dino": 0.02}}}
     a, b = write_run(tmp_path / "a", params=params), write_run(tmp_path / "b", params=params)
     with pytest.raises(ConfigError, match="no margin for clip_t"):
         compare_runs(a, b, 0)
@@ -46,16 +46,16 @@ def test_the_class_alone_is_compared_by_its_images(tmp_path):
 
 
 def test_one_primary_metric_is_enough_for_a_verdict(tmp_path):
-    a, b = (write_run(tmp_path / name, effect, metrics=("dino_vits16",)) for name, effect in (("a", 0.0), ("b", 0.1)))
+    a, b = (write_run(tmp_path / name, effect, metrics=("dino",)) for name, effect in (("a", 0.0), ("b", 0.1)))
     report = compare_runs(a, b, 0)
-    assert (report.primaries, report.verdict) == (("dino_vits16",), Verdict.BETTER)
+    assert (report.primaries, report.verdict) == (("dino",), Verdict.BETTER)
 
 
 def test_a_metric_without_any_value_is_left_out(tmp_path):
     """For example div_lpips where each prompt has one image."""
     run = write_run(tmp_path / "a")
     scores = run.scores.assign(value=run.scores["value"].mask(run.scores["metric"] == "clip_t"))
-    assert list(compare_runs(*[replace(run, scores=scores)] * 2, 0).metrics) == ["dino_vits16"]
+    assert list(compare_runs(*[replace(run, scores=scores)] * 2, 0).metrics) == ["dino"]
 
 
 def test_configurations_count_each_prompt_once_however_many_images_it_has(tmp_path):
@@ -63,7 +63,7 @@ def test_configurations_count_each_prompt_once_however_many_images_it_has(tmp_pa
     p0 = runs[0].scores["prompt_id"] == "p0"
     raised = runs[0].scores.assign(value=runs[0].scores["value"] + 10 * p0)
     higher = replace(runs[0], scores=raised[~(p0 & (raised["seed"] == 1))])
-    found = compare_configurations(runs, [higher, higher]).metrics["dino_vits16"]
+    found = compare_configurations(runs, [higher, higher]).metrics["dino"]
     assert (found.unit, found.units) == (Unit.RUNS, 4)
     assert found.interval.mean == pytest.approx(10 / 24, abs=1e-9)  # pooled it would be 10 / 47
 

@@ -45,7 +45,7 @@ def test_what_lies_outside_the_crop_does_not_count(tmp_path, dino_judge, store):
 
 
 def test_configuration_crops_for_dino():
-    params = load_config(["model=tiny", "metrics=cropped", "inference_metrics=[dino_vits16_crop]"])
+    params = load_config(["model=tiny", "metrics=cropped", "inference_metrics=[dino_crop]"])
     (metric,) = build_metrics(params)
-    assert metric.name == "dino_vits16_crop"
+    assert metric.name == "dino_crop"
     assert metric.judge.cropper.find(Image.new("RGB", (80, 64))).bottom <= 64

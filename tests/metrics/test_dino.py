@@ -131,7 +131,7 @@ def test_dino_of_any_size_has_its_position_embeddings_resampled(dino_judge, imag
 
 
 def test_dinov2_configuration_is_the_published_architecture():
-    judge = load_config(["model=sd15", "metrics=dinov2"]).metrics.dinov2_vits14.judge
+    judge = load_config(["model=sd15", "metrics=dinov2"]).metrics.dinov2.judge
     assert (judge.architecture, judge.crop_px, judge.any_size) == ("vit_small_patch14_dinov2.lvd142m", 224, True)
     with torch.device("meta"):
         model = timm.create_model(judge.architecture, num_classes=0)

@@ -126,7 +126,7 @@ def test_both_weight_files_are_checked_and_described(tmp_path, monkeypatch):
             name: WeightFile(str(tmp_path), None, f"{name}.onnx", sha, None)
             for name, sha in (("detector", detector_sha256), ("recogniser", None))
         }
-        return FaceJudge(**files, search_px=640, min_score=0.8)
+        return FaceJudge("sface", "SFace", **files, search_px=640, min_score=0.8)
 
     (tmp_path / "detector.onnx").write_bytes(b"detector")
     with pytest.raises(MissingModelError, match=r"recogniser\.onnx"):

@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 def rows(variant, values, prompt_set="test", references="val"):
     return [
-        (variant, f"p{p}", prompt_set, "g", k, "dino_vits16", references, value, "")
+        (variant, f"p{p}", prompt_set, "g", k, "dino", references, value, "")
         for p, of_prompt in enumerate(values)
         for k, value in enumerate(of_prompt)
     ]
@@ -116,18 +116,18 @@ def test_pairs_by_prompt_and_seed_and_reads_the_held_out_rows_of_the_test_prompt
         rows("step-2", base + 9, prompt_set="dev"),
         rows("step-2", base + 9, references="train"),
     )
-    interval = against_base(table.sample(frac=1, random_state=0), "step-2")["dino_vits16"]
+    interval = against_base(table.sample(frac=1, random_state=0), "step-2")["dino"]
     assert interval.mean == pytest.approx(0.25)
     assert interval.low == pytest.approx(0.25)
     table.loc[(table.variant == "step-2") & (table.prompt_id == "p0") & (table.seed == 1), "value"] = np.nan
-    assert against_base(table, "step-2")["dino_vits16"].mean == pytest.approx(0.25)
+    assert against_base(table, "step-2")["dino"].mean == pytest.approx(0.25)
     assert against_base(table[table.variant == "base"], "step-2") == {}
 
 
 def test_the_class_alone_is_one_prompt_whose_images_are_the_units():
     base, gain = np.zeros((1, 8)), np.linspace(0.1, 0.2, 8)[None]
     table = score_frame(rows("base", base, "prior"), rows("step-2", gain, "prior"))
-    found = against_base(table, "step-2")["dino_vits16"]
+    found = against_base(table, "step-2")["dino"]
     assert found == students_interval(gain[0])
     assert found.low < found.mean < found.high
 
@@ -135,5 +135,5 @@ def test_the_class_alone_is_one_prompt_whose_images_are_the_units():
 def test_a_metric_with_a_single_value_is_left_out():
     table = score_frame(rows("base", [[0.1]]), rows("step-2", [[0.3]]))
     assert against_base(table, "step-2") == {}
-    assert mean_interval(table, "step-2", "dino_vits16") is None
+    assert mean_interval(table, "step-2", "dino") is None
     assert mean_interval(table, "step-2", "clip_t") is None

@@ -82,7 +82,7 @@ def test_lpips_names_what_is_wrong(lpips_judge, tmp_path):
     with pytest.raises(ModelMismatchError, match="expected 0000"):
         replace(lpips_judge, sha256="0" * 64).check()
     with pytest.raises(MissingModelError, match=r"example\.org"):
-        LpipsJudge(64, "/nowhere", None, "alexnet.pth", None, "https://example.org/alexnet.pth").check()
+        LpipsJudge("a", "A", 64, "/nowhere", None, "alexnet.pth", None, "https://example.org/alexnet.pth").check()
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "alexnet.pth")
     with pytest.raises(ModelMismatchError, match="AlexNet"):
         replace(lpips_judge, id=str(tmp_path)).load("cpu")

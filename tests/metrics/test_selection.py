@@ -9,7 +9,7 @@ from tests.metrics.synthetic import score
 
 STEPS = {"step-000100": 100, "step-000200": 200, "step-000300": 300}
 # public margins: 0.02 of likeness matter as little as 0.005 of prompt fidelity
-RULE = SelectionRule.of({"select_clip_t_margin": 0.02, "margins": {"dino_vits16": 0.02, "clip_t": 0.005}})
+RULE = SelectionRule.of({"select_clip_t_margin": 0.02, "margins": {"dino": 0.02, "clip_t": 0.005}})
 
 
 def dev_table(dino, clip, base_clip=0.3):
@@ -62,7 +62,7 @@ def test_a_lone_checkpoint_that_misses_the_bar_is_told():
     assert (alone.reason, "0.080 below the bar" in alone.missed) == ("the only checkpoint", True)
 
 
-@pytest.mark.parametrize("margins", [{"dino_vits16": 0.02}, {"dino_vits16": 0.02, "clip_t": 0.0}])
+@pytest.mark.parametrize("margins", [{"dino": 0.02}, {"dino": 0.02, "clip_t": 0.0}])
 def test_the_rule_needs_both_margins(margins):
     with pytest.raises(ConfigError, match=r"evaluate\.margins\.clip_t: expected a number above 0"):
         SelectionRule.of({"select_clip_t_margin": 0.02, "margins": margins})
@@ -70,7 +70,7 @@ def test_the_rule_needs_both_margins(margins):
 
 def test_selection_without_dino_or_clip_t():
     table = dev_table([0.7, 0.6, 0.5], [0.1] * 3)
-    last = select_checkpoint(table[table["metric"] != "dino_vits16"], STEPS, RULE)
+    last = select_checkpoint(table[table["metric"] != "dino"], STEPS, RULE)
     assert (last.variant, "not among" in last.reason) == ("step-000300", True)
     assert select_checkpoint(table[table["metric"] != "clip_t"], STEPS, RULE).variant == "step-000100"
 

@@ -19,7 +19,7 @@ from src.metrics.statistics import (
     sign_flip,
 )
 
-MARGINS = {"dino_vits16": 0.02, "clip_t": 0.005}
+MARGINS = {"dino": 0.02, "clip_t": 0.005}
 
 
 def simulate(random, effect, prompts=25, seeds=4, size=1.0):
@@ -44,10 +44,10 @@ def test_interval_covers_the_truth_in_93_to_97_percent_and_false_better_stays_un
     repeats, covered, better = 500, 0, 0
     for repeat in range(repeats):
         pair = {
-            "dino_vits16": compare_scores(simulate(random, 0.0), repeat),
+            "dino": compare_scores(simulate(random, 0.0), repeat),
             "clip_t": compare_scores(simulate(random, 0.0, size=0.25), repeat),
         }
-        interval = pair["dino_vits16"].interval
+        interval = pair["dino"].interval
         covered += interval.low <= 0 <= interval.high
         better += judge(pair, MARGINS, 1) is Verdict.BETTER
     assert 0.93 <= covered / repeats <= 0.97
@@ -107,7 +107,7 @@ def test_a_run_against_itself_is_equivalent_at_zero():
     ],
 )
 def test_verdicts(dino, clip, verdict):
-    assert judge({"dino_vits16": dino, "clip_t": clip}, MARGINS, 1) is verdict
+    assert judge({"dino": dino, "clip_t": clip}, MARGINS, 1) is verdict
 
 
 @pytest.mark.parametrize(
@@ -120,19 +120,19 @@ def test_verdicts(dino, clip, verdict):
         (of(0.05, 0.1), of(-0.02, 0.008, 0.4), {"clip_t": None}),
         (of(-0.1, -0.05), of(-0.016, 0.014, 0.4), {"clip_t": 157}),
         # both open: one leaves out zero sooner, the other lies within its margin sooner
-        (of(-0.01, 0.05, 0.2), of(-0.007, 0.007, 0.9), {"dino_vits16": 57, "clip_t": 49}),
+        (of(-0.01, 0.05, 0.2), of(-0.007, 0.007, 0.9), {"dino": 57, "clip_t": 49}),
         (of(-0.02, 0.02, 0.9), of(-0.004, 0.004, 0.9), {}),
     ],
 )
 def test_what_blocks_a_verdict_is_named_with_the_prompts_that_would_do(dino, clip, blocked):
-    assert blocked_by({"dino_vits16": dino, "clip_t": clip}, MARGINS, 1) == blocked
+    assert blocked_by({"dino": dino, "clip_t": clip}, MARGINS, 1) == blocked
 
 
 def test_a_settled_loss_is_found_also_where_the_verdict_is_open():
     """dino -0.151 with p 0.0002 was called INCONCLUSIVE: cannot tell."""
-    pair = {"dino_vits16": of(-0.2, -0.102, 0.0002), "clip_t": of(-0.01, 0.03, 0.3)}
+    pair = {"dino": of(-0.2, -0.102, 0.0002), "clip_t": of(-0.01, 0.03, 0.3)}
     assert judge(pair, MARGINS, 1) is Verdict.INCONCLUSIVE
-    assert find(pair, MARGINS, 1) == {"dino_vits16": Finding.FELL, "clip_t": Finding.OPEN}
+    assert find(pair, MARGINS, 1) == {"dino": Finding.FELL, "clip_t": Finding.OPEN}
 
 
 def students(values):
@@ -142,11 +142,11 @@ def students(values):
 
 def test_ten_runs_that_differ_in_nothing_rarely_give_a_better_one():
     """Uncorrected, one of ten would seem better in every fifth series."""
-    random, margins, repeats = np.random.default_rng(6), {"dino_vits16": 1e-9}, 600
+    random, margins, repeats = np.random.default_rng(6), {"dino": 1e-9}, 600
     false = {1: 0, 10: 0}
     for _ in range(repeats):
         of_a = random.normal(size=25)
-        series = [{"dino_vits16": students(random.normal(size=25) - 0.3 * of_a)} for _ in range(10)]
+        series = [{"dino": students(random.normal(size=25) - 0.3 * of_a)} for _ in range(10)]
         for comparisons in false:
             false[comparisons] += any(judge(run, margins, comparisons) is Verdict.BETTER for run in series)
     assert false[1] / repeats > 0.1
@@ -154,7 +154,7 @@ def test_ten_runs_that_differ_in_nothing_rarely_give_a_better_one():
 
 
 def test_every_p_is_taken_times_the_number_of_comparisons():
-    pair = {"dino_vits16": of(0.05, 0.1, 0.004), "clip_t": of(-0.004, 0.004, 0.9)}
+    pair = {"dino": of(0.05, 0.1, 0.004), "clip_t": of(-0.004, 0.004, 0.9)}
     assert [judge(pair, MARGINS, n) for n in (1, 6, 7)] == [Verdict.BETTER, Verdict.BETTER, Verdict.INCONCLUSIVE]
 
 

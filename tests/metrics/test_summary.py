@@ -14,11 +14,11 @@ from src.metrics.summary import (
 from tests.metrics.synthetic import score
 
 STEPS = {"step-000100": 100, "step-000200": 200, "step-000300": 300}
-KNOWN = ["clip_i", "clip_t", "div_lpips", "dino_vits16"]
+KNOWN = ["clip_i", "clip_t", "div_lpips", "dino"]
 
 
 def test_names_accept_the_aliases_of_the_assignment():
-    assert choose_names(["text_sim", "dino"], KNOWN) == ["clip_t", "dino_vits16"]
+    assert choose_names(["text_sim", "dino", "image_sim"], KNOWN) == ["clip_t", "dino", "clip_i"]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_names_refuse_what_is_unknown_or_twice(names, words):
 
 def test_mean_gives_each_prompt_the_same_weight():
     table = score_table([score("base", "p", 1.0, seed=0), score("base", "p", 0.0, seed=1), score("base", "q", 0.1)])
-    assert mean_scores(table, "base", "test") == {"dino_vits16": pytest.approx(0.3)}  # pooled it would be 0.366667
+    assert mean_scores(table, "base", "test") == {"dino": pytest.approx(0.3)}  # pooled it would be 0.366667
 
 
 def test_mean_does_not_depend_on_order():
@@ -41,7 +41,7 @@ def test_mean_does_not_depend_on_order():
 
 
 def test_two_metrics_cannot_write_one_key():
-    with pytest.raises(MetricError, match="scored twice for the same image: dino_vits16"):
+    with pytest.raises(MetricError, match="scored twice for the same image: dino"):
         score_table([score("base", "p", 0.5), score("base", "q", 0.5), score("base", "p", 0.6)])
 
 
@@ -49,14 +49,14 @@ def test_mean_leaves_missing_values_out_and_never_counts_them_as_zero():
     table = score_table(
         [score("base", "p", 0.5, seed=0), score("base", "q", None), score("base", "p", None, "div_lpips")]
     )
-    assert mean_scores(table, "base", "test") == {"dino_vits16": 0.5}
+    assert mean_scores(table, "base", "test") == {"dino": 0.5}
 
 
 def test_mean_names_the_references():
     table = score_table([score("base", "p", 0.5), score("base", "p", 0.7, references="train")])
-    assert mean_scores(table, "base", "test") == {"dino_vits16": 0.5, "dino_vits16_train": 0.7}
+    assert mean_scores(table, "base", "test") == {"dino": 0.5, "dino_train": 0.7}
     real = [score("real", "h", 0.5, prompt_set="none"), score("real", "h", 0.7, references="train", prompt_set="none")]
-    expected = {"dino_vits16_leave_one_out": 0.5, "dino_vits16": 0.7}
+    expected = {"dino_leave_one_out": 0.5, "dino": 0.7}
     assert mean_scores(score_table(real), "real", "none") == expected
 
 
@@ -80,15 +80,15 @@ def test_summary_holds_only_numbers_and_the_chosen_run():
     table = full_table()
     summary = summarise(table, STEPS, "step-000300", {"step-000300": 0.0123456789})
     assert summary["selected_step"] == 300
-    assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino_vits16": 0.3, "kid_dino_vits16": 0.012346}
-    assert "kid_dino_vits16" not in summary["base"]
+    assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino": 0.3, "kid": 0.012346}
+    assert "kid" not in summary["base"]
     assert (summary["base"], summary["real"], summary["copy"]) == (
-        {"dino_vits16": 0.0},
-        {"dino_vits16": 0.9},
-        {"dino_vits16": 0.8},
+        {"dino": 0.0},
+        {"dino": 0.9},
+        {"dino": 0.8},
     )
-    assert summary["counts"]["scored"] == {"dino_vits16": 18, "div_lpips": 0}
-    assert summary["counts"]["without_value"] == {"dino_vits16": 0, "div_lpips": 16}
+    assert summary["counts"]["scored"] == {"dino": 18, "div_lpips": 0}
+    assert summary["counts"]["without_value"] == {"dino": 0, "div_lpips": 16}
     assert (summary["counts"]["images_per_variant"], summary["counts"]["test_prompts"]) == (4, 1)
     assert all(type(leaf) in (int, float) for leaf in leaves(summary))
 
@@ -100,7 +100,7 @@ def test_prompt_table_pairs_run_and_base():
         + [score("base", "p", 0.9, references="train"), score("base", "d", 0.9, prompt_set="dev")]
     )
     rows = prompt_table(table, "step-000100").to_dict("records")
-    assert [(row["prompt_id"], row["dino_vits16"], row["dino_vits16_base"]) for row in rows] == [
+    assert [(row["prompt_id"], row["dino"], row["dino_base"]) for row in rows] == [
         ("p", 0.2, 0.1),
         ("q", 0.5, 0.3),
     ]

@@ -27,7 +27,7 @@ PLACES = (
     "in a chef outfit", "as an oil painting", "in watercolours", "with <script>alert(1)</script> & \"quotes'",
 )
 # fmt: on
-METRICS = ("dino_vits16", "clip_i", "clip_t", "div_lpips", "nn_train")
+METRICS = ("dino", "clip_i", "clip_t", "div_lpips", "nn_train")
 SENTINEL = "PII-SENTINEL"
 
 FACTS = RunFacts(
@@ -45,7 +45,7 @@ FACTS = RunFacts(
     sampling_steps=30,
     guidance_scale=7.5,
     clip_t_margin=0.02,
-    margins={"dino_vits16": 0.02, "clip_t": 0.005},
+    margins={"dino": 0.02, "clip_t": 0.005},
 )
 PARAMS = """\
 lr: 0.0001
@@ -78,7 +78,8 @@ def make_project(root: Path, photos: int = 14) -> Path:
     _training(root, rng)
     _write(root / "metrics/tokens.csv", "tokenizer,token,pieces,n_pieces", [("tokenizer", "sksToy", "sks toy</w>", 2)])
     meta = {
-        "selection": "the highest dino_vits16",
+        "selection": "the highest dino",
+        "models": {"dino": {"key": "dino_vits16", "title": "DINO ViT-S/16"}},
         "judges": {"clip_t": {"id": "timm/clip", "revision": "abc", "sha256": "0" * 64, "folder": "/srv/hub/clip"}},
         "references": {"val": dict.fromkeys(ids[4::5], "1" * 64)},
         "versions": {"torch": "2.15.0", "timm": "1.0.31"},
@@ -161,7 +162,7 @@ def _value(variant: str, metric: str, rng: np.random.Generator) -> float:
     # likeness grows with training and prompt fidelity falls, so that step 200 is the one to select
     step = 0 if variant == "base" else int(variant[-6:])
     level = {
-        "dino_vits16": 0.32 + 0.0011 * step - 0.0000005 * step**2,
+        "dino": 0.32 + 0.0011 * step - 0.0000005 * step**2,
         "clip_i": 0.62 + 0.0007 * step,
         "clip_t": 0.312 - 0.00000036 * step**2,
         "div_lpips": 0.68 - 0.0005 * step,
@@ -176,12 +177,12 @@ def _scores(root: Path, rng: np.random.Generator) -> None:
     for variant, prompt_id, which, group, _, seed in _images(VARIANTS):
         for metric in METRICS:
             value = round(_value(variant, metric, rng), 6)
-            references = "val" if metric in ("dino_vits16", "clip_i") else "none"
+            references = "val" if metric in ("dino", "clip_i") else "none"
             rows.append((variant, prompt_id, which, group, seed, metric, references, value, ""))
             found.setdefault((variant, which), {}).setdefault(metric, []).append(value)
     bare = (f"step-{SELECTED:06d}", "bare", "bare", "bare")
     rows += [(*bare, seed, "nn_train", "none", 0.6 + 0.01 * seed, "") for seed in range(8)]
-    rows.append(("real", "held-out", "none", "none", 0, "dino_vits16", "train", 0.764321, ""))
+    rows.append(("real", "held-out", "none", "none", 0, "dino", "train", 0.764321, ""))
     rows += [("real", "held-out", "none", "none", n, "nn_train", "none", 0.58 + 0.01 * n, "") for n in range(3)]
     _write(root / "metrics/scores.csv", "variant,prompt_id,set,group,seed,metric,references,value,reason", rows)
     test = {
@@ -189,17 +190,17 @@ def _scores(root: Path, rng: np.random.Generator) -> None:
         for variant in VARIANTS
     }
     metrics = {
-        "run": {**test[f"step-{SELECTED:06d}"], "dino_vits16_train": 0.583417},
-        "base": {**test["base"], "dino_vits16_train": 0.310012},
-        "real": {"dino_vits16": 0.764321, "clip_i": 0.881234, "div_lpips": 0.612345},
-        "copy": {"dino_vits16": 0.781256, "clip_i": 0.890001, "clip_t": 0.251111},
-        "checkpoints": {variant: {**test[variant], "dino_vits16_train": 0.6} for variant in VARIANTS[1:]},
-        "against_base": {"dino_vits16": {"mean": 0.2, "low": 0.15, "high": 0.25}},
+        "run": {**test[f"step-{SELECTED:06d}"], "dino_train": 0.583417},
+        "base": {**test["base"], "dino_train": 0.310012},
+        "real": {"dino": 0.764321, "clip_i": 0.881234, "div_lpips": 0.612345},
+        "copy": {"dino": 0.781256, "clip_i": 0.890001, "clip_t": 0.251111},
+        "checkpoints": {variant: {**test[variant], "dino_train": 0.6} for variant in VARIANTS[1:]},
+        "against_base": {"dino": {"mean": 0.2, "low": 0.15, "high": 0.25}},
         "copying": {"nn_train_p95": 0.61, "share_over_real": 0.125, "meehan_z": -2.25},
         "selected_step": SELECTED,
-        "counts": {"images_per_variant": 48, "scored": {"clip_t": 192, "dino_vits16": 193}, "val_photos": 2},
+        "counts": {"images_per_variant": 48, "scored": {"clip_t": 192, "dino": 193}, "val_photos": 2},
     }
-    (root / "metrics/metrics.json").write_text(json.dumps(metrics))
+    (root / "metrics/details.json").write_text(json.dumps(metrics))
 
 
 # test images of the selected checkpoint that show no face
@@ -219,9 +220,9 @@ def add_identity(root: Path, faceless: Iterable[tuple[str, int]] = FACELESS) -> 
             writer.writerow((*head, "face_rate", "none", float(not hidden), ""))
             writer.writerow((*head, "id_sim_all", "val", 0.0 if hidden else value, ""))
             writer.writerow((*head, "id_sim_detected", "val", "" if hidden else value, "no face" if hidden else ""))
-    metrics = json.loads((root / "metrics/metrics.json").read_text())
+    metrics = json.loads((root / "metrics/details.json").read_text())
     metrics["real"]["id_sim_detected_leave_one_out"] = REAL_LEVEL
-    (root / "metrics/metrics.json").write_text(json.dumps(metrics))
+    (root / "metrics/details.json").write_text(json.dumps(metrics))
     return root
 
 

@@ -22,8 +22,8 @@ def test_changed_parameters_leave_out_what_decides_nothing():
 
 def test_pareto_front_keeps_what_no_other_exceeds():
     points = [(0.1, 0.9), (0.2, 0.8), (0.15, 0.7), (0.3, 0.8), (0.3, 0.5)]
-    rows = [{"clip_t": across, "dino_vits16": up} for across, up in points]
-    assert [(row["clip_t"], row["dino_vits16"]) for row in pareto_front(rows)] == [(0.1, 0.9), (0.3, 0.8)]
+    rows = [{"clip_t": across, "dino": up} for across, up in points]
+    assert [(row["clip_t"], row["dino"]) for row in pareto_front(rows)] == [(0.1, 0.9), (0.3, 0.8)]
 
 
 def test_a_checkpoint_without_an_interval_is_a_point_without_one(tmp_path):
@@ -31,7 +31,7 @@ def test_a_checkpoint_without_an_interval_is_a_point_without_one(tmp_path):
     run = write_run(tmp_path / "a")
     scores = run.scores[(run.scores["prompt_id"] == "p0") & (run.scores["seed"] == 0)]
     (row,) = checkpoint_rows(replace(run, scores=scores))
-    assert row.keys() == {"name", "step", "selected", "clip_t", "dino_vits16"}
+    assert row.keys() == {"name", "step", "selected", "clip_t", "dino"}
     assert row["selected"]
     layers = metric_scatter([row], [run.name])["layer"]
     assert [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"] == [[], []]

@@ -60,7 +60,7 @@ def test_report_shows_prompts_in_order_before_any_number(report):
 
 
 def test_report_table_holds_the_exact_values(report, project):
-    metrics = json.loads((project / "metrics/metrics.json").read_text())
+    metrics = json.loads((project / "metrics/details.json").read_text())
     head, *rows = Page(report.read_text()).tables[0]
     columns = [name.split(" ")[0] for name in head[1:]]
     assert [row[0] for row in rows] == ["run", "base", "real", "copy"]
@@ -102,12 +102,12 @@ def test_report_says_what_is_missing(own_project, tmp_path):
     train = own_project / "metrics/train"
     (train / "val_loss.csv").unlink()
     pd.read_csv(train / "loss.csv")[["step", "loss"]].to_csv(train / "loss.csv", index=False)
-    metrics = json.loads((own_project / "metrics/metrics.json").read_text())
+    metrics = json.loads((own_project / "metrics/details.json").read_text())
     metrics["checkpoints"] = {"step-000200": metrics["checkpoints"]["step-000200"]}
     for means in (*metrics["checkpoints"].values(), *(metrics[row] for row in ("run", "base", "real", "copy"))):
         means.pop("div_lpips", None)
-        means.pop("dino_vits16", None)
-    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+        means.pop("dino", None)
+    (own_project / "metrics/details.json").write_text(json.dumps(metrics))
     shutil.rmtree(own_project / "models")
     split = pd.read_csv(own_project / "data/split.csv").assign(split="train")
     split.to_csv(own_project / "data/split.csv", index=False)
@@ -134,11 +134,11 @@ def test_report_says_that_copying_was_not_measured_and_which_images_have_no_face
     faces = scores[scores["metric"] == "clip_i"].assign(metric="id_sim_detected", value="", reason="no face")
     pd.concat([scores[scores["metric"] != "nn_train"], faces]).to_csv(own_project / "metrics/scores.csv", index=False)
     (own_project / "metrics/nearest.csv").write_text("variant,prompt_id,set,seed,photo\n")
-    metrics = json.loads((own_project / "metrics/metrics.json").read_text()) | {"copying": {}}
+    metrics = json.loads((own_project / "metrics/details.json").read_text()) | {"copying": {}}
     for means in (*metrics["checkpoints"].values(), *(metrics[row] for row in ("run", "base"))):
         means |= {"id_sim_all": 0.0, "face_rate": 0.0}
         del means["nn_train"]
-    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    (own_project / "metrics/details.json").write_text(json.dumps(metrics))
     out = tmp_path / "report/r.html"
     build_report(own_project, out, FACTS, "en")
     for text in (out.read_text(), out.with_suffix(".md").read_text()):
@@ -167,7 +167,7 @@ def test_report_names_a_missing_sample_and_writes_nothing(own_project, tmp_path)
 def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
     text = report.read_text()
     for line in (
-        "dino_vits16 and clip_i compare the same photos as row real",
+        "dino and clip_i compare the same photos as row real",
         "copying shows by nn_train near 1 and a low clip_t",
         "both are judged by the same held-out photos, so a small advantage of the choice remains",
         "CLIP usually 0.20 to 0.35, other judges have other levels",
@@ -176,12 +176,12 @@ def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
 
 
 def test_report_tells_gains_from_losses(own_project, tmp_path):
-    metrics = json.loads((own_project / "metrics/metrics.json").read_text())
+    metrics = json.loads((own_project / "metrics/details.json").read_text())
     metrics["against_base"] |= {
         "div_lpips": {"mean": -0.2, "low": -0.25, "high": -0.15},
         "nn_train": {"mean": 0.2, "low": 0.15, "high": 0.25},
     }
-    (own_project / "metrics/metrics.json").write_text(json.dumps(metrics))
+    (own_project / "metrics/details.json").write_text(json.dumps(metrics))
     build_report(own_project, tmp_path / "r.html", FACTS, "en")
     text = (tmp_path / "r.html").read_text()
     assert "gained over base</h3>" not in text
@@ -197,16 +197,16 @@ def test_report_comes_as_markdown_too(own_project):
     out = own_project / "metrics/report.html"
     build_report(own_project, out, FACTS, "en")
     text = out.with_suffix(".md").read_text()
-    values = json.loads((own_project / "metrics/metrics.json").read_text())
-    assert f"| **run** | **{values['run']['dino_vits16']:.4f}** |" in text
-    assert "| dino_vits16 ↑ | +0.2000 | +0.1500 … +0.2500 | yes, better |" in text
+    values = json.loads((own_project / "metrics/details.json").read_text())
+    assert f"| **run** | **{values['run']['dino']:.4f}** |" in text
+    assert "| dino ↑ | +0.2000 | +0.1500 … +0.2500 | yes, better |" in text
     pictures = re.findall(r"!\[(?:base|run)\]\(([^)]+)\)", text)
     assert len(pictures) == 20
     assert all((out.parent / path).is_file() for path in pictures)
     strip = re.findall(r"!\[(base|step-\d+), 0\]\(([^)]+)\)", text)
     assert [name for name, _ in strip] == ["base", *(f"step-{step:06d}" for step in STEPS)]
     assert all((out.parent / path).is_file() for _, path in strip)
-    assert len(re.findall(r"dino_vits16 [\d.]+, clip_t [\d.]+, nn_train [\d.]+", text)) == len(strip)
+    assert len(re.findall(r"dino [\d.]+, clip_t [\d.]+, nn_train [\d.]+", text)) == len(strip)
 
 
 def test_report_shows_three_scores_under_each_picture_of_the_strip(report):
@@ -214,7 +214,7 @@ def test_report_shows_three_scores_under_each_picture_of_the_strip(report):
     captions = re.findall(r"<figcaption>.*?</figcaption>", film)
     assert len(captions) == 1 + len(STEPS)
     for caption in captions:
-        assert re.findall(r'title="(\w+)"', caption) == ["dino_vits16", "clip_t", "nn_train"]
+        assert re.findall(r'title="(\w+)"', caption) == ["dino", "clip_t", "nn_train"]
 
 
 def test_report_leaves_the_numbers_of_every_chart(report):

@@ -66,7 +66,7 @@ def dev_scores(means: dict[str, tuple[float, float]]) -> pd.DataFrame:
     rows = [
         (variant, "p", "dev", "g", "0", metric, "none", value, "")
         for variant, pair in means.items()
-        for metric, value in zip(("dino_vits16", "clip_t"), pair, strict=True)
+        for metric, value in zip(("dino", "clip_t"), pair, strict=True)
     ]
     names = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
     return pd.DataFrame(rows, columns=names)
@@ -93,20 +93,20 @@ def test_selection_reason_says_only_what_the_scores_bear_out(tables, checkpoints
 
 def test_metric_table_marks_no_winner_without_direction_or_on_a_tie():
     rows = {
-        "run": {"clip_t": 0.3, "dino_vits16": 0.5, "other": 2.0},
-        "base": {"clip_t": 0.3, "dino_vits16": 0.4, "other": 1.0},
+        "run": {"clip_t": 0.3, "dino": 0.5, "other": 2.0},
+        "base": {"clip_t": 0.3, "dino": 0.4, "other": 1.0},
     }
     table = metric_table(rows, best_of=("run", "base"), selected="run")
-    assert table.columns == ("dino_vits16", "clip_t", "other")
+    assert table.columns == ("dino", "clip_t", "other")
     assert table.arrows == ("↑", "↑", "")
     assert [[cell.best for cell in row.cells] for row in table.rows] == [[True, False, False], [False] * 3]
 
 
 def test_metric_table_marks_the_lower_value_where_lower_is_better():
-    lower = {"pres": 0.3, "kid_dino_vits16": 0.01}
+    lower = {"pres": 0.3, "kid": 0.01}
     rows = {"run": {"div_lpips": 0.6, **lower}, "base": {"div_lpips": 0.5, **dict.fromkeys(lower, 0.5)}}
     table = metric_table(rows, best_of=("run", "base"), selected="run")
-    assert table.columns == ("div_lpips", "pres", "kid_dino_vits16")
+    assert table.columns == ("div_lpips", "pres", "kid")
     assert table.arrows == ("↑", "↓", "↓")
     assert [[cell.best for cell in row.cells] for row in table.rows] == [[True] * 3, [False] * 3]
 
@@ -218,14 +218,14 @@ def test_checkpoint_strip_carries_the_scores_of_each_image(tables):
     scores = tables.scores.set_index(["prompt_id", "seed", "variant", "metric"])["value"].sort_index()
     for picture, path in zip(strip.pictures, strip.paths, strict=True):
         own = scores["test-00", "0", picture.label]
-        assert picture.scores == tuple((name, f"{own[name]:.2f}") for name in ("dino_vits16", "clip_t", "nn_train"))
+        assert picture.scores == tuple((name, f"{own[name]:.2f}") for name in ("dino", "clip_t", "nn_train"))
         assert path == f"{picture.label}/test-00/0.png"
 
 
 def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):
     without = dataclasses.replace(tables, scores=tables.scores[tables.scores["metric"] != "nn_train"])
     assert {name for picture in checkpoint_strip(without).pictures for name, _ in picture.scores} == {
-        "dino_vits16",
+        "dino",
         "clip_t",
     }
 

@@ -47,7 +47,7 @@ def test_prompt_heatmap_holds_the_gain_of_every_prompt_and_metric_with_a_better_
     spec = prompt_heatmap(tables, TEXTS)
     cells = {(cell["prompt"], cell["metric"]): cell["gain"] for cell in spec["data"]["values"]}
     assert len(cells) == 20 * 4
-    assert {metric for _, metric in cells} == {"dino_vits16", "clip_i", "clip_t", "div_lpips"}
+    assert {metric for _, metric in cells} == {"dino", "clip_i", "clip_t", "div_lpips"}
     rows = tables.scores[(tables.scores["prompt_id"] == "test-03") & (tables.scores["metric"] == "clip_t")]
     means = rows.groupby("variant")["value"].mean()
     assert cells["test-03", "clip_t"] == pytest.approx(means["step-000200"] - means["base"], abs=1e-4)

@@ -29,12 +29,12 @@ def test_a_gain_is_found_and_told(tmp_path):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", effect=0.1)
     report = compare_runs(a, b, 0)
     assert report.verdict is Verdict.BETTER
-    assert report.metrics["dino_vits16"].interval.mean == pytest.approx(0.1, abs=0.002)
+    assert report.metrics["dino"].interval.mean == pytest.approx(0.1, abs=0.002)
     assert compare_runs(b, a, 0).verdict is Verdict.WORSE
     text = describe_pair(a, b, report, [])
     assert "**BETTER**" in text
     assert "Checkpoint of B against that of A: **BETTER**" in text
-    assert "| dino_vits16 | up | +0.1" in text
+    assert "| dino | up | +0.1" in text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_gain_is_found_and_told(tmp_path):
         ({"prompt_set_sha256": "q"}, {}, "prompt_set_sha256"),
         ({"seeds": [0, 1, 2]}, {}, "seeds"),
         ({"references": {"val": {"b.png": "2"}}}, {}, "references"),
-        ({"judges": {"dino_vits16": {"sha256": "z"}, "clip_t": {"sha256": "y"}}}, {}, "judges.dino_vits16"),
+        ({"judges": {"dino": {"sha256": "z"}, "clip_t": {"sha256": "y"}}}, {}, "judges.dino"),
         ({}, {"validation_args": {"guidance_scale": 7.5, "batch_size": 8}}, "validation_args.guidance_scale"),
         ({}, {"sampler": {"class_name": "Euler"}}, "sampler.class_name"),
     ],
@@ -67,14 +67,12 @@ def test_missing_values_are_dropped_on_both_sides_and_counted_and_too_many_are_r
     rows = scores.index[(scores.variant != "base") & (scores.set == "test") & (scores.references == "val")]
     scores.loc[rows[0], "value"] = np.nan
     report = compare_runs(a, replace(b, scores=scores), 0)
-    assert report.dropped == {"clip_t": 0, "dino_vits16": 1}
-    assert report.metrics["dino_vits16"].units == 23
+    assert report.dropped == {"clip_t": 0, "dino": 1}
+    assert report.metrics["dino"].units == 23
     scores.loc[rows[:5], "value"] = np.nan
     with pytest.raises(MetricError, match="5 of 48 pairs lack a value"):
         compare_runs(a, replace(b, scores=scores), 0)
-    described = [
-        replace(run, scores=table.replace("dino_vits16", "other")) for run, table in ((a, a.scores), (b, scores))
-    ]
+    described = [replace(run, scores=table.replace("dino", "other")) for run, table in ((a, a.scores), (b, scores))]
     report = compare_runs(*described, 0)
     assert (report.metrics.keys(), report.dropped["other"]) == ({"clip_t"}, 5)
 
@@ -84,11 +82,11 @@ def test_pairs_are_joined_by_prompt_and_seed_not_by_position(tmp_path):
     failed = (b.scores["variant"] == "step-000100") & (b.scores["prompt_id"] == "p3") & (b.scores["seed"] == 1)
     rows = b.scores[~failed].sample(frac=1, random_state=0)
     found = compare_runs(a, replace(b, scores=rows), 0)
-    whole = compare_runs(a, b, 0).metrics["dino_vits16"].interval
-    assert found.dropped == {"clip_t": 1, "dino_vits16": 1}
-    assert found.metrics["dino_vits16"].units == 23
-    assert found.metrics["dino_vits16"].interval.mean == pytest.approx(whole.mean, abs=2e-4)
-    assert found.metrics["dino_vits16"].interval.low > 0.09
+    whole = compare_runs(a, b, 0).metrics["dino"].interval
+    assert found.dropped == {"clip_t": 1, "dino": 1}
+    assert found.metrics["dino"].units == 23
+    assert found.metrics["dino"].interval.mean == pytest.approx(whole.mean, abs=2e-4)
+    assert found.metrics["dino"].interval.low > 0.09
 
 
 def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
@@ -97,13 +95,13 @@ def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
     entries = compare.compare_all(pair, {})
     text = describe_pair(*pair, entries[1].report, [])
     assert re.search(r"\| pres \| down \| \+0\.1.* \| descriptive \| – \| 8 images \|", text)
-    assert re.search(r"\| dino_vits16 \| up \| \+0\.1.* \| 0\.02 \| unknown \| 24 prompts \|", text)
+    assert re.search(r"\| dino \| up \| \+0\.1.* \| 0\.02 \| unknown \| 24 prompts \|", text)
     assert "Student's over its images" in text
     choice = choose_run(a, [(b, entries[1].report)])
     write_comparison(tmp_path / "page.html", entries, compare.read_notes(None), choice, [])
     page = (tmp_path / "page.html").read_text()
     assert re.search(r'>pres <span class="arrow">↓</span></th><td><data value="0\.1', page)
-    assert re.search(r'>dino_vits16 <span class="arrow">↑</span></th><td class="best"><data value="0\.1', page)
+    assert re.search(r'>dino <span class="arrow">↑</span></th><td class="best"><data value="0\.1', page)
     assert "<td>8 images</td>" in page
     assert "Student&#39;s over its images" in page
 
@@ -112,7 +110,7 @@ SPREAD = SeedSpread(
     settings="",
     model="tabletop",
     seeds=(1, 2, 3, 4, 5, 6, 7, 8, 9),
-    sd={"dino_vits16": 0.0225, "clip_t": 0.0125},
+    sd={"dino": 0.0225, "clip_t": 0.0125},
     command="python -m src.stages.seeds",
     machine="two cores",
     date="2026-01-01",
@@ -138,8 +136,8 @@ def test_a_single_pair_is_about_checkpoints_and_has_the_seeds_spread_beside_it(t
     text = describe_pair(a, b, compare_runs(a, b, 0), known)
     assert "This compares two CHECKPOINTS, one training seed each." in text
     # Student's 97.5 % quantile of 8 degrees of freedom, 2.3060, times the square root of 2, times 0.0225
-    assert re.search(r"\| dino_vits16 \| up \| \+0\.1.* \| 0\.02 \| ±0\.0734 \| 24 prompts \|", text)
-    assert "up to dino_vits16 0.073, clip_t 0.041 in 95 % of pairs" in text
+    assert re.search(r"\| dino \| up \| \+0\.1.* \| 0\.02 \| ±0\.0734 \| 24 prompts \|", text)
+    assert "up to dino 0.073, clip_t 0.041 in 95 % of pairs" in text
     other = describe_pair(b, write_run(tmp_path / "c", params={"lr": 1e-5}), compare_runs(a, b, 0), known)
     assert "| unknown | 24 prompts |" in other
 
@@ -161,13 +159,13 @@ def test_settings_are_better_only_by_several_runs_of_each(tmp_path):
 def test_an_open_verdict_says_what_is_settled_and_what_blocks(tmp_path):
     a = write_run(tmp_path / "a")
     scores, random = a.scores.copy(), np.random.default_rng(1)
-    scores.loc[scores["metric"] == "dino_vits16", "value"] -= 0.15
+    scores.loc[scores["metric"] == "dino", "value"] -= 0.15
     of_clip = (scores["metric"] == "clip_t") & (scores["set"] == "test")
     scores.loc[of_clip, "value"] += random.normal(0, 0.05, of_clip.sum())
     report = compare_runs(a, replace(a, name="b", scores=scores), 0)
     text = describe_pair(a, a, report, [])
     assert "**INCONCLUSIVE**: no verdict on all primary metrics together" in text
-    assert "- dino_vits16 is settled, it fell: -0.1500" in text
+    assert "- dino is settled, it fell: -0.1500" in text
     assert re.search(r"- clip_t is open: .*; it blocks the verdict, about \d+ prompts would do", text)
 
 

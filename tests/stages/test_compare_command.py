@@ -82,7 +82,7 @@ def test_the_command_writes_a_page_of_all_runs(tmp_path, monkeypatch, capsys):
     assert "<code>lr</code></td><td>0.0001</td><td>0.0003</td>" in page
     differences = pd.read_csv(tmp_path / "page_figures/forest-differences.csv")
     assert set(differences["name"]) == {str(tmp_path / "b")}
-    of_dino = differences.set_index("metric").loc["dino_vits16"]
+    of_dino = differences.set_index("metric").loc["dino"]
     assert of_dino["low"] < of_dino["difference"] < of_dino["high"]
     checkpoints = pd.read_csv(tmp_path / "page_figures/scatter-checkpoints.csv")
     assert checkpoints["name"].tolist() == [str(tmp_path / name) for name in "ab"]
@@ -123,7 +123,7 @@ def test_several_training_seeds_are_compared_by_run_means(tmp_path, monkeypatch,
     run_command(monkeypatch, ",".join(a), ",".join(b))
     printed = capsys.readouterr().out
     assert "**BETTER**" in printed
-    assert "| dino_vits16 | up | +0.1003 |" in printed
+    assert "| dino | up | +0.1003 |" in printed
     assert "Welch's" in printed
     assert "| 6 runs |" in printed
 
@@ -161,7 +161,7 @@ def test_several_comparisons_are_corrected_and_it_is_said(tmp_path, monkeypatch,
 
 def test_dino_alone_gets_a_verdict_and_a_page(tmp_path, monkeypatch, capsys):
     for name, effect in (("a", 0.0), ("b", 0.1)):
-        write_run(tmp_path / name, effect=effect, metrics=("dino_vits16",))
+        write_run(tmp_path / name, effect=effect, metrics=("dino",))
     run_command(monkeypatch, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "page.html")
     assert "**BETTER**" in capsys.readouterr().out
     page = (tmp_path / "page.html").read_text()

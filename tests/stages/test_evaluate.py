@@ -25,7 +25,7 @@ from tests.metrics.synthetic import write_photos, write_samples
 VARIANTS = ("base", "step-000010", "step-000020")
 PROMPTS = (("d0", "dev"), ("d1", "dev"), ("t0", "test"), ("t1", "test"), ("t2", "test"))
 LONE = (("prior", "prior"), ("bare", "bare"))
-METRICS = ["clip_i", "clip_t", "copy_gap", "dino_vits16", "div_lpips", "nn_train"]
+METRICS = ["clip_i", "clip_t", "copy_gap", "dino", "div_lpips", "nn_train"]
 
 
 @pytest.fixture(scope="module")
@@ -79,23 +79,23 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     assert table["value"].astype(float).between(-1, 1).all()
     assert (table["reason"] == "").all()
     assert not table.duplicated(["variant", "prompt_id", "seed", "metric", "references"]).any()
-    assert json.loads((project / "metrics/metrics.json").read_text()) == summary
+    assert json.loads((project / "metrics/details.json").read_text()) == summary
 
 
 def test_evaluate_means_follow_from_the_rows(project):
     summary = evaluate(project)
     table = pd.read_csv(project / "metrics/scores.csv")
-    keys = {*METRICS, "clip_i_train", "dino_vits16_train", "pres", "pres_train"}
+    keys = {*METRICS, "clip_i_train", "dino_train", "pres", "pres_train"}
     run = f"step-{summary['selected_step']:06d}"
     assert summary["run"] == summary["checkpoints"][run]
     for variant, means in {"base": summary["base"], "copy": summary["copy"], **summary["checkpoints"]}.items():
-        drift = {"kid_dino_vits16"} if variant in summary["checkpoints"] else set()
+        drift = {"kid"} if variant in summary["checkpoints"] else set()
         assert set(means) == (keys - {"pres", "pres_train"} if variant == "copy" else keys | drift)
         for metric in METRICS:
             rows = table[(table["variant"] == variant) & (table["set"] == "test") & (table["metric"] == metric)]
             rows = rows[rows["references"] != "train"]
             assert means[metric] == pytest.approx(rows.groupby("prompt_id")["value"].mean().mean(), abs=1e-6)
-    assert set(summary["real"]) == {*METRICS, "clip_i_leave_one_out", "dino_vits16_leave_one_out"}
+    assert set(summary["real"]) == {*METRICS, "clip_i_leave_one_out", "dino_leave_one_out"}
     assert set(summary["copying"]) == {"nn_train_p95", "share_over_real", "meehan_z"}
     assert summary["copy"]["nn_train"] == pytest.approx(1)
     assert {*METRICS, "pres"} == set(summary["against_base"])
@@ -116,8 +116,8 @@ def test_evaluate_asks_for_images_that_a_metric_needs(project):
 def test_evaluate_copy_scores_what_the_real_photos_score(project):
     summary = evaluate(project, "inference_metrics=[dino]")
     # each training photo stands in two places: the same pairs of photos, seen from the other side
-    assert summary["copy"]["dino_vits16"] == pytest.approx(summary["real"]["dino_vits16"], abs=2e-6)
-    assert summary["copy"]["dino_vits16_train"] > summary["copy"]["dino_vits16"]  # a copy finds itself there
+    assert summary["copy"]["dino"] == pytest.approx(summary["real"]["dino"], abs=2e-6)
+    assert summary["copy"]["dino_train"] > summary["copy"]["dino"]  # a copy finds itself there
 
 
 def test_evaluate_pres_of_the_only_held_out_photo_itself_is_one(project):
@@ -142,7 +142,7 @@ def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project)
     torch.set_num_threads(1)
     evaluate(project, "inference_metrics=[nn_train,div_lpips,pres,clip_t,dino,clip_i]", out="again")
     torch.set_num_threads(threads)
-    for name in ("scores.csv", "metrics.json", "prompts.csv"):
+    for name in ("scores.csv", "details.json", "metrics.json", "prompts.csv"):
         assert (project / "again" / name).read_bytes() == (project / "metrics" / name).read_bytes()
     evaluate(project, out="small", batch_size=3)
     ours, small = (pd.read_csv(project / out / "scores.csv") for out in ("metrics", "small"))
@@ -152,10 +152,10 @@ def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project)
 def test_evaluate_metadata_names_judges_prompts_and_photos(project):
     evaluate(project, "inference_metrics=[dino,text_sim]")
     meta = json.loads((project / "metrics/metrics_meta.json").read_text())
-    assert set(meta["judges"]) == {"dino_vits16", "clip_t"}
+    assert set(meta["judges"]) == {"dino", "clip_t"}
     clip = meta["judges"]["clip_t"]
     assert clip["sha256"] == sha256_file(project / clip["id"] / clip["file"])
-    assert "bicubic" in meta["judges"]["dino_vits16"]["preprocessing"]
+    assert "bicubic" in meta["judges"]["dino"]["preprocessing"]
     assert set(meta["references"]["val"]) == {"photo3-00000000.png", "photo4-00000000.png"}
     assert len(meta["prompt_set_sha256"]) == 64
     assert meta["seeds"] == [0, 1]
@@ -169,7 +169,7 @@ def test_evaluate_prompt_table_has_the_test_prompts(project):
     summary = evaluate(project)
     table = pd.read_csv(project / "metrics/prompts.csv")
     assert list(table["prompt_id"]) == ["t0", "t1", "t2"]
-    assert table["dino_vits16"].mean() == pytest.approx(summary["run"]["dino_vits16"], abs=1e-5)
+    assert table["dino"].mean() == pytest.approx(summary["run"]["dino"], abs=1e-5)
     assert table["clip_t_base"].mean() == pytest.approx(summary["base"]["clip_t"], abs=1e-5)
 
 
@@ -190,7 +190,7 @@ def test_evaluate_with_one_held_out_photo_works(project):
     split = project / "data/split.csv"
     split.write_text(split.read_text().replace("photo4-00000000,val", "photo4-00000000,train"))
     summary = evaluate(project, "inference_metrics=[dino]")
-    assert set(summary["real"]) == {"dino_vits16"}
+    assert set(summary["real"]) == {"dino"}
 
 
 def test_evaluate_leaves_earlier_results_whole_on_an_error(project):
@@ -214,9 +214,7 @@ def test_evaluate_checks_images_and_judges_before_any_model_loads(project, monke
 
 
 def test_evaluate_refuses_unknown_metrics():
-    with pytest.raises(
-        ConfigError, match="unknown fid; known are clip_i, clip_t, dino_vits16, div_lpips, nn_train, pres"
-    ):
+    with pytest.raises(ConfigError, match="unknown fid; known are clip_i, clip_t, dino, div_lpips, nn_train, pres"):
         build_metrics(load_config(["inference_metrics=[dino,fid]"]))
 
 
@@ -244,7 +242,7 @@ def test_evaluate_configuration_names_the_judges_that_metrics_use(model):
     judges = {name: instantiate(judge) for name, judge in params.judges.items()}
     metrics = {metric.name: metric.judge for metric in build_metrics(params)}
     assert metrics == {
-        **{"dino_vits16": judges["dino"], "div_lpips": judges["lpips"]},
+        **{"dino": judges["dino"], "div_lpips": judges["lpips"]},
         **{"clip_i": judges["clip"], "clip_t": judges["clip"]},
         **{"pres": judges["dino"], "nn_train": judges["dino"]},
     }

@@ -27,10 +27,10 @@ def test_weights_are_unverified_until_their_numbers_are_recorded(judges, monkeyp
     assert len(fresh) == 2
     assert all(abs(value) < 1 for cosines in fresh.values() for value in cosines)
     lines, again = verify(OVERRIDES, fresh)
-    assert lines[:2] == ["dino_vits16: verified", "clip_t: verified"]
+    assert lines[:2] == ["dino: verified", "clip_t: verified"]
     assert again == {}
     wrong = {key: [value + 0.01 for value in cosines] for key, cosines in fresh.items()}
-    with pytest.raises(ModelMismatchError, match="dino_vits16: measured"):
+    with pytest.raises(ModelMismatchError, match="dino: measured"):
         verify(OVERRIDES, wrong)
 
 
