@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from src.core.errors import MissingModelError, ModelMismatchError
-from src.core.files import sha256_file
+from src.core.files import sha256_file, write_text
 
 TEXT_PATTERNS = ("*.json", "*.txt", "*.model")
 # the parts of a Stable Diffusion folder that have weights; the safety checker is neither fetched nor loaded
@@ -127,3 +127,30 @@ def find_weight_file(model_id: str, revision: str | None, file: str, sha256: str
     if sha256 is not None and (found := sha256_file(path)) != sha256:
         raise ModelMismatchError(f"{path}: sha256 is {found}, expected {sha256}")
     return path
+
+
+def write_sums(folder: Path, sums: Path) -> None:
+    """Writes the SHA-256 of every file of a folder, a line each, as `sha256sum` does.
+
+    Args:
+        folder: Relative to where the file will be read.
+        sums: The file to write.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    write_text(sums, "".join(f"{sha256_file(path)}  {path.as_posix()}\n" for path in files))
+
+
+def check_sums(sums: Path, remedy: str) -> None:
+    """Compares files with what `write_sums` wrote.
+
+    Args:
+        sums: The file with a line for each.
+        remedy: What brings them back, for the message.
+
+    Raises:
+        ModelMismatchError: A file is missing or has other bytes; all of them are named.
+    """
+    lines = [line.split("  ", 1) for line in sums.read_text(encoding="utf-8").splitlines()]
+    wrong = [name for digest, name in lines if not Path(name).is_file() or sha256_file(Path(name)) != digest]
+    if wrong:
+        raise ModelMismatchError(f"missing, or not the bytes that {sums} names: {', '.join(wrong)}; {remedy}")

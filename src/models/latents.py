@@ -10,8 +10,9 @@ from torch import Tensor
 
 from src.core.errors import BadPhotoError
 from src.core.files import sha256_bytes
+from src.core.sealed import read_sealed, write_sealed
 from src.models.stable_diffusion import StableDiffusion
-from src.models.tensors import load_tensors, save_tensors
+from src.models.tensors import pack_tensors, unpack_tensors
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def _encode(model: StableDiffusion, path: Path, mirrored: bool, cache: Path, vae
         pixels = pixels.flip(-1)
     where = f"{model.device.type}\0{vae_digest}\0{tuple(pixels.shape)}\0".encode()
     file = cache / f"{sha256_bytes(where + pixels.numpy().tobytes())}.safetensors"
-    if not file.is_file():
+    data = read_sealed(file)
+    if data is None:
         mean, std = model.encode_image(pixels)
-        save_tensors(file, {"mean": mean[0], "std": std[0]}, {})
-    tensors, _ = load_tensors(file)
+        data = pack_tensors({"mean": mean[0], "std": std[0]}, {})
+        write_sealed(file, data)
+    tensors, _ = unpack_tensors(data)
     return tensors["mean"], tensors["std"]

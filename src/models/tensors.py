@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from torch import Tensor
@@ -26,8 +27,18 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
         tensors: By name; shape and dtype are kept.
         metadata: Text kept in the header.
     """
+    write_bytes(path, pack_tensors(tensors, metadata))
+
+
+def pack_tensors(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Returns the bytes of a safetensors file with a header in canonical order; the arguments are those of a file."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, canonical_bytes(safetensors.torch.save(on_cpu, metadata=metadata)))
+    return canonical_bytes(safetensors.torch.save(on_cpu, metadata=metadata))
+
+
+def unpack_tensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Returns tensors and metadata of what pack_tensors returned, which something else has checked."""
+    return safetensors.torch.load(data), dict(_header(data)[0].get("__metadata__", {}))
 
 
 @contextmanager
@@ -80,8 +91,13 @@ def canonical_bytes(data: bytes) -> bytes:
     Returns:
         A file with the same tensors and metadata.
     """
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
+    header, start = _header(data)
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+    return struct.pack("<Q", len(text)) + text + data[start:]
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Returns the JSON header, and where the tensors begin."""
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + length]), 8 + length

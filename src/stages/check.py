@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.core.config import run_stage, to_dict
+from src.core.config import flatten, run_stage, to_dict
 from src.core.errors import CaptionError
 from src.core.files import write_text
-from src.core.weights import find_model
+from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
 from src.metrics.scores import Metric
 from src.sampling.prompts import load_prompts, lone_prompts
@@ -20,6 +20,9 @@ from src.stages.evaluate import build_metrics
 from src.stages.sampling_setup import draw_settings
 
 MARKER = Path("data/check_ok.txt")
+TABLETOP, SUMS = "models/tabletop", Path("tabletop/models.sha256")
+# `dvc repro` takes changed files for a new version, so what it recorded goes back first
+BACK = f"`git checkout HEAD -- {TABLETOP}.dvc && dvc checkout --force {TABLETOP}` brings them back, or then `dvc pull`"
 CHOICES = "`python -m src.stages.config set prompts=...` takes another file of configs/prompts (tabletop: short ones)"
 
 
@@ -53,7 +56,21 @@ def texts_to_draw(params: DictConfig) -> dict[str, str]:
     return with_token | plain | {"validation_args.negative_prompt": params.validation_args.negative_prompt}
 
 
+def check_models(params: DictConfig) -> None:
+    """Compares the embedded models with the project's SHA-256s, where a parameter names one.
+
+    Args:
+        params: The stage's parameters.
+
+    Raises:
+        ModelMismatchError: A file is missing or has other bytes.
+    """
+    if any(str(value).startswith(f"{TABLETOP}/") for value in flatten(to_dict(params)).values()):
+        check_sums(SUMS, BACK)
+
+
 def _run(params: DictConfig) -> None:
+    check_models(params)
     draw_settings(params)
     metrics = build_metrics(params)
     check_ahead(texts_to_draw(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)

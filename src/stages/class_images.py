@@ -49,7 +49,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
-    missing = [job for job in jobs if not cache.path("", job).is_file()]
+    missing = [job for job in jobs if cache.get("", job) is None]
     if missing:
         model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
@@ -57,7 +57,9 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
             cache.put("", job, image)
     with replaced_folder(out) as folder:
         for job in jobs:
-            write_bytes(folder / f"{job.seed:04d}.png", cache.path("", job).read_bytes())
+            drawn = cache.get("", job)
+            assert drawn is not None, "drawn above"
+            write_bytes(folder / f"{job.seed:04d}.png", drawn)
         write_text(folder / NOTE, f"{len(jobs)} images of {params.prior.prompt!r}\n")
 
 

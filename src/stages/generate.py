@@ -15,7 +15,7 @@ from src.core.checkpoint_config import load_checkpoint_params
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
-from src.core.files import replaced_folder, sha256_file, work_root, write_csv
+from src.core.files import replaced_folder, sha256_file, work_root, write_bytes, write_csv
 from src.core.provenance import model_digest
 from src.core.running import held_output
 from src.core.tables import read_table
@@ -128,7 +128,7 @@ def draw_variants(
     ]
     digests = {variant.name: variant.digest for variant in variants}
     missing = {
-        variant.name: [job for v, job in plan if v == variant and not cache.path(variant.digest, job).is_file()]
+        variant.name: [job for v, job in plan if v == variant and cache.get(digests[variant.name], job) is None]
         for variant in variants
     }
     adapters = [variant.folder for variant in variants if variant.folder is not None]
@@ -152,7 +152,9 @@ def draw_variants(
         for variant, job in plan:
             path = Path(variant.name) / job.prompt.id / f"{job.seed}.png"
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(cache.path(digests[variant.name], job), folder / path)
+            drawn = cache.get(digests[variant.name], job)
+            assert drawn is not None, "drawn above"
+            write_bytes(folder / path, drawn)
             rows.append(
                 {
                     "variant": variant.name,

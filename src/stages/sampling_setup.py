@@ -11,8 +11,9 @@ from PIL import Image
 
 from src.core.config import to_dict
 from src.core.errors import ConfigError
-from src.core.files import sha256_bytes, write_bytes
+from src.core.files import sha256_bytes
 from src.core.provenance import code_digest
+from src.core.sealed import read_sealed, write_sealed
 from src.models.stable_diffusion import DTYPES
 from src.sampling.generator import DrawSettings, Job
 
@@ -100,6 +101,10 @@ class SampleCache:
         key = "\0".join([self.setting, adapter, job.prompt.id, job.text, str(job.seed)])
         return self.folder / f"{sha256_bytes(key.encode())}.png"
 
+    def get(self, adapter: str, job: Job) -> bytes | None:
+        """Returns an image as PNG, or None if it was not drawn yet or is damaged; arguments as of `path`."""
+        return read_sealed(self.path(adapter, job))
+
     def put(self, adapter: str, job: Job, image: Image.Image) -> None:
         """Keeps an image."""
-        write_bytes(self.path(adapter, job), png_bytes(image))
+        write_sealed(self.path(adapter, job), png_bytes(image))

@@ -13,11 +13,12 @@ import torch
 
 from src.core.errors import ModelMismatchError, PipelineError
 from src.core.files import replaced_folder, write_text
+from src.core.weights import write_sums
 from src.models.tensors import load_tensors, save_tensors
 from src.reporting.scratch_page import EVALUATION, TIME
 from src.tabletop.world import IMAGES
 
-TRAINED, OUT = Path("tabletop"), Path("models/tabletop")
+TRAINED, OUT, SUMS = Path("tabletop"), Path("models/tabletop"), "models.sha256"
 # where each trained model goes
 PLACES = {
     "refined": "sd",
@@ -45,7 +46,7 @@ of the embedded world (src/tabletop) and on nothing else, and knows nothing but 
 
 
 def publish(trained: Path, out: Path) -> int:
-    """Copies the models with weights in fp16, and writes a card for each.
+    """Copies the models with weights in fp16, writes a card for each, and the SHA-256 of every file.
 
     Args:
         trained: Where `dvc repro` in tabletop/ wrote them.
@@ -77,6 +78,7 @@ def publish(trained: Path, out: Path) -> int:
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if size > LARGEST:
             raise ModelMismatchError(f"{out}: {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB")
+    write_sums(out, trained / SUMS)
     return size
 
 
@@ -99,7 +101,7 @@ def _card(name: str, source: Path, trained: Path) -> str:
 
 
 def main() -> None:
-    """Publishes; `dvc add models/tabletop` and `dvc push` hand them out."""
+    """Publishes; `dvc add models/tabletop` and `dvc push` hand them out, with tabletop/models.sha256 in git."""
     try:
         size = publish(TRAINED, OUT)
     except PipelineError as error:

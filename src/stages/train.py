@@ -19,7 +19,7 @@ from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
 from src.training.processes import report_processes
-from src.training.state import SavedState, StateFolder
+from src.training.state import CHECKPOINTS, SavedState, StateFolder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -93,9 +93,7 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
     run_dir = Path(params.exp.run_dir)
     made_by = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
     with replaced_folder(run_dir / ADAPTER) as folder:
-        for checkpoint in sorted((state.path / "checkpoints").iterdir()):
-            if not checkpoint.name.startswith("step-"):
-                continue
+        for checkpoint in sorted(path for path in (state.path / CHECKPOINTS).glob("step-*") if path.is_dir()):
             (folder / checkpoint.name).mkdir()
             for file in sorted(checkpoint.iterdir()):
                 shutil.copyfile(file, folder / checkpoint.name / file.name)

@@ -15,13 +15,14 @@ import torch
 
 from src.core.files import sha256_bytes
 from src.core.provenance import code_digest
+from src.core.sealed import read_sealed
 from src.core.seeding import derive_seed
 from src.tabletop.grounds import GROUNDS
 from src.tabletop.marks import Marks, Pattern
 from src.tabletop.render import render
 from src.tabletop.scene import Scene, Toy
 from src.tabletop.toys import CLASSES, Kind, Part, Point
-from src.tabletop.world import SHARD, draw_in_shards, write_array
+from src.tabletop.world import SHARD, draw_in_shards, read_shard, write_array, write_shard
 
 Choice = TypeVar("Choice")
 NAME = "composition"
@@ -77,8 +78,8 @@ def draw_compositions(folder: Path, cache: Path, count: int, resolution: int, ov
         numbers = range(first, min(first + size, count))
         file = cache / f"{sha256_bytes(f'{how} {numbers}'.encode())}.npy"
         tasks.append((file, _Shard(numbers, resolution, oversampling, seed)))
-    draw_in_shards([task for task in tasks if not task[0].is_file()], draw_shard)
-    write_array(folder / "images.npy", np.concatenate([np.load(file) for file, _ in tasks]))
+    draw_in_shards([task for task in tasks if read_sealed(task[0]) is None], draw_shard)
+    write_array(folder / "images.npy", np.concatenate([read_shard(file) for file, _ in tasks]))
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def draw_shard(task: tuple[Path, _Shard]) -> None:
         planned = plan_composition(derive_seed(shard.seed, "number", number))
         side, catalogue = shard.resolution, {NAME: planned.parts}
         pictures.append(render([planned.scene], side, side, shard.oversampling, catalogue)[0])
-    write_array(file, torch.stack(pictures).numpy())
+    write_shard(file, torch.stack(pictures).numpy())
 
 
 def _one_of(random: np.random.Generator, choices: Sequence[Choice]) -> Choice:

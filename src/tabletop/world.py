@@ -16,6 +16,7 @@ import torch
 
 from src.core.files import sha256_bytes, write_bytes, write_csv
 from src.core.provenance import code_digest
+from src.core.sealed import read_sealed, write_sealed
 from src.core.seeding import derive_seed
 from src.tabletop.render import cover, render
 from src.tabletop.scene import Scene, draw_scene, draw_toy, triples
@@ -83,15 +84,15 @@ def draw_world(
     shards = [scenes[start : start + size] for start in range(0, len(scenes), size)]
     how = f"{code_digest(*CODE)} {resolution} {oversampling} {device.type}"
     files = [cache / f"{_shard_digest(shard, how)}.npy" for shard in shards]
-    missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not _mask_of(file).is_file()]
+    missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not _is_whole(file)]
     draw = partial(_draw_shard, resolution=resolution, oversampling=oversampling, device=device)
     if device.type == "cuda":
         for task in missing:
             draw(task)
     else:
         draw_in_shards(missing, draw)
-    write_array(folder / IMAGES, np.concatenate([np.load(file) for file in files]))
-    write_array(folder / MASKS, np.concatenate([np.load(_mask_of(file)) for file in files]))
+    write_array(folder / IMAGES, np.concatenate([read_shard(file) for file in files]))
+    write_array(folder / MASKS, np.concatenate([read_shard(_mask_of(file)) for file in files]))
     write_csv(folder / SCENES, scene_table(scenes))
 
 
@@ -139,8 +140,24 @@ def _draw_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversamplin
     with device:
         pictures = render(scenes, resolution, resolution, oversampling, at_once=at_once)
         masks = cover(scenes, resolution, at_once=at_once)
-    write_array(file, pictures.cpu().numpy())
-    write_array(_mask_of(file), masks.cpu().numpy())
+    write_shard(file, pictures.cpu().numpy())
+    write_shard(_mask_of(file), masks.cpu().numpy())
+
+
+def _is_whole(shard: Path) -> bool:
+    return all(read_sealed(file) is not None for file in (shard, _mask_of(shard)))
+
+
+def write_shard(file: Path, array: np.ndarray) -> None:
+    """Writes an array of a cache, with its digest."""
+    write_sealed(file, _array_bytes(array))
+
+
+def read_shard(file: Path) -> np.ndarray:
+    """Reads an array of a cache that is known to be whole."""
+    data = read_sealed(file)
+    assert data is not None, "drawn above"
+    return np.load(BytesIO(data), allow_pickle=False)
 
 
 def _mask_of(shard: Path) -> Path:
@@ -149,10 +166,13 @@ def _mask_of(shard: Path) -> Path:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Writes a .npy file atomically."""
+    write_bytes(path, _array_bytes(array))
+
+
+def _array_bytes(array: np.ndarray) -> bytes:
     stream = BytesIO()
     np.save(stream, array, allow_pickle=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:

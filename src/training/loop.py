@@ -222,5 +222,6 @@ def save(run: Run, done: int, losses: list[Row], validations: list[Row], keep: b
     if run.accelerator.is_main_process:
         if keep:
             run.hooks.save_checkpoint(run.state.checkpoint(done))
+            run.state.seal(done)
         run.state.save(state)
     return state

@@ -9,10 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.core.files import sha256_tree, write_text
 from src.core.running import Lock, held
-from src.models.tensors import load_tensors, save_tensors
+from src.core.sealed import read_sealed, write_sealed
+from src.models.tensors import pack_tensors, unpack_tensors
 
 STATE_FILE = "state.safetensors"
+CHECKPOINTS = "checkpoints"
+SEAL = ".sha256"
 Row = dict[str, float]
 
 
@@ -46,21 +50,34 @@ class StateFolder:
     path: Path
 
     def load(self) -> SavedState | None:
-        """Returns the newest state, or None where there is none."""
-        file = self.path / STATE_FILE
-        if not file.is_file():
+        """Returns the newest state, or None where there is none; a line says so if it or a checkpoint is damaged."""
+        data = read_sealed(self.path / STATE_FILE)
+        if data is None:
             return None
-        tensors, metadata = load_tensors(file)
+        tensors, metadata = unpack_tensors(data)
+        for name, digest in json.loads(metadata["checkpoints"]).items():
+            folder = self.path / CHECKPOINTS / name
+            if not folder.is_dir() or sha256_tree(folder) != digest:
+                print(f"{folder}: damaged or missing; trains anew", flush=True)
+                (self.path / STATE_FILE).unlink(missing_ok=True)
+                return None
         return SavedState(tensors=tensors, **json.loads(metadata["state"]))
 
     def save(self, state: SavedState) -> None:
-        """Replaces the state."""
+        """Replaces the state, and notes the digests of the checkpoints so far."""
+        sealed = {file.stem: file.read_text() for file in sorted((self.path / CHECKPOINTS).glob(f"*{SEAL}"))}
         rest = {name: getattr(state, name) for name in ("step", "scalars", "losses", "validations")}
-        save_tensors(self.path / STATE_FILE, state.tensors, {"state": json.dumps(rest, sort_keys=True)})
+        metadata = {"state": json.dumps(rest, sort_keys=True), "checkpoints": json.dumps(sealed, sort_keys=True)}
+        write_sealed(self.path / STATE_FILE, pack_tensors(state.tensors, metadata))
 
     def checkpoint(self, step: int) -> Path:
         """Returns the folder of the checkpoint after `step` updates."""
-        return self.path / "checkpoints" / f"step-{step:06d}"
+        return self.path / CHECKPOINTS / f"step-{step:06d}"
+
+    def seal(self, step: int) -> None:
+        """Takes down the digest of a finished checkpoint."""
+        folder = self.checkpoint(step)
+        write_text(folder.with_name(f"{folder.name}{SEAL}"), sha256_tree(folder))
 
     def locked(self) -> AbstractContextManager[Lock]:
         """Keeps every other process out, which then waits; the lock dies with the process, even after kill -9."""

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from src.core.config import load_config, load_stage_params
-from src.core.errors import CaptionError, ConfigError, MissingModelError
+from src.core.errors import CaptionError, ConfigError, MissingModelError, ModelMismatchError
+from src.core.files import write_text
+from src.core.weights import write_sums
 from src.data.captioning import load_tokenizers
-from src.stages.check import check_ahead, texts_to_draw
+from src.stages.check import check_ahead, check_models, texts_to_draw
 from src.stages.evaluate import build_metrics
 from src.tiny.diffusion import build_diffusion
 from src.tiny.judges import build_judges
@@ -51,3 +55,14 @@ def test_a_judge_that_is_missing_is_named_before_the_training(tokenizers):
 def test_an_unknown_metric_is_named_before_the_training():
     with pytest.raises(ConfigError, match="beauty"):
         build_metrics(load_stage_params("check", ["inference_metrics=[beauty]"]))
+
+
+def test_embedded_models_that_were_changed_stop_the_run_with_the_way_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("models/tabletop/sd/unet/weights", "models/tabletop/blip/weights"):
+        write_text(Path(name), name)
+    write_sums(Path("models/tabletop"), Path("tabletop/models.sha256"))
+    write_text(Path("models/tabletop/sd/unet/weights"), "flipped")
+    with pytest.raises(ModelMismatchError, match=r"names: models/tabletop/sd/unet/weights; `git checkout HEAD -- mod"):
+        check_models(load_stage_params("check", []))
+    check_models(load_stage_params("check", ["model=tiny"]))

@@ -8,6 +8,7 @@ from src.core.config import load_config
 from src.core.errors import ModelMismatchError
 from src.core.files import write_json
 from src.core.provenance import model_digest
+from src.core.sealed import write_sealed
 from src.sampling.generator import DrawSettings, Job
 from src.sampling.prompts import Prompt, lone_prompts
 from src.stages.generate import BASE, Variant, chosen_checkpoint, draw_variants, list_checkpoints
@@ -69,7 +70,7 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
 def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatch):
     """Every image is in the cache, so that no model is needed."""
     cached = tmp_path / "cached.png"
-    cached.write_bytes(png_bytes(Image.new("RGB", (8, 8))))
+    write_sealed(cached, png_bytes(Image.new("RGB", (8, 8))))
     monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
     monkeypatch.chdir(tmp_path)
     images = ["validation_args.num_images_per_prompt=1", "validation_args.num_lone_images=1"]
@@ -92,7 +93,7 @@ def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatc
 
 def test_images_of_other_prompts_stay_where_they_shall(tmp_path, monkeypatch):
     cached = tmp_path / "cached.png"
-    cached.write_bytes(png_bytes(Image.new("RGB", (8, 8))))
+    write_sealed(cached, png_bytes(Image.new("RGB", (8, 8))))
     monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
     monkeypatch.chdir(tmp_path)
     params = load_config(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2"])

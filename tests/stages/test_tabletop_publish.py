@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,11 +7,13 @@ import torch
 
 from src.core.errors import ModelMismatchError
 from src.core.files import write_csv, write_json, write_text
+from src.core.weights import check_sums
 from src.models.tensors import load_tensors, save_tensors
 from src.stages import tabletop_publish
 from src.stages.tabletop_publish import PLACES, publish
 from src.tabletop.world import IMAGES, write_array
 
+ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = torch.tensor([7, 8])
 
 
@@ -55,6 +59,27 @@ def test_cards_name_data_updates_time_and_scores(trained, tmp_path):
         "configs/scratch/tabletop_48/diffusion.yaml, then the stage `refine`"
         in (tmp_path / "out/sd/README.md").read_text()
     )
+
+
+def test_every_byte_that_was_published_is_named(trained, tmp_path):
+    publish(trained, tmp_path / "out")
+    check_sums(trained / "models.sha256", "dvc checkout")
+    weights = tmp_path / "out/sd/part/weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    (tmp_path / "out/blip/config.json").unlink()
+    wanted = rf"models.sha256 names: {tmp_path}/out/blip/config.json, {weights}; dvc checkout$"
+    with pytest.raises(ModelMismatchError, match=wanted):
+        check_sums(trained / "models.sha256", "dvc checkout")
+
+
+def test_the_models_of_the_project_are_those_that_are_named():
+    names = [line.split("  ")[1] for line in (ROOT / "tabletop/models.sha256").read_text().splitlines()]
+    assert len([name for name in names if name.endswith(".safetensors")]) >= len(PLACES)
+    if not (ROOT / "models/tabletop").is_dir():
+        pytest.skip("dvc pull models/tabletop")
+    assert sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "models/tabletop").rglob("*") if p.is_file()) == names
 
 
 def test_a_model_that_is_not_trained_leaves_what_was_published(trained, tmp_path):

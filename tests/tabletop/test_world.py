@@ -129,6 +129,10 @@ def test_draw_world_goes_on_where_it_was_stopped(tmp_path, scenes, drawn, monkey
         file.unlink()
     assert draw(tmp_path, scenes) == found
     assert drawn[3:] == [4, 4, 2]
+    for file in sorted((tmp_path / "cache").iterdir())[:2]:  # a shard and its masks
+        file.write_bytes(file.read_bytes()[:-40] + b"damaged." * 5)
+    assert draw(tmp_path, scenes) == found
+    assert len(drawn) == 7
 
 
 def test_draw_world_takes_no_shard_of_another_world(tmp_path, scenes, drawn):
