@@ -5,6 +5,8 @@
 # make disk     what runs left on the disk, by size; `make clean-states` deletes what only saves time
 # make back     the last commit's parameters, results and data again, after an experiment
 # make forget   deletes the photos and all that was made from them, for good (asks first)
+# make remotes    what DVC needs for remotes of your own on S3, SSH or WebDAV
+# make audit    known vulnerabilities of the pinned packages; fails where the registry does not tell
 # make verify-weights MODEL=sd15    that the judges' weights are here, whole, and read rightly
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +15,7 @@ export HF_HUB_OFFLINE ?= 1
 # where this is set (many containers do), every stage compiles every package anew: half of the demo's time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test lint format lock bench verify-weights mend disk clean-states back forget
+.PHONY: help env demo test lint format lock remotes audit bench verify-weights mend disk clean-states back forget
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
@@ -23,7 +25,7 @@ $(BIN)/.complete: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 # charts of `dvc plots` that work without network
@@ -71,9 +73,17 @@ format: env
 	ruff format .
 	ruff check --fix .
 
+COMPILE = uv pip compile --universal --python-version 3.11 --no-emit-index-url --generate-hashes --custom-compile-command "make lock"
 lock:
-	uv pip compile --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.txt
-	uv pip compile --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements-remotes.in -o requirements-remotes.txt
+
+remotes: env
+	uv pip install --require-hashes --python $(BIN)/python -r requirements-remotes.txt
+
+audit:
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-remotes.txt
 
 bench: env
 	python -m benchmarks

@@ -18,6 +18,7 @@ from src.stages.config import check_params, guard_params, write_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-remotes.txt")
 # Watching a run changes no result, so an edit there must not retrain.
 OBSERVERS = {"train": ("src.trackers",)}
 
@@ -163,8 +164,24 @@ def test_cheap_stages_start_without_torch(stage):
 
 
 def test_no_registry_host_or_absolute_path_in_the_lock():
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in LOCKS:
         assert "://" not in (ROOT / name).read_text()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_in_the_lock_is_pinned_and_hashed(name):
+    entries = re.split(r"\n(?=[a-z])", re.sub(r"^ *#.*\n", "", (ROOT / name).read_text(), flags=re.M).strip())
+    assert len(entries) > 50
+    assert not [e for e in entries if not re.match(r"[a-z0-9.-]+==", e) or "--hash=sha256:" not in e]
+
+
+def test_locks_agree_and_hold_what_is_asked_for():
+    pins = {name: dict(re.findall(r"^([a-z0-9.-]+)==([^ ;]+)", (ROOT / name).read_text(), re.M)) for name in LOCKS}
+    main = pins["requirements.txt"]
+    for name in LOCKS:
+        assert not {package for package, version in pins[name].items() if main.get(package, version) != version}
+        asked = re.findall(r"^([A-Za-z0-9][A-Za-z0-9_-]*)", (ROOT / name).with_suffix(".in").read_text(), re.M)
+        assert not {package for package in asked if package.lower().replace("_", "-") not in pins[name]}
 
 
 def test_composing_is_repeatable():
