@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from src.core.config import compose, load_stage_params
-from src.core.config_errors import load_yaml
+from src.core.records import read_record
 
 CKPT_DIR = "inferencer.ckpt_dir"
-RECORDED = {"model": ("id", "revision", "variant", "resolution"), "subject": ("token", "class_name")}
 
 
 def load_checkpoint_params(stage: str, words: Sequence[str]) -> DictConfig:
@@ -29,7 +28,7 @@ def load_checkpoint_params(stage: str, words: Sequence[str]) -> DictConfig:
 
 
 def recorded_overrides(words: Sequence[str]) -> list[str]:
-    """Reads the config.yaml that train wrote beside a checkpoint.
+    """Reads the config.yaml that train wrote beside a checkpoint, which somebody else may have sent.
 
     Args:
         words: Hydra overrides. A model or subject among them is not overridden; exp.config_path says all by itself.
@@ -38,7 +37,7 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
         Overrides that choose the recorded model and subject; none where nothing is recorded.
 
     Raises:
-        ConfigError: The file is no mapping.
+        ConfigError: The file is not what train writes.
     """
     given = dict(word.split("=", 1) for word in words if "=" in word)
     if "exp.config_path" in given:
@@ -48,14 +47,13 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
     file = next((path for path in files if path.is_file()), None)
     if file is None:
         return []
-    made_by = load_yaml(file)
     overrides = []
-    for group, keys in RECORDED.items():
-        if group in given or group not in made_by:
+    for group, values in read_record(file).items():
+        if group in given:
             continue
         if group == "model":
-            overrides.append(f"model={made_by.model.name}")
-        overrides += [f"{group}.{key}={_quoted(OmegaConf.select(made_by, f'{group}.{key}'))}" for key in keys]
+            overrides.append(f"model={values.pop('name')}")
+        overrides += [f"{group}.{key}={_quoted(value)}" for key, value in values.items()]
     return overrides
 
 

@@ -28,8 +28,10 @@ from src.core.config_errors import (
 )
 from src.core.digest import CONFIGS, SCRATCH, register
 from src.core.errors import ConfigError, PipelineError
+from src.core.interpolations import keep_interpolations
 from src.core.quoting import quote_text
 from src.core.running import end_with_dvc, held_output
+from src.core.targets import check_targets
 
 PARAMS_FILE = Path("params.yaml")
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
@@ -71,7 +73,7 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
         The resolved configuration in struct mode.
 
     Raises:
-        ConfigError: A key is unknown, a value has the wrong type, or the file is missing.
+        ConfigError: A key is unknown, a value has the wrong type, a `_target_` is not allowed, or the file is missing.
     """
     composed = compose(overrides)
     if composed.exp.config_path is not None:
@@ -80,6 +82,7 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
         OmegaConf.resolve(composed)
     except OmegaConfBaseException as error:
         raise ConfigError(describe_key(error)) from error
+    check_targets(to_dict(composed))
     check_types(composed)
     OmegaConf.set_struct(composed, True)
     return composed
@@ -170,44 +173,6 @@ def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
         if override not in choices:
             apply_override(config, override)
     return config
-
-
-def keep_interpolations(composed: DictConfig, dump: DictConfig) -> DictConfig:
-    """Gives a resolved dump its interpolations back, so that a later ``lr=...`` still reaches ``optimizer.lr``.
-
-    Args:
-        composed: configs/, with interpolations.
-        dump: The same tree resolved, perhaps with other values.
-
-    Returns:
-        The dump, where an interpolation of `composed` stands wherever it yields the dump's value.
-    """
-    result = DictConfig(to_dict(dump))
-    for key in _interpolated_keys(composed):
-        parent, _, leaf = key.rpartition(".")
-        node = OmegaConf.select(result, parent) if parent else result
-        if not isinstance(node, DictConfig) or leaf not in node:
-            continue
-        value = node[leaf]
-        source = OmegaConf.select(composed, parent) if parent else composed
-        node[leaf] = to_dict(source)[leaf]
-        try:
-            agrees = node[leaf] == value
-        except OmegaConfBaseException:  # the other choice of a group has no such target
-            agrees = False
-        if not agrees:
-            node[leaf] = value
-    return result
-
-
-def _interpolated_keys(node: DictConfig, prefix: str = "") -> list[str]:
-    keys = []
-    for name in map(str, node):
-        if OmegaConf.is_interpolation(node, name):
-            keys.append(f"{prefix}{name}")
-        elif OmegaConf.is_dict(node._get_node(name)):
-            keys += _interpolated_keys(node[name], f"{prefix}{name}.")
-    return keys
 
 
 def _groups() -> set[str]:

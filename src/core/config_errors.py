@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.errors import ConfigError, PipelineError
+from src.core.records import read_bounded
 
 UNWRITABLE = {
     errno.ENOSPC: "the disk is full",
@@ -81,9 +82,10 @@ def load_yaml(path: Path) -> DictConfig:
         Its content, interpolations unresolved.
 
     Raises:
-        ConfigError: It is no YAML, or no mapping of names to values.
+        ConfigError: It is no YAML, too large, has aliases, or is no mapping of names to values.
     """
     try:
+        read_bounded(path)
         content = OmegaConf.load(path)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""

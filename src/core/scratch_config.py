@@ -12,6 +12,7 @@ from src.core.config import apply_override, to_dict
 from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
+from src.core.targets import check_targets
 
 ROOT_FILE = CONFIGS / "scratch.yaml"
 
@@ -33,7 +34,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
         The configuration in struct mode.
 
     Raises:
-        ConfigError: A key is unknown, a value has the wrong type, or the file is missing.
+        ConfigError: A key is unknown, a value has the wrong type, a `_target_` is not allowed, or the file is missing.
     """
     path = _file_of(words)
     if path is None or not path.is_file():
@@ -61,6 +62,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     for key in ("task", "train_data", "val_data"):
         if not OmegaConf.is_dict(config[key]) or "_target_" not in config[key]:
             raise ConfigError(f"{path}: {key}: expected a mapping with a _target_")
+    check_targets(to_dict(config))
     wrong = type_errors(defaults, to_dict(config), "")
     if wrong:
         raise ConfigError("wrong type: " + "; ".join(wrong))

@@ -4,8 +4,6 @@ Text encoders' layers are called text_model.* in files, whatever the installed t
 that read such files.
 """
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,13 @@ from torch import Tensor
 
 from src.core.errors import ModelMismatchError
 from src.core.files import write_bytes
+from src.models.adapter_header import FACTOR, MAGNITUDE, check_size, lora_settings
 from src.models.lora import adapted, make_float32, unload_adapter
 from src.models.stable_diffusion import StableDiffusion
 from src.models.tensors import canonical_bytes, disk_errors, load_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 ADAPTER = "default"
-FACTOR = re.compile(r"(?P<layer>.+)\.(?:lora_(?P<new>[AB])|lora(?:_linear_layer)?\.(?P<old>down|up))\.weight")
 # what older transformers had around every text encoder, and newer ones around some
 WRAPPER = "text_model."
 
@@ -70,11 +68,12 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         Tensors and metadata, by name.
 
     Raises:
-        ModelMismatchError: The file is missing or damaged.
+        ModelMismatchError: The file is missing, damaged or far too large.
     """
     path = folder / WEIGHTS
     if not path.is_file():
         raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
+    check_size(path)
     return load_tensors(path)
 
 
@@ -94,16 +93,29 @@ def load_adapter(model: StableDiffusion, folder: Path) -> None:
     path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
     check_fit(model, path, tensors)
     unload_adapter(model)
-    model.pipeline.load_lora_weights(folder, weight_name=WEIGHTS, adapter_name=ADAPTER, local_files_only=True)
-    arrived = _all_layers(model)
     tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
+    _attach(model, tensors, lora_settings(path, tensors, metadata))
+    arrived = _all_layers(model)
     lost = sorted(name for name in tensors.keys() | arrived.keys() if not _equal(tensors.get(name), arrived.get(name)))
     if lost:
         raise ModelMismatchError(f"{path}: {len(lost)} tensors did not arrive in the base model, first {lost[0]}")
     make_float32(model)
     for name, tensor in _all_layers(model).items():
         tensor.copy_(tensors[name])
-    _check_alpha(model, path, json.loads(metadata.get("lora_adapter_metadata", "{}")))
+
+
+def _attach(model: StableDiffusion, tensors: dict[str, Tensor], settings: dict[str, dict[str, Any]]) -> None:
+    """Has diffusers load the tensors under settings of ours: those of a file may name any pattern or class."""
+    pipeline = model.pipeline
+    for component, module in {"unet": pipeline.unet, **model.text_encoders}.items():
+        if component not in settings:
+            continue
+        given = {f"{component}.{key}": value for key, value in settings[component].items()}
+        common = {"network_alphas": None, "adapter_name": ADAPTER, "metadata": given, "_pipeline": pipeline}
+        if component == "unet":
+            pipeline.load_lora_into_unet(tensors, unet=module, **common)
+        else:
+            pipeline.load_lora_into_text_encoder(tensors, text_encoder=module, prefix=component, **common)
 
 
 def _file_name(model: StableDiffusion, component: str, name: str) -> str:
@@ -148,20 +160,17 @@ def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) ->
     for name, tensor in tensors.items():
         match = FACTOR.fullmatch(_peft_name(model, name))
         if match is None:
-            continue
+            if name.endswith(MAGNITUDE) and _peft_name(model, name).removesuffix(MAGNITUDE) in layers:
+                continue
+            raise ModelMismatchError(f"{path}: {name[:200]!r} is no LoRA layer of the base model")
         weight = getattr(layers.get(match["layer"]), "weight", None)
         if weight is None:
             raise ModelMismatchError(f"{path}: adapts {match['layer']}, which the base model does not have")
         axis = 1 if match["new"] == "A" else 0
+        if tensor.ndim != weight.ndim:
+            raise ModelMismatchError(f"{path}: {name} has {tensor.ndim} dimensions, expected {weight.ndim}")
         if tensor.shape[axis] != weight.shape[axis]:
             raise ModelMismatchError(
                 f"{path}: {name} has width {tensor.shape[axis]}, the base model's layer {weight.shape[axis]}; "
                 "it was trained on another base model"
             )
-
-
-def _check_alpha(model: StableDiffusion, path: Path, metadata: dict[str, Any]) -> None:
-    for name, module in adapted(model).items():
-        wanted, found = metadata.get(f"{name}.lora_alpha"), module.peft_config[ADAPTER].lora_alpha
-        if wanted != found:
-            raise ModelMismatchError(f"{path}: {name} alpha is {wanted} in the file but {found} after loading")

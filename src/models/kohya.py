@@ -3,14 +3,14 @@
 Layer names have underscores instead of dots, lora_down and lora_up stand for A and B, and each layer has its alpha.
 """
 
-import json
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
-from src.models.adapter_files import FACTOR, WRAPPER
+from src.models.adapter_files import WRAPPER
+from src.models.adapter_header import FACTOR, recorded_numbers
 
 SIDES = {"A": "down", "down": "down", "B": "up", "up": "up"}
 
@@ -29,7 +29,8 @@ def to_kohya(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tupl
         ModelMismatchError: The adapter is a DoRA, whose magnitudes other tools expect in other shapes, or holds
             something else that is no LoRA layer.
     """
-    config = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+    alphas = recorded_numbers("the adapter", metadata, "lora_alpha")
+    ranks = recorded_numbers("the adapter", metadata, "r")
     text = "lora_te1" if any(name.startswith("text_encoder_2.") for name in tensors) else "lora_te"
     prefixes = {"unet": "lora_unet", "text_encoder": text, "text_encoder_2": "lora_te2"}
     result: dict[str, Tensor] = {}
@@ -44,9 +45,9 @@ def to_kohya(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tupl
         key = f"{prefixes[component]}_{layer.replace('.', '_')}"
         result[f"{key}.lora_{SIDES[match['new'] or match['old']]}.weight"] = tensor.half()
         rank = min(tensor.shape[:2])
-        result[f"{key}.alpha"] = torch.tensor(float(config.get(f"{component}.lora_alpha", rank)))
+        result[f"{key}.alpha"] = torch.tensor(float(alphas.get(component, rank)))
     return result, {
         "ss_network_module": "networks.lora",
-        "ss_network_dim": str(config.get("unet.r", "")),
-        "ss_network_alpha": str(config.get("unet.lora_alpha", "")),
+        "ss_network_dim": str(ranks.get("unet", "")),
+        "ss_network_alpha": str(alphas.get("unet", "")),
     }

@@ -13,6 +13,7 @@ from src.core.seeding import derive_seed
 from src.scratch.engine import Given
 from src.scratch.images import Draws, ImageSet, flipped, to_bytes, to_unit
 from src.scratch.reconstruction import PatchDiscriminator, hinge, joined, load_perceptual, recoloured
+from src.scratch.sources import Source
 from src.scratch.start import load_narrower
 
 # held-out images that an evaluation looks at, and that give the latents' deviation
@@ -79,7 +80,7 @@ class AutoencoderTask:
         recolour: float,
         whole_from: float,
         start: str | None,
-        watched: dict[str, ImageSet],
+        watched: dict[str, Source],
     ) -> None:
         train_set, val_set, plan, seed, device = given
         self.terms = Terms(**terms)
@@ -103,7 +104,8 @@ class AutoencoderTask:
             raise ConfigError(f"task.terms.perceptual={self.terms.perceptual}: task.backbone is needed for it")
         self.perceptual = load_perceptual(str(backbone), device) if self.terms.perceptual else None
         self.train_set, self.val_set, self.plan, self.device = train_set, val_set, plan, device
-        self.recolour, self.whole_from, self.watched = recolour, whole_from, watched
+        self.recolour, self.whole_from = recolour, whole_from
+        self.watched = {name: source.load() for name, source in watched.items()}
         self.draws = {parts: Draws(len(train_set), plan.batch_size * parts, seed) for parts in (1, 4)}
 
     def update(self, step: int) -> dict[str, Tensor]:

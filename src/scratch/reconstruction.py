@@ -28,7 +28,9 @@ def load_perceptual(folder: str, device: torch.device) -> nn.Module:
     Raises:
         MissingModelError: It is not there.
     """
-    judge = LpipsJudge(size_px=128, id=folder, revision=None, file="alexnet.pth", sha256=None, url=None)
+    judge = LpipsJudge(
+        name="lpips", title="LPIPS", size_px=128, id=folder, revision=None, file="alexnet.pth", sha256=None, url=None
+    )
     return judge.load(str(device)).model
 
 

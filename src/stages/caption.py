@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from src.core.building import build
 from src.core.config import run_stage
 from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
@@ -148,7 +148,7 @@ def _run(params: DictConfig) -> None:
         Path("data/raw") / CAPTIONS,
         Path("data/captions.csv"),
         rules,
-        instantiate(params.captioner),
+        build(params.captioner),
         tokenizers,
     )
     written = sum(row.source == "user" for row in rows)

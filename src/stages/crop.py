@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from hydra.utils import instantiate
 from PIL import Image
 
+from src.core.building import build
 from src.core.config import run_stage
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import replaced_folder, write_csv
@@ -105,7 +105,7 @@ def main() -> None:
                 crop_images(
                     Path("data/images"),
                     Path("data/crops"),
-                    instantiate(params.cropper),
+                    build(params.cropper),
                     params.crop.size_px,
                     params.crop.max_upscale,
                 )

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.building import build
 from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
@@ -111,7 +111,7 @@ def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:
         raise ConfigError(f"early_stopping.patience={spec.patience}: expected 1 or more")
     settings = OmegaConf.create(to_dict(params) | to_dict(spec.settings))
     prompts = [prompt for prompt in load_prompts(to_dict(settings.prompts)) if prompt.set == DEV]
-    metrics = tuple(instantiate(settings.metrics[name]) for name in (SUBJECT, PROMPT))
+    metrics = tuple(build(settings.metrics[name]) for name in (SUBJECT, PROMPT))
     for metric in metrics:
         metric.judge.check()
     store = FeatureStore(settings.evaluate.batch_size, choose_device(params.device).type)

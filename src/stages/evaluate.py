@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from src.core.building import build
 from src.core.config import run_stage
 from src.core.device import choose_device
 from src.core.errors import MetricError
@@ -167,7 +167,7 @@ def build_metrics(params: DictConfig) -> list[Metric]:
         ConfigError: A name is unknown.
     """
     names = choose_names(list(params.inference_metrics), [str(name) for name in params.metrics])
-    return [instantiate(params.metrics[name]) for name in names]
+    return [build(params.metrics[name]) for name in names]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.building import build
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import (
@@ -102,8 +103,6 @@ def scratch_stage(params: DictConfig) -> None:
         params: The resolved parameters.
     """
     set_deterministic(params.train.deterministic)
-    from hydra.utils import instantiate
-
     from src.reporting.scratch_page import TIME, write_scratch_report
     from src.scratch.engine import Given, Plan, train_from_noise
     from src.scratch.images import save_samples
@@ -113,15 +112,12 @@ def scratch_stage(params: DictConfig) -> None:
     train = to_dict(params.train)
     train.pop("deterministic")
     plan = Plan(**train)
-    train_set, val_set = instantiate(params.train_data), instantiate(params.val_data)
+    train_set, val_set = build(params.train_data).load(), build(params.val_data).load()
     state = state_folder(params, [train_set, val_set], device.type)
     run_dir = Path(params.exp.run_dir)
     with held_output(run_dir) as output, state.locked(), plain_attention(device.type):
-        build = instantiate(params.task, _partial_=True, _convert_="all")
-        task = build(Given(train_set, val_set, plan, params.seed, device))
-        curves = train_from_noise(
-            task, plan, instantiate(params.lr_schedule), params.seed, state, name_measures(params)
-        )
+        task = build(params.task, _partial_=True, _convert_="all")(Given(train_set, val_set, plan, params.seed, device))
+        curves = train_from_noise(task, plan, build(params.lr_schedule), params.seed, state, name_measures(params))
         output.check()
         with replaced_folder(run_dir) as folder:
             task.save(folder / "model")

@@ -6,6 +6,7 @@ The models are loaded as the pipeline loads them: through the real loaders, from
 import argparse
 from pathlib import Path
 
+from src.core.building import build
 from src.core.config import load_config
 from src.core.device import choose_device
 from src.core.files import write_json
@@ -19,7 +20,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("overrides", nargs="*", help="for example validation_args.guidance_scale=4")
     config = load_config(["model=tabletop", *parser.parse_args().overrides])
-    from hydra.utils import instantiate
 
     from src.scratch.images import load_world
     from src.scratch.scores import Embedded, score_models
@@ -27,9 +27,9 @@ def main() -> None:
 
     models = Embedded(
         folder=MODELS,
-        clip=instantiate(config.judges.clip),
-        dino=instantiate(config.judges.dino),
-        captioner=instantiate(config.captioner),
+        clip=build(config.judges.clip),
+        dino=build(config.judges.dino),
+        captioner=build(config.captioner),
         settings=draw_settings(config),
         device=choose_device(config.device),
         seed=SEED,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.building import build
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
@@ -130,8 +131,6 @@ def train_stage(params: DictConfig) -> None:
 
 def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) -> None:
     set_deterministic(params.train.deterministic)
-    from hydra.utils import instantiate
-
     from src.stages.training_setup import build_plan, build_run, check_settings
     from src.trackers.multi import start_trackers
 
@@ -145,7 +144,7 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
         from src.stages.early_stopping import build_early_stopping
 
         stopping = build_early_stopping(params, DATA)
-    method, loss, schedule = instantiate(params.method), instantiate(params.loss), instantiate(params.lr_schedule)
+    method, loss, schedule = build(params.method), build(params.loss), build(params.lr_schedule)
     dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token, params.model.resolution)
     class_items = (
         load_class_images(CLASS_IMAGES, params.prior.prompt, params.model.resolution) if plan.prior_weight > 0 else []
@@ -154,7 +153,7 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
     main = accelerator.is_main_process
     with state.locked() if main else nullcontext():
         saved = state.load()
-        services = [instantiate(service) for service in params.tracker.values()] if main else []
+        services = [build(service) for service in params.tracker.values()] if main else []
         begun = 0 if saved is None or saved.step == plan.steps else saved.step
         # a run's own name: other parameters are another run, a resumed one goes on under its name
         run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"

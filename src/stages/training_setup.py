@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from src.core.building import build
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, sha256_tree, work_root
 from src.core.provenance import code_digest
@@ -100,7 +100,7 @@ def build_optimizer(settings: DictConfig, groups: list[dict[str, Any]]) -> torch
         ConfigError: It refuses an option.
     """
     try:
-        optimizer: torch.optim.Optimizer = instantiate(settings)(groups)
+        optimizer: torch.optim.Optimizer = build(settings)(groups)
     except ValueError as error:
         raise ConfigError(f"optimizer: {error}") from error
     return optimizer

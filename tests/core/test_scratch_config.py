@@ -1,5 +1,7 @@
 import pytest
 
+from src.core.building import check_class
+from src.core.config import flatten, to_dict
 from src.core.digest import CONFIGS, SCRATCH, configs_digest
 from src.core.errors import ConfigError
 from src.core.scratch_config import load_scratch_config, trains_from_noise
@@ -14,12 +16,11 @@ def words(name, *more):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_loads_and_names_what_exists(name):
-    from hydra.utils import get_class, get_method
-
     config = load_scratch_config("scratch", words(name))
-    assert get_class(config.task._target_).__name__.endswith("Task")
-    for key in ("train_data", "val_data"):
-        get_method(config[key]._target_)
+    assert config.task._target_.endswith("Task")
+    for name, value in flatten(to_dict(config)).items():
+        if name.endswith("_target_"):
+            check_class(name, value)
 
 
 def test_the_command_line_lies_over_the_file_and_the_file_over_the_root():

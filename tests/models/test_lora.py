@@ -86,13 +86,13 @@ def test_adapter_is_loaded_in_float32_over_any_base_and_draws(load_tiny, tmp_pat
 def test_a_tensor_that_a_half_base_did_not_take_is_named(load_tiny, tmp_path, dtype, monkeypatch):
     save_adapter(trained(load_tiny, "sd1", False, False), tmp_path)
     fresh = load_tiny("sd1", dtype)
-    load = fresh.pipeline.load_lora_weights
+    load = fresh.pipeline.load_lora_into_unet
 
     def lose_one(*args, **kwargs):
         load(*args, **kwargs)
         next(p for name, p in fresh.pipeline.unet.named_parameters() if "lora_B" in name).data.add_(0.5)
 
-    monkeypatch.setattr(fresh.pipeline, "load_lora_weights", lose_one)
+    monkeypatch.setattr(fresh.pipeline, "load_lora_into_unet", lose_one)
     with pytest.raises(ModelMismatchError, match=r"1 tensors did not arrive .*lora_B"):
         load_adapter(fresh, tmp_path)
 

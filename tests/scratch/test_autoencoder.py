@@ -37,6 +37,11 @@ def make(channels=4, plan=PLAN, start=None, backbone=None, watched=None, **terms
     )
 
 
+class Others:
+    def load(self):
+        return image_set(6, 2, SIDE)
+
+
 def save_backbone(folder):
     torch.manual_seed(0)
     features = AlexNet().features.state_dict()
@@ -76,7 +81,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path):
 
 
 def test_training_restores_better_and_measures_watched_sets(tmp_path):
-    task = make(plan=PLAN | {"steps": 30, "lr": 3e-3, "eval_every": 29}, watched={"others": image_set(6, 2, SIDE)})
+    task = make(plan=PLAN | {"steps": 30, "lr": 3e-3, "eval_every": 29}, watched={"others": Others()})
     curves = train_from_noise(task, task.plan, ConstantSchedule(0), 3, StateFolder(tmp_path), "")
     first, last = curves.evaluations
     assert {"psnr", "psnr_others"} < set(first)

@@ -8,9 +8,9 @@ from pathlib import Path
 import grimp
 import pytest
 import yaml
-from hydra.utils import get_class, get_method
 from omegaconf import OmegaConf
 
+from src.core.building import check_class
 from src.core.config import compose, declared_params, flatten, load_config, to_dict
 from src.core.digest import CONFIGS, SCRATCH
 from src.core.errors import ConfigError, StaleParamsError
@@ -106,8 +106,7 @@ def test_every_choice_composes_and_its_targets_exist(file):
     config = load_config([f"{file.parent.as_posix()}={file.stem}"])
     for name, value in flatten(to_dict(config)).items():
         if name.endswith("_target_"):
-            assert value.startswith(("src.", "torch.")), value
-            get_class(value) if value.rsplit(".", 1)[1][0].isupper() else get_method(value)
+            check_class(name, value)
 
 
 @pytest.mark.parametrize("file", yaml_files(), ids=str)

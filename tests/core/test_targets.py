@@ -1,0 +1,110 @@
+"""What `_target_` may name: files choose parts of the project, they run nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.core.building import build
+from src.core.config import load_config
+from src.core.errors import ConfigError
+from src.core.scratch_config import load_scratch_config
+from src.core.targets import check_targets
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = ROOT.parent / "shared/cases/make_cases.py"
+FUNCTIONS = (
+    "pandas.read_pickle",
+    "numpy.load",
+    "os.system",
+    "builtins.eval",
+    "torch.load",
+    "src.core.files.write_text",
+    "src.core.files.shutil.rmtree",
+    "src.scratch.folders.load_class_folders",
+    "diffusers.utils.load_image",
+)
+OTHER_CLASSES = (
+    "pathlib.Path",
+    "subprocess.Popen",
+    "pathlib.Path.write_text",
+    "diffusers_evil.Scheduler",
+    "torch.optimal.Evil",
+    "srcs.X",
+    "src.core.files.Path.write_text",
+    "src..files.X",
+    "./src.X",
+    "X",
+    "",
+    5,
+    None,
+)
+IMPORTED = (
+    "src.core.files.Path",
+    "src.models.stable_diffusion.DiffusionPipeline",
+    "torch.optim.swa_utils.AveragedModel",
+    "torch.optim.lr_scheduler.StepLR",
+    "diffusers.DiffusionPipeline",
+    "diffusers.AutoencoderKL",
+)
+
+
+def canary(tmp_path, target):
+    """A configuration that would write a file if its target were called."""
+    return OmegaConf.create({"part": {"_target_": target, "path": str(tmp_path / "written"), "text": "x"}})
+
+
+@pytest.mark.parametrize("target", [*FUNCTIONS, *OTHER_CLASSES, *IMPORTED], ids=str)
+def test_nothing_but_the_projects_parts_is_built(tmp_path, target):
+    with pytest.raises(ConfigError) as refused:
+        build(canary(tmp_path, target).part)
+    assert str(refused.value).startswith(f"part._target_={target}: expected a class of this project (src.*)")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_nested_target_is_found_and_named():
+    with pytest.raises(ConfigError, match=r"task\.measures\[1\]\.features\._target_=os\.system: expected"):
+        check_targets({"task": {"measures": [{}, {"features": {"_target_": "os.system"}}], "_recursive_": False}})
+
+
+def test_parts_optimizers_and_schedulers_are_built():
+    import torch
+
+    assert build(OmegaConf.create({"_target_": "src.losses.diffusion.MinSNRLoss", "gamma": 5.0})).gamma == 5.0
+    weights = [torch.nn.Parameter(torch.zeros(1))]
+    for name in ("torch.optim.SGD", "timm.optim.Lion"):
+        assert build(OmegaConf.create({"_target_": name, "_partial_": True}))(weights, lr=0.5).defaults["lr"] == 0.5
+    assert build(OmegaConf.create({"_target_": "diffusers.DDIMScheduler"})).config.num_train_timesteps == 1000
+
+
+def test_a_library_that_is_not_installed_is_named():
+    with pytest.raises(ConfigError, match=r"_target_=prodigyopt\.Prodigy: no such class: No module named 'prodigyopt'"):
+        build(OmegaConf.create({"_target_": "prodigyopt.Prodigy"}))
+
+
+@pytest.mark.parametrize("target", ["pandas.read_pickle", "src.core.files.write_text"])
+def test_files_and_overrides_are_refused_when_they_are_loaded(tmp_path, target):
+    (tmp_path / "own.yaml").write_text(f"cropper: {{_target_: {target}}}\n")
+    for words in ([f"exp.config_path={tmp_path}/own.yaml"], [f"cropper._target_={target}"]):
+        with pytest.raises(ConfigError, match=rf"^cropper\._target_={target}: expected"):
+            load_config(words)
+    (tmp_path / "noise.yaml").write_text(
+        "task: {_target_: src.scratch.gan.GanTask}\nval_data: {_target_: builtins.dict}\n"
+        f"train_data: {{_target_: {target}}}\n"
+    )
+    with pytest.raises(ConfigError, match=rf"^train_data\._target_={target}: expected"):
+        load_scratch_config("scratch", [f"exp.config_path={tmp_path}/noise.yaml"])
+
+
+@pytest.mark.skipif(not CASES.is_file(), reason="needs the cases beside the project")
+def test_the_case_that_reads_a_pickle_is_refused(tmp_path):
+    subprocess.run([sys.executable, str(CASES), str(tmp_path)], check=True)
+    with pytest.raises(ConfigError, match=r"train_data\._target_=pandas\.read_pickle"):
+        load_scratch_config("scratch", [f"exp.config_path={tmp_path}/target_pickle.yaml"])
+
+
+def test_nothing_else_in_the_project_instantiates():
+    using = [p for p in (ROOT / "src").rglob("*.py") if "hydra.utils" in p.read_text()]
+    assert using == [ROOT / "src/core/building.py"]

@@ -1,0 +1,92 @@
+"""An adapter that somebody sends: its header is data, and settings follow from its tensors."""
+
+import json
+import struct
+import time
+
+import pytest
+import torch
+
+from src.core.errors import ModelMismatchError
+from src.models.adapter_files import WEIGHTS, load_adapter, read_adapter, save_adapter
+from src.models.adapter_header import HEADER_KEY, lora_settings, recorded_numbers
+from src.models.lora import LoraMethod, adapted
+from src.models.tensors import load_tensors, save_tensors
+
+
+@pytest.fixture
+def sent(load_tiny, tmp_path):
+    """An adapter of rank 4 and alpha 8, and a function that writes it anew with another header or other tensors."""
+    model = load_tiny("sd1")
+    LoraMethod(4, 8.0, 0.0, ["to_q", "to_k"], False, False, 1e-5, ["q_proj"]).attach(model, seed=1)
+    save_adapter(model, tmp_path)
+    tensors, metadata = load_tensors(tmp_path / WEIGHTS)
+
+    def write(header=None, **more):
+        changed = json.loads(metadata[HEADER_KEY]) | (header or {})
+        save_tensors(tmp_path / WEIGHTS, tensors | more, metadata | {HEADER_KEY: json.dumps(changed)})
+        return tmp_path
+
+    return write
+
+
+def test_patterns_and_settings_of_the_file_reach_nothing(load_tiny, sent):
+    evil = {
+        "unet.exclude_modules": "(.*.*)*x!",
+        "unet.target_modules": "(.*.*)*x!",
+        "unet.modules_to_save": ["conv_in"],
+    }
+    evil |= {"unet.rank_pattern": {"(.*.*)*x!": 3}, "unet.lora_dropout": 0.9, "unet.nonsense": 1}
+    folder, model = sent(evil), load_tiny("sd1")
+    began = time.monotonic()
+    load_adapter(model, folder)
+    assert time.monotonic() - began < 5
+    config = adapted(model)["unet"].peft_config["default"]
+    assert (config.r, config.lora_alpha, config.lora_dropout, config.use_dora) == (4, 8, 0.0, False)
+    assert (config.exclude_modules, config.modules_to_save, config.rank_pattern) == (None, None, {})
+    assert {name.rsplit(".", 1)[-1] for name in config.target_modules} == {"to_q", "to_k"}
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"unet.lora_alpha": "8"}, r"unet\.lora_alpha is '8': expected a number above 0"),
+        ({"unet.lora_alpha": True}, r"unet\.lora_alpha is 'True'"),
+        ({"unet.lora_alpha": float("nan")}, r"unet\.lora_alpha is 'nan'"),
+        ({"unet.lora_alpha": 1e30}, r"unet\.lora_alpha is '1e\+30'"),
+        ({"unet.lora_alpha": None}, r"names no alpha of unet"),
+        ({"unet.r": 5}, r"layers of rank 4 and the header says 5"),
+        ({"unet.x": "y" * 70000}, r"no mapping of at most 64 KiB"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(load_tiny, sent, header, message):
+    with pytest.raises(ModelMismatchError, match=message):
+        load_adapter(load_tiny("sd1"), sent(header))
+
+
+@pytest.mark.parametrize("note", ["[" * 60000, "[]", "{", "9" * 60000])
+def test_a_note_that_is_no_mapping_is_refused(note):
+    with pytest.raises(ModelMismatchError, match=HEADER_KEY):
+        recorded_numbers("x", {HEADER_KEY: note}, "r")
+
+
+def test_tensors_of_no_layer_are_refused(load_tiny, sent):
+    for name in ("unet.conv_in.weight", "unet.(.*.*)*x!.lora_magnitude_vector", "unet.(a*)*.lora_A.weight"):
+        with pytest.raises(ModelMismatchError, match=r"no LoRA layer|does not have"):
+            load_adapter(load_tiny("sd1"), sent(**{name: torch.ones(4, 4)}))
+
+
+def test_layers_of_several_ranks_are_refused():
+    tensors = {f"unet.a{rank}.lora_B.weight": torch.ones(8, rank) for rank in (2, 3)}
+    with pytest.raises(ModelMismatchError, match="layers of rank 2, 3"):
+        lora_settings("x", tensors, {HEADER_KEY: json.dumps({"unet.lora_alpha": 1})})
+
+
+def test_sizes_are_bounded_before_anything_is_read(tmp_path):
+    (tmp_path / WEIGHTS).write_bytes(struct.pack("<Q", 90 << 20) + b"{")
+    with pytest.raises(ModelMismatchError, match="a header of over 4 MiB"):
+        read_adapter(tmp_path)
+    with (tmp_path / WEIGHTS).open("wb") as stream:
+        stream.truncate(9 << 30)  # a sparse file
+    with pytest.raises(ModelMismatchError, match="over 8 GiB"):
+        read_adapter(tmp_path)
