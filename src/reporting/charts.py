@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from src.metrics.intervals import mean_interval
+from src.metrics.names import SUBJECT
 from src.reporting.inputs import Inputs
 from src.reporting.texts import Texts
 
@@ -20,53 +20,6 @@ MAX_POINTS = 1000
 # the moving average looks back over about this share of all steps
 SMOOTHING_SHARE = 0.05
 COLOURS = ("var(--run)", "var(--real)", "var(--copy)", "var(--base)")
-
-
-def scatter_chart(inputs: Inputs) -> Spec | None:
-    """Draws clip_t against dino: a line through the checkpoints, and the reference rows.
-
-    Args:
-        inputs: The tables.
-
-    Returns:
-        A specification, or None when a checkpoint lacks one of the two metrics.
-    """
-    checkpoints = inputs.metrics["checkpoints"]
-    if any(not {"clip_t", "dino"} <= set(means) for means in checkpoints.values()):
-        return None
-    line = [
-        _point(name, means, kind="selected" if name == inputs.run_variant else "checkpoint")
-        for name, means in sorted(checkpoints.items())
-    ]
-    reference = {name: inputs.metrics[name] for name in ("base", "real", "copy") if name in inputs.metrics}
-    with_dino = {name: means for name, means in sorted(reference.items()) if "dino" in means}
-    marks = [_point(name, means, kind=name) for name, means in with_dino.items() if "clip_t" in means]
-    across = [_point(name, means, kind=name) for name, means in with_dino.items() if "clip_t" not in means]
-    kinds = ["checkpoint", "selected", "base", "real", "copy"]
-    colour = alt.Color(
-        "kind:N",
-        legend=None,
-        scale=alt.Scale(domain=kinds, range=["var(--run)", "var(--run)", "var(--base)", "var(--real)", "var(--copy)"]),
-    )
-    x = alt.X("clip_t:Q", title="clip_t →", scale=alt.Scale(zero=False, padding=24))
-    y = alt.Y("dino:Q", title="dino ↑", scale=alt.Scale(zero=False, padding=18))
-    tooltip = [alt.Tooltip("name:N"), alt.Tooltip("clip_t:Q", format=".4f"), alt.Tooltip("dino:Q", format=".4f")]
-    path = alt.Chart(inline_rows("path", line)).encode(x=x, y=y, tooltip=tooltip)
-    spots = alt.Chart(inline_rows("spots", line + marks)).encode(x=x, y=y, color=colour, tooltip=tooltip)
-    layers = [path.mark_line(color="var(--run)", opacity=0.5, strokeWidth=1.5).encode(order="step:Q")]
-    if across:
-        rules = alt.Chart(inline_rows("across", across)).encode(y=y, color=colour)
-        layers.append(rules.mark_rule(strokeDash=[5, 4]))
-        layers.append(rules.mark_text(align="left", dx=4, dy=-7).encode(x=alt.value(0), text="name:N"))
-    size = alt.condition("datum.kind == 'selected'", alt.value(190), alt.value(90))
-    layers.append(spots.mark_point(filled=True, opacity=1, cursor="pointer").encode(shape=_shapes(kinds), size=size))
-    layers.append(spots.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="label:N"))
-    both = (("base", "base"), (inputs.run_variant, "selected"))
-    crosses = [cross for name, kind in both if (cross := _cross(inputs, name, kind)) is not None]
-    sure = alt.Chart(inline_rows("intervals", crosses)).encode(color=colour)
-    layers.append(sure.mark_rule().encode(x=alt.X("clip_t_low:Q"), x2="clip_t_high:Q", y="dino:Q"))
-    layers.append(sure.mark_rule().encode(y=alt.Y("dino_low:Q"), y2="dino_high:Q", x="clip_t:Q"))
-    return to_spec(alt.layer(*layers), height=360)
 
 
 def loss_chart(inputs: Inputs, texts: Texts) -> Spec:
@@ -156,28 +109,6 @@ def paired_bars(rows: list[Row], key: str, who: list[str], x: alt.X, row_px: int
     return to_spec(bars, height=40 + row_px * len(places))
 
 
-def _point(name: str, means: Mapping[str, float], kind: str) -> Row:
-    is_step = name.startswith("step-")
-    step = int(name.removeprefix("step-")) if is_step else 0
-    scores = {metric: means[metric] for metric in ("clip_t", "dino") if metric in means}
-    return {"name": name, "label": str(step) if is_step else name, "step": step, "kind": kind, **scores}
-
-
-def _cross(inputs: Inputs, variant: str, kind: str) -> Row | None:
-    row: Row = {"name": variant, "kind": kind}
-    for metric in ("clip_t", "dino"):
-        found = mean_interval(inputs.scores, variant, metric)
-        if found is None:
-            return None
-        row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}
-    return row
-
-
-def _shapes(kinds: list[str]) -> alt.Shape:
-    shapes = ["circle", "circle", "square", "triangle-up", "diamond"]
-    return alt.Shape("kind:N", legend=None, scale=alt.Scale(domain=kinds, range=shapes))
-
-
 def _line_encoding(texts: Texts, axis: str, labels: Sequence[str], colours: Sequence[str]) -> dict[str, Any]:
     legend = alt.Legend(orient="top", title=None, symbolType="stroke")
     return {
@@ -197,15 +128,15 @@ def memorising_chart(inputs: Inputs, texts: Texts) -> Spec | None:
         texts: The words.
 
     Returns:
-        A specification; None with a single checkpoint or without dino.
+        A specification; None with a single checkpoint or without likeness to the subject.
     """
     rows = [
         {"step": int(name.removeprefix("step-")), **means}
         for name, means in sorted(inputs.metrics["checkpoints"].items())
     ]
-    if len(rows) < 2 or "dino" not in rows[0]:
+    if len(rows) < 2 or SUBJECT not in rows[0]:
         return None
-    return lines_chart(pd.DataFrame(rows), {"dino": "val", "dino_train": "train"}, "dino", texts)
+    return lines_chart(pd.DataFrame(rows), {SUBJECT: "val", f"{SUBJECT}_train": "train"}, "subject", texts)
 
 
 def thinning(rows: int) -> int:

@@ -26,7 +26,7 @@ from src.reporting.comparison_text import (
 )
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
-from src.reporting.scoring import arrow, flatten, is_gain, metric_order
+from src.reporting.scoring import arrow, flatten, metric_order, verdict
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
 from src.reporting.texts import load_texts
@@ -147,6 +147,10 @@ def write_comparison(
     points = [row for entry in comparable for row in checkpoint_rows(entry.run)]
     intervals = {name: {m: found.interval for m, found in report.metrics.items()} for name, report in reports.items()}
     contenders = [choice.run] if choice.run is not None else [first, *(run for run, _ in choice.ahead)]
+    verdicts = {
+        name: {metric: verdict(metric, found.low, found.high) for metric, found in of_run.items()}
+        for name, of_run in intervals.items()
+    }
     specs = {"scatter": metric_scatter(points, names)} if points else {}
     if intervals:
         specs["forest"] = forest(intervals, margins, texts("axis.difference"))
@@ -163,10 +167,10 @@ def write_comparison(
         kept=choice.run,
         notes=notes,
         sources=load_sources(),
-        table=metric_table(means, best_of=names, selected="" if choice.run is None else choice.run.name),
+        table=metric_table(means, verdicts, selected="" if choice.run is None else choice.run.name),
         metric_order=metric_order,
         arrow=arrow,
-        is_gain=is_gain,
+        verdict=verdict,
         margins=margins,
         explain_intervals=explain_intervals,
         explain_findings=explain_findings,

@@ -15,6 +15,8 @@ from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
 SHOWN_PAIRS = 8
+# beyond it a rank test's z is hardly chance
+CHANCE_Z = 2
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,22 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     limit = f"{largest_rank_z(bare, photos):.3f}"
     labels = {name: texts(f"copying.{name}") for name in ("nn_train_p95", "meehan_z")}
     labels["share_over_real"] = texts(f"copying.share_over_real{few}")
-    ranges = {"meehan_z": f" (-{limit} … {limit})"}
     found = inputs.metrics.get("copying", {})
     parts = [texts("copying.counts", test=test, bare=bare, photos=photos)]
     parts += [texts("copying.few", enough=ENOUGH_PHOTOS)] if few else []
     parts += [texts("copying.reach", limit=limit)] if "meehan_z" in found else []
     return CopyingFacts(
-        figures=tuple((labels[name], f"{value:.3f}{ranges.get(name, '')}") for name, value in found.items()),
+        figures=tuple((labels[name], _shown(name, value, texts)) for name, value in found.items()),
         counts=" ".join(parts),
         caption=f"{texts('copying.histogram')} {texts(f'copying.level{few}')}",
     )
+
+
+def _shown(name: str, value: float, texts: Texts) -> str:
+    if name != "meehan_z":
+        return f"{value:.3f}"
+    where = "nearer" if value < -CHANCE_Z else "farther" if value > CHANCE_Z else "alike"
+    return texts(f"copying.z.{where}", value=f"{value:+.1f}")
 
 
 def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:

@@ -10,8 +10,6 @@ from src.reporting.inputs import Inputs, existing_image
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, Box, boxed_thumbnail, encode_all, thumbnail
 
-SHOWN_PHOTOS = 8
-
 
 @dataclass(frozen=True)
 class PhotoRow:

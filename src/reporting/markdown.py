@@ -7,7 +7,7 @@ from typing import Any
 from src.core.files import write_text
 from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
-from src.reporting.metric_page import MetricTable
+from src.reporting.metric_page import Cell, MetricTable
 from src.reporting.samples import SAMPLES, CheckpointStrip
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
@@ -15,6 +15,8 @@ from src.reporting.templating import render_markdown
 from src.reporting.texts import Texts
 
 SHOWN_PROMPTS = 10
+# what is coloured on the page is bold here
+COLOURED = ("better", "worse")
 
 
 def write_markdown(
@@ -37,6 +39,7 @@ def write_markdown(
         summary=summary,
         copying=sections["copying"],
         table=_table,
+        lines=_lines,
         film=_film,
         strip=sections["strip"],
         pictures=list(_pictures(inputs)),
@@ -51,11 +54,24 @@ def write_markdown(
     write_text(out, page)
 
 
+def _lines(table: MetricTable, head: str) -> Markdown:
+    """A metric a line: a table of many columns is cut off where it is read."""
+    lines = [f"| {' | '.join([head, *(row.name for row in table.rows)])} |", f"|{'---|' * (len(table.rows) + 1)}"]
+    for place, (metric, arrow) in enumerate(zip(table.columns, table.arrows, strict=True)):
+        cells = [_shown(row.cells[place]) for row in table.rows]
+        lines.append(f"| {' | '.join([f'{escape_markdown(metric)} {arrow}'.strip(), *cells])} |")
+    return Markdown("\n".join(lines))
+
+
+def _shown(cell: Cell) -> str:
+    return f"**{cell.shown}**" if cell.verdict in COLOURED else cell.shown or "–"
+
+
 def _table(table: MetricTable, head: str) -> Markdown:
     names = [f"{column} {arrow}".strip() for column, arrow in zip(table.columns, table.arrows, strict=True)]
     lines = [f"| {' | '.join(map(escape_markdown, [head, *names]))} |", f"|{'---|' * (len(names) + 1)}"]
     for row in table.rows:
-        cells = [f"**{cell.shown}**" if cell.best else cell.shown or "–" for cell in row.cells]
+        cells = [_shown(cell) for cell in row.cells]
         name = escape_markdown(row.name)
         lines.append(f"| {' | '.join([f'**{name}**' if row.selected else name, *cells])} |")
     return Markdown("\n".join(lines))

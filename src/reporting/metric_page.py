@@ -1,14 +1,26 @@
 """The tables of metrics: run, base, real and copy, and the checkpoints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from src.metrics.names import FACE_RATE, IDENTITY, NEAREST, PROMPT, SUBJECT
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, is_gain, metric_order, unscored
+from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, metric_order, unscored, verdict
 from src.reporting.texts import Texts
 
 ROWS = ("run", "base", "real", "copy")
+# what is shown before the rest is unfolded, each with the key of its name in words
+HEADLINE = {
+    IDENTITY: "identity",
+    FACE_RATE: "faces",
+    SUBJECT: "subject",
+    PROMPT: "prompt",
+    "div_lpips": "diversity",
+    NEAREST: "nearest",
+}
+# beside which rows of the table a headline stands
+BESIDE = ("base", "run", "real")
 
 
 @dataclass(frozen=True)
@@ -18,12 +30,12 @@ class Cell:
     Attributes:
         exact: As in details.json, or empty when there is none.
         shown: Rounded for the eye.
-        best: Whether it is the better of run and base.
+        verdict: Of its difference to what it is compared with, see `verdict`; empty where there is no interval.
     """
 
     exact: str
     shown: str
-    best: bool
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,7 @@ class Difference:
         mean: The difference, ready to print.
         low: Where the interval begins.
         high: Where it ends.
-        verdict: ``better`` or ``worse`` when the interval leaves out zero, ``differs`` when the metric has no better
-            side then, else ``unsure``.
+        verdict: See `scoring.verdict`.
     """
 
     metric: str
@@ -73,9 +84,29 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class MetricPage:
-    """The metric section: the table, what surrounds it and what its columns mean."""
+class Headline:
+    """One of the metrics that are shown first.
 
+    Attributes:
+        metric: Its name in the tables.
+        name: What it measures, in words; empty where there are none.
+        arrow: ``↑``, ``↓`` or empty.
+        cells: Of the rows BESIDE.
+        difference: To base, where there is an interval.
+    """
+
+    metric: str
+    name: str
+    arrow: str
+    cells: tuple[Cell, ...]
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class MetricPage:
+    """The metric section: the headlines, the whole table, what surrounds it and what its columns mean."""
+
+    headlines: tuple[Headline, ...]
     table: MetricTable
     differences: tuple[Difference, ...]
     intro: str
@@ -96,16 +127,23 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     """
     rows = {name: flatten(inputs.metrics[name]) for name in ROWS if name in inputs.metrics}
     test = inputs.manifest[(inputs.manifest["set"] == "test") & (inputs.manifest["variant"] == inputs.run_variant)]
-    table = metric_table(rows, best_of=("run", "base"), selected="run")
+    found = differences(inputs.metrics.get("against_base", {}))
+    table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, selected="run")
     counts = flatten(inputs.metrics["counts"]) if "counts" in inputs.metrics else {}
     return MetricPage(
+        headlines=tuple(_headline(metric, rows, found, texts) for metric in headline_metrics(table.columns)),
         table=table,
-        differences=differences(inputs.metrics.get("against_base", {})),
+        differences=found,
         intro=texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()),
         counts=tuple((name, _plain(value)) for name, value in sorted(counts.items())),
         legend=tuple((name, _meaning(name, inputs.meta["models"], texts)) for name in table.columns),
         unscored=tuple(unscored(inputs.scores)),
     )
+
+
+def headline_metrics(columns: Sequence[str]) -> tuple[str, ...]:
+    """Returns the metrics that are shown first: those of HEADLINE, or the first ones where there is none of them."""
+    return tuple(name for name in HEADLINE if name in columns) or tuple(columns[: len(BESIDE)])
 
 
 def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Difference, ...]:
@@ -124,18 +162,10 @@ def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Differ
             mean=f"{against_base[metric]['mean']:+.4f}",
             low=f"{against_base[metric]['low']:+.4f}",
             high=f"{against_base[metric]['high']:+.4f}",
-            verdict=_verdict(metric, against_base[metric]["low"], against_base[metric]["high"]),
+            verdict=verdict(metric, against_base[metric]["low"], against_base[metric]["high"]),
         )
         for metric in metric_order(against_base)
     )
-
-
-def _verdict(metric: str, low: float, high: float) -> str:
-    if low <= 0 <= high:
-        return "unsure"
-    if not DIRECTION.get(metric):
-        return "differs"
-    return "better" if is_gain(metric, low, high) else "worse"
 
 
 def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
@@ -150,38 +180,43 @@ def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
     checkpoints = {name: flatten(means) for name, means in sorted(inputs.metrics["checkpoints"].items())}
     rows = {"dev": development_means(inputs), "test": {"base": flatten(inputs.metrics["base"]), **checkpoints}}
     return {
-        prompt_set: metric_table(means, best_of=(), selected=inputs.run_variant)
+        prompt_set: metric_table(means, {}, selected=inputs.run_variant)
         for prompt_set, means in rows.items()
         if any(means.values())
     }
 
 
-def metric_table(rows: Mapping[str, Mapping[str, Any]], best_of: Sequence[str], selected: str) -> MetricTable:
+def narrowed(table: MetricTable) -> MetricTable:
+    """Returns a table with the columns alone that are shown first."""
+    places = [table.columns.index(name) for name in headline_metrics(table.columns)]
+    return MetricTable(
+        columns=tuple(table.columns[place] for place in places),
+        arrows=tuple(table.arrows[place] for place in places),
+        rows=tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in table.rows),
+    )
+
+
+def metric_table(
+    rows: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, Mapping[str, str]], selected: str
+) -> MetricTable:
     """Lays rows of metrics out as a table.
 
     Args:
         rows: Values by metric, by row name.
-        best_of: The rows among which the better value is marked.
+        verdicts: What the intervals of differences bear out by metric, by row name; the rest is not coloured.
         selected: The row to set apart.
 
     Returns:
         The table; a metric that a row lacks is an empty cell.
     """
     columns = metric_order(metric for means in rows.values() for metric in means)
-    best = {
-        column: _best(column, [rows[name][column] for name in best_of if column in rows.get(name, {})])
-        for column in columns
-    }
     return MetricTable(
         columns=tuple(columns),
         arrows=tuple(arrow(column) for column in columns),
         rows=tuple(
             TableRow(
                 name=name,
-                cells=tuple(
-                    _cell(means.get(column), name in best_of and means.get(column) == best[column])
-                    for column in columns
-                ),
+                cells=tuple(_cell(means.get(column), verdicts.get(name, {}).get(column, "")) for column in columns),
                 selected=name == selected,
             )
             for name, means in rows.items()
@@ -189,16 +224,23 @@ def metric_table(rows: Mapping[str, Mapping[str, Any]], best_of: Sequence[str], 
     )
 
 
-def _best(column: str, values: Sequence[float]) -> float | None:
-    if not DIRECTION.get(column) or len(set(values)) < 2:
-        return None
-    return max(values, key=lambda value: DIRECTION[column] * value)
+def _headline(
+    metric: str, rows: Mapping[str, Mapping[str, Any]], found: Sequence[Difference], texts: Texts
+) -> Headline:
+    of_metric = next((row for row in found if row.metric == metric), None)
+    return Headline(
+        metric=metric,
+        name=texts(f"headline.{HEADLINE[metric]}") if metric in HEADLINE else "",
+        arrow=arrow(metric),
+        cells=tuple(_cell(rows.get(name, {}).get(metric), "") for name in BESIDE),
+        difference=of_metric,
+    )
 
 
-def _cell(value: float | None, best: bool) -> Cell:
+def _cell(value: float | None, said: str) -> Cell:
     if value is None:
-        return Cell("", "", best=False)
-    return Cell(exact=repr(float(value)), shown=f"{value:.4f}", best=best)
+        return Cell("", "", "")
+    return Cell(exact=repr(float(value)), shown=f"{value:.4f}", verdict=said)
 
 
 def _plain(value: Any) -> str:

@@ -8,12 +8,13 @@ from src.metrics.intervals import Interval
 from src.reporting import charts
 from src.reporting.comparison_charts import forest
 from src.reporting.copying_page import copying_facts, likeness_histogram, nearest_pairs
-from src.reporting.data_page import SHOWN_PHOTOS, data_page
+from src.reporting.data_page import data_page
 from src.reporting.extremes import extreme_samples
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.markdown import write_markdown
-from src.reporting.metric_page import checkpoint_tables, metric_page
+from src.reporting.metric_page import checkpoint_tables, headline_metrics, metric_page, narrowed
+from src.reporting.metric_plane import metric_plane
 from src.reporting.persons_page import face_rate_chart, faceless_samples, identity_histogram
 from src.reporting.prompt_charts import group_charts, prompt_heatmap
 from src.reporting.provenance import describe_provenance
@@ -68,17 +69,16 @@ def _pictures(inputs: Inputs, texts: Texts) -> dict[str, Any]:
         "faceless": faceless_samples(inputs),
         "extremes": extreme_samples(inputs),
         "data": data_page(inputs, texts),
-        "shown_photos": SHOWN_PHOTOS,
     }
 
 
 def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     curves = _curves(inputs, texts)
     groups = group_charts(inputs, texts)
-    scatter = charts.scatter_chart(inputs)
+    plane = metric_plane(inputs)
     gained = {metric: Interval(**values) for metric, values in inputs.metrics.get("against_base", {}).items()}
     others = {
-        "scatter": scatter,
+        "scatter": plane and plane.spec,
         "forest": forest({texts("series.run"): gained}, facts.margins, texts("axis.difference")) if gained else None,
         "heatmap": prompt_heatmap(inputs, texts),
         "memorising": charts.memorising_chart(inputs, texts),
@@ -91,10 +91,12 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
         "metrics": metric_page(inputs, texts),
         "copying": copying_facts(inputs, texts),
         "checkpoints": checkpoint_tables(inputs),
+        "narrowed": narrowed,
         "curves": curves,
         "stride": charts.thinning(len(inputs.loss)),
-        "scatter": scatter,
+        "plane": plane,
         "groups": tuple(groups),
+        "primaries": headline_metrics(list(groups))[:2],
         "specs": {name: spec for name, spec in specs.items() if spec is not None},
     }
 

@@ -55,16 +55,24 @@ def prompt_heatmap(inputs: Inputs, texts: Texts) -> Spec | None:
     if not {inputs.run_variant, "base"} <= set(means.columns):
         return None
     changes = (means[inputs.run_variant] - means["base"]).dropna().round(4).rename("change").reset_index()
+    # metrics have scales of their own, so a cell is coloured by its share of its metric's largest change
+    largest = changes.groupby("metric")["change"].agg(lambda own: max(own.abs().max(), 1e-9))
     cells: list[Row] = [
-        {"group": group, "prompt": prompt, "metric": metric, "gain": DIRECTION[metric] * change}
+        {
+            "group": group,
+            "prompt": prompt,
+            "metric": metric,
+            "gain": DIRECTION[metric] * change,
+            "share": round(DIRECTION[metric] * change / largest[metric], 4) + 0.0,
+        }
         for group, prompt, metric, change in changes.itertuples(index=False, name=None)
     ]
     order = list(dict.fromkeys(cell["prompt"] for cell in cells))
-    largest = max(abs(cell["gain"]) for cell in cells)
     colour = alt.Color(
-        "gain:Q",
+        "share:Q",
         title=texts("axis.gain"),
-        scale=alt.Scale(domain=[-largest, 0, largest], range=["var(--copy)", "var(--paper)", "var(--run)"]),
+        legend=alt.Legend(orient="top", direction="horizontal", titleLimit=300, gradientLength=160),
+        scale=alt.Scale(domain=[-1, 0, 1], range=["var(--copy)", "var(--paper)", "var(--run)"]),
     )
     chart = (
         alt.Chart(inline_rows("cells", cells))

@@ -46,10 +46,23 @@ def arrow(metric: str) -> str:
     return {1: "↑", -1: "↓", 0: ""}[DIRECTION.get(metric, 0)]
 
 
-def is_gain(metric: str, low: float, high: float) -> bool:
-    """Tells whether an interval of differences lies wholly on the better side of zero."""
+def verdict(metric: str, low: float, high: float) -> str:
+    """Says what an interval of differences bears out; every page colours and concludes by this rule alone.
+
+    Args:
+        metric: Its name.
+        low: Where the interval begins.
+        high: Where it ends.
+
+    Returns:
+        ``unsure`` where it holds zero, else ``better`` or ``worse``; ``differs`` where a metric has no better side.
+    """
+    if low <= 0 <= high:
+        return "unsure"
     direction = DIRECTION.get(metric, 0)
-    return min(direction * low, direction * high) > 0
+    if not direction:
+        return "differs"
+    return "better" if direction * low > 0 else "worse"
 
 
 def metric_order(names: Iterable[str]) -> list[str]:

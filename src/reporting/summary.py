@@ -1,8 +1,10 @@
-"""The head of the page: what ran, in one sentence and a line of facts."""
+"""The head of the page: what came out, what ran, and a line of facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from src.metrics.names import PROMPT, SUBJECT
+from src.reporting.conclusion import conclude
 from src.reporting.inputs import Inputs
 from src.reporting.provenance import shorten_path
 from src.reporting.scoring import development_means
@@ -56,14 +58,16 @@ class Summary:
     """The head of the page.
 
     Attributes:
-        sentence: What ran and why this checkpoint.
+        conclusion: What came out.
+        ran: What ran and why this checkpoint.
         facts: Label and value pairs.
-        notice: Warnings for the reader, or empty.
+        notices: Warnings for the reader.
     """
 
-    sentence: str
+    conclusion: str
+    ran: str
     facts: tuple[tuple[str, str], ...]
-    notice: str
+    notices: tuple[str, ...]
 
 
 def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
@@ -75,7 +79,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         texts: The words.
 
     Returns:
-        The sentence, the facts and perhaps notices.
+        The sentences, the facts and the notices.
     """
     what = texts(
         "summary.what",
@@ -91,7 +95,13 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     if last < facts.steps:
         what += texts("summary.stopped", last=last)
     reason = selection_reason(inputs, facts.clip_t_margin)
-    why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, margin=f"{facts.clip_t_margin:g}")
+    why = texts(
+        f"summary.{reason}",
+        checkpoint=inputs.run_variant,
+        margin=f"{facts.clip_t_margin:g}",
+        subject=SUBJECT,
+        prompt=PROMPT,
+    )
     if reason == "other" and "selection" in inputs.meta:
         why = texts("summary.stated", checkpoint=inputs.run_variant, reason=inputs.meta["selection"])
     known = f"notice.{facts.model_name}"
@@ -109,9 +119,10 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         "seed": str(facts.seed),
     }
     return Summary(
-        sentence=what + why,
+        conclusion=conclude(inputs.metrics.get("against_base", {}), texts),
+        ran=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
-        notice=" ".join([*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])]),
+        notices=(*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])),
     )
 
 
@@ -120,7 +131,7 @@ def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
     if not inputs.meta.get("bar_missed"):
         return []
     means = development_means(inputs)
-    chosen, base = (means[name]["clip_t"] for name in (inputs.run_variant, "base"))
+    chosen, base = (means[name][PROMPT] for name in (inputs.run_variant, "base"))
     figures = {"value": f"{chosen:.3f}", "base": f"{base:.3f}", "margin": f"{facts.clip_t_margin:g}"}
     return [texts("notice.bar_missed", checkpoint=inputs.run_variant, **figures)]
 
@@ -138,12 +149,12 @@ def selection_reason(inputs: Inputs, margin: float) -> str:
     if len(inputs.metrics["checkpoints"]) == 1:
         return "only"
     means = development_means(inputs)
-    if any(not {"clip_t", "dino"} <= set(scores) for scores in means.values()):
+    if any(not {PROMPT, SUBJECT} <= set(scores) for scores in means.values()):
         return "other"
-    floor = means.pop("base")["clip_t"] - margin - ROUNDING
-    within = {name: scores for name, scores in means.items() if scores["clip_t"] >= floor}
+    floor = means.pop("base")[PROMPT] - margin - ROUNDING
+    within = {name: scores for name, scores in means.items() if scores[PROMPT] >= floor}
     if not within:
         return "none_within"
-    best = max(scores["dino"] for scores in within.values())
-    is_best = inputs.run_variant in within and within[inputs.run_variant]["dino"] >= best - ROUNDING
+    best = max(scores[SUBJECT] for scores in within.values())
+    is_best = inputs.run_variant in within and within[inputs.run_variant][SUBJECT] >= best - ROUNDING
     return "rule" if is_best else "other"

@@ -1,10 +1,10 @@
 import sys
 from dataclasses import replace
 
-from src.reporting.charts import scatter_chart
 from src.reporting.comparison_charts import metric_scatter, pareto_front
 from src.reporting.comparison_page import changed_parameters, checkpoint_rows
 from src.reporting.inputs import read_inputs
+from src.reporting.metric_plane import metric_plane
 from src.stages import compare
 from tests.metrics.finished_runs import write_run
 
@@ -42,7 +42,7 @@ def test_the_report_draws_no_cross_where_there_is_no_interval(project):
     one = inputs.scores["prompt_id"] == inputs.scores[inputs.scores["set"] == "test"]["prompt_id"].iloc[0]
     lone = replace(inputs, scores=inputs.scores[one & (inputs.scores["seed"] == inputs.scores["seed"].min())])
     for tables, crosses in ((inputs, 2), (lone, 0)):
-        layers = scatter_chart(tables)["layer"]
+        layers = metric_plane(tables).spec["layer"]
         drawn = [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"]
         assert [len(rows) for rows in drawn] == [crosses, crosses]
 

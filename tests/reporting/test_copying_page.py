@@ -66,14 +66,22 @@ def test_few_photos_make_no_statement_about_99_percent(tables):
     assert 0.69 < level(many) < 0.7
 
 
-def test_z_is_shown_beside_what_it_can_reach(tables):
-    facts = copying_facts(tables, TEXTS)
+@pytest.mark.parametrize(
+    ("z", "said"),
+    [
+        (-2.25, "nearer to training photos, as copies are (-2.2)"),
+        (0.4, "no difference shown (+0.4)"),
+        (2.9277, "farther from training photos (+2.9)"),
+    ],
+)
+def test_z_is_said_in_words_beside_what_it_can_reach(tables, z, said):
+    facts = copying_facts(dataclasses.replace(tables, metrics=tables.metrics | {"copying": {"meehan_z": z}}), TEXTS)
+    assert [value for _, value in facts.figures] == [said]
     assert "Counted: 40 test images, 8 images of the subject alone, 3 held-out photos." in facts.counts
     # sqrt(3 * 8 * 3 / 12)
-    assert dict(facts.figures)["z of the copying test, and its possible range"] == "-2.250 (-2.449 … 2.449)"
-    assert "z is between -2.449" in facts.counts
+    assert "it lies between -2.449 and 2.449" in facts.counts
     without = dataclasses.replace(tables, metrics=tables.metrics | {"copying": {"nn_train_p95": 0.6}})
-    assert "z is between" not in copying_facts(without, TEXTS).counts
+    assert "it lies between" not in copying_facts(without, TEXTS).counts
 
 
 def test_page_and_markdown_say_how_much_the_numbers_of_copying_can_say(own_project, tmp_path):
@@ -81,5 +89,5 @@ def test_page_and_markdown_say_how_much_the_numbers_of_copying_can_say(own_proje
     build_report(own_project, out, FACTS, "en")
     for text in (out.read_text(), out.with_suffix(".md").read_text()):
         assert "Counted: 40 test images, 8 images of the subject alone, 3 held-out photos." in text
-        assert "-2.250 (-2.449 … 2.449)" in text
+        assert "nearer to training photos, as copies are (-2.2)" in text
         assert "99 % of the held-out photos lie" not in text

@@ -127,7 +127,7 @@ def test_section_says_in_words_that_every_image_has_a_face_or_none(own_project, 
 def test_section_speaks_russian(persons, tmp_path):
     build_report(persons, tmp_path / "ru.html", FACTS, "ru")
     shown = section((tmp_path / "ru.html").read_text())
-    assert "Тот ли это человек?" in shown
+    assert "Узнаётся ли человек?" in shown
     assert not re.search(r"face is found|Images without|Dashed", shown)
 
 

@@ -53,6 +53,17 @@ def test_prompt_heatmap_holds_the_gain_of_every_prompt_and_metric_with_a_better_
     assert cells["test-03", "clip_t"] == pytest.approx(means["step-000200"] - means["base"], abs=1e-4)
 
 
+def test_prompt_heatmap_gives_each_metric_its_own_scale(tables):
+    """The largest change of a metric has the full colour, however small it is beside another's."""
+    scores = tables.scores
+    small = scores["value"].where(scores["metric"] != "clip_t", scores["value"] / 20)
+    cells = prompt_heatmap(dataclasses.replace(tables, scores=scores.assign(value=small)), TEXTS)["data"]["values"]
+    for metric in ("clip_t", "dino"):
+        shares = [cell["share"] for cell in cells if cell["metric"] == metric]
+        assert max(map(abs, shares)) == 1
+        assert all(cell["share"] * cell["gain"] >= 0 for cell in cells if cell["metric"] == metric)
+
+
 def test_prompt_heatmap_calls_a_fall_a_gain_where_lower_is_better(tables):
     gains = [cell for cell in prompt_heatmap(tables, TEXTS)["data"]["values"] if cell["metric"] == "clip_t"]
     losses = [

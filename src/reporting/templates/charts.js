@@ -48,11 +48,13 @@
     plot.after(copy);
   }
 
-  function draw() {
+  function draw(names) {
     const styles = getComputedStyle(document.documentElement);
-    for (const [name, spec] of Object.entries(specs)) {
+    for (const name of names) {
       const plot = document.getElementById("chart-" + name);
-      vegaEmbed(plot, resolve(spec, styles), {
+      // a chart has no width while it is folded away; it is drawn when it is unfolded
+      if (!plot.clientWidth) continue;
+      vegaEmbed(plot, resolve(specs[name], styles), {
         mode: "vega-lite", renderer: "svg", actions: false, config: resolve(fitted(plot), styles),
         // expressions are interpreted and no style sheet is added: the page's policy allows neither eval nor strangers
         ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true },
@@ -62,6 +64,11 @@
     }
   }
 
-  draw();
-  dark.addEventListener("change", draw);
+  const all = Object.keys(specs);
+  draw(all);
+  dark.addEventListener("change", () => draw(all));
+  for (const fold of document.querySelectorAll("details")) {
+    const within = all.filter((name) => fold.contains(document.getElementById("chart-" + name)));
+    if (within.length) fold.addEventListener("toggle", () => { if (fold.open) draw(within); });
+  }
 })();

@@ -1,0 +1,49 @@
+"""What a run came to, in sentences that say no more than its intervals against base."""
+
+from collections.abc import Mapping
+
+from src.metrics.names import IDENTITY, PROMPT, SUBJECT
+from src.reporting.scoring import metric_order, verdict
+from src.reporting.texts import Texts
+
+
+def conclude(against_base: Mapping[str, Mapping[str, float]], texts: Texts) -> str:
+    """Says whether the subject was learned, what became of prompt fidelity, and what else got worse.
+
+    A person is recognised by identity, anything else by likeness.
+
+    Args:
+        against_base: ``mean``, ``low`` and ``high`` by metric, as in metrics.json.
+        texts: The words.
+
+    Returns:
+        Sentences.
+    """
+    likeness = IDENTITY if IDENTITY in against_base else SUBJECT
+    told = [
+        _sentence(role, metric, against_base, texts) for role, metric in (("subject", likeness), ("prompt", PROMPT))
+    ]
+    worse = [
+        f"{metric} ({against_base[metric]['mean']:+.3f})"
+        for metric in metric_order(against_base)
+        if metric not in (likeness, PROMPT) and _verdict(metric, against_base) == "worse"
+    ]
+    if worse:
+        told.append(texts("conclude.also_worse", metrics=", ".join(worse)))
+    return " ".join(told)
+
+
+def _verdict(metric: str, against_base: Mapping[str, Mapping[str, float]]) -> str:
+    return verdict(metric, against_base[metric]["low"], against_base[metric]["high"])
+
+
+def _sentence(role: str, metric: str, against_base: Mapping[str, Mapping[str, float]], texts: Texts) -> str:
+    if metric not in against_base:
+        return texts(f"conclude.{role}.absent", metric=metric)
+    found, said = against_base[metric], _verdict(metric, against_base)
+    if said == "unsure":
+        size = {name: f"{found[name]:+.3f}" for name in ("mean", "low", "high")}
+    else:  # "rose by" and "fell by" take sizes
+        low, high = sorted((abs(found["low"]), abs(found["high"])))
+        size = {"mean": f"{abs(found['mean']):.3f}", "low": f"{low:.3f}", "high": f"{high:.3f}"}
+    return texts(f"conclude.{role}.{said}", metric=metric, **size)
