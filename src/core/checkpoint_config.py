@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from src.core.config import compose, load_stage_params
+from src.core.quoting import literal_path, quoted
 from src.core.records import read_record
 
 CKPT_DIR = "inferencer.ckpt_dir"
@@ -39,10 +40,10 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: The file is not what train writes.
     """
-    given = dict(word.split("=", 1) for word in words if "=" in word)
+    given = {word.split("=", 1)[0]: literal_path(word) for word in words if "=" in word}
     if "exp.config_path" in given:
         return []
-    folder = Path(given[CKPT_DIR].strip("'\"") if CKPT_DIR in given else compose().inferencer.ckpt_dir)
+    folder = Path(given[CKPT_DIR] if CKPT_DIR in given else compose().inferencer.ckpt_dir)
     files = [folder / "config.yaml", *sorted(folder.glob("step-*/config.yaml"), reverse=True)]
     file = next((path for path in files if path.is_file()), None)
     if file is None:
@@ -59,5 +60,5 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
 
 def _quoted(value: object) -> str:
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return quoted(value)
     return "null" if value is None else str(value)

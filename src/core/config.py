@@ -29,7 +29,7 @@ from src.core.config_errors import (
 from src.core.digest import CONFIGS, SCRATCH, register
 from src.core.errors import ConfigError, PipelineError
 from src.core.interpolations import keep_interpolations
-from src.core.quoting import quote_text
+from src.core.quoting import escaped, literal_path, quote_words, text_keys
 from src.core.running import end_with_dvc, held_output
 from src.core.targets import check_targets
 
@@ -75,17 +75,44 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: A key is unknown, a value has the wrong type, a `_target_` is not allowed, or the file is missing.
     """
-    composed = compose(overrides)
-    if composed.exp.config_path is not None:
-        composed = _lay_over_file(Path(composed.exp.config_path), overrides)
+    overrides, path = quote_overrides(overrides), _config_path(overrides)
+    composed = compose(overrides) if path is None else _lay_over_file(path, overrides)
     try:
         OmegaConf.resolve(composed)
     except OmegaConfBaseException as error:
         raise ConfigError(describe_key(error)) from error
+    composed = OmegaConf.create(escaped(to_dict(composed)))
     check_targets(to_dict(composed))
     check_types(composed)
     OmegaConf.set_struct(composed, True)
     return composed
+
+
+def quote_overrides(words: Sequence[str]) -> list[str]:
+    """Quotes the texts, names and paths among overrides: the keys whose default is text or null.
+
+    Args:
+        words: Hydra overrides as a person types them.
+
+    Returns:
+        Overrides in which those values are taken literally.
+    """
+    choices: list[str] = []
+    defaults: dict[str, Any] = {}
+    path = _config_path(words)
+    if path is not None and path.is_file():
+        file = load_yaml(path)
+        choices, defaults = ([] if "configs_digest" in file else _own_choices(file)), flatten(to_dict(file))
+    choices += [word for word in words if word.partition("=")[0] in _groups()]
+    composed = compose(choices)
+    OmegaConf.resolve(composed)
+    defaults = defaults | flatten(to_dict(composed))
+    return quote_words(words, text_keys(defaults), {key for key, value in defaults.items() if value is None})
+
+
+def _config_path(words: Sequence[str]) -> Path | None:
+    values = [literal_path(word) for word in words if word.startswith("exp.config_path=")]
+    return Path(values[-1]) if values and values[-1] != "null" else None
 
 
 def load_stage_params(stage: str, overrides: Sequence[str]) -> DictConfig:
@@ -137,7 +164,7 @@ def run_stage(
     Raises:
         SystemExit: The user asked for help, made an error, or pressed Ctrl-C.
     """
-    overrides = [quote_text(word) for word in sys.argv[1:]]
+    overrides = sys.argv[1:]
     if any(word in ("-h", "--help") for word in overrides):
         print(f"usage: {stage} [key=value ...]\n\nEvery key, from configs/:\n")
         print(OmegaConf.to_yaml(compose()))
@@ -165,7 +192,10 @@ def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
     if not path.is_file():
         raise ConfigError(f"exp.config_path: no such file: {path}")
     file = load_yaml(path)
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(describe_composition(error)) from error
     choices = [override for override in parsed if override.key_or_group in _groups()]
     lay = _overlay_dump if "configs_digest" in file else _overlay_partial
     config = lay(path, file, choices)
@@ -182,11 +212,7 @@ def _groups() -> set[str]:
 def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> DictConfig:
     groups = _groups()
     names = [name for name in map(str, file) if name in groups and not OmegaConf.is_dict(file[name])]
-    own_choices = [
-        f"{name}=[{','.join(file[name])}]" if OmegaConf.is_list(file[name]) else f"{name}={file[name]}"
-        for name in names
-    ]
-    below = compose([*own_choices, *(str(choice.input_line) for choice in choices)])
+    below = compose([*_own_choices(file), *(str(choice.input_line) for choice in choices)])
     values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in names])
     try:
         merged = OmegaConf.merge(below, values)
@@ -195,6 +221,14 @@ def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> D
     if not isinstance(merged, DictConfig):
         raise ConfigError(f"{path}: expected a mapping of keys to values")
     return merged
+
+
+def _own_choices(file: DictConfig) -> list[str]:
+    names = [name for name in map(str, file) if name in _groups() and not OmegaConf.is_dict(file[name])]
+    return [
+        f"{name}=[{','.join(map(str, file[name]))}]" if OmegaConf.is_list(file[name]) else f"{name}={file[name]}"
+        for name in names
+    ]
 
 
 def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> DictConfig:

@@ -8,12 +8,11 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from src.core.config import flatten, load_config, to_dict
+from src.core.config import flatten, load_config, quote_overrides, to_dict
 from src.core.config_errors import load_yaml
 from src.core.digest import CONFIGS, SCRATCH
 from src.core.errors import ConfigError
 from src.core.files import write_text
-from src.core.quoting import quote_text
 
 MINE = CONFIGS / "mine.yaml"
 HEADER = """\
@@ -60,7 +59,7 @@ def set_choices(words: Sequence[str], path: Path = MINE) -> list[str]:
     Raises:
         ConfigError: There is no such key or choice, or a value has the wrong type; the file stays as it was.
     """
-    quoted = [quote_text(word) for word in words]
+    quoted = quote_overrides(words)
     load_config(quoted)
     choices = read_choices(path)
     for override in OverridesParser.create().parse_overrides(quoted):

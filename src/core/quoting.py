@@ -1,22 +1,74 @@
 """Texts on the command line: people type them as they are, Hydra wants them quoted."""
 
 import re
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
 
-TEXT_KEYS = ("prompt", "prior.prompt", "validation_args.negative_prompt", "caption.prefix", "report.title")
+# their default is null, and nothing else says that they are texts
+TEXTS = ("prompt", "exp.config_path")
+PATH = re.compile(r"(?:.*\.)?(?:\w+_dir|\w+_path|folder|id|start|vae|text|backbone|weights)")
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
+BRACKETS = {"[": "]", "{": "}"}
 
 
-def quote_text(override: str) -> str:
-    """Quotes what a person typed as a prompt, so that its commas and brackets are not Hydra's grammar.
+def text_keys(defaults: Mapping[str, Any]) -> set[str]:
+    """Lists the keys that take the rest of the argument as it is.
 
     Args:
-        override: For example ``prompt=a toy, on the moon``.
+        defaults: Each key's default, dotted.
 
     Returns:
-        ``prompt='a toy, on the moon'``; other overrides, null and text that is quoted already stay as they are.
+        The keys whose default is text or null.
     """
-    key, _, value = override.partition("=")
-    if key not in TEXT_KEYS or value in ("", "null") or value[0] in "'\"":
-        return override
-    # Hydra takes a backslash for itself, except before a quote
-    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", r"\'")
-    return f"{key}='{escaped}'"
+    return {key for key, value in defaults.items() if value is None or isinstance(value, str)} | set(TEXTS)
+
+
+def quote_words(words: Sequence[str], texts: Set[str], lists: Set[str] = frozenset()) -> list[str]:
+    """Quotes what a person typed as a text, a name or a path, so that nothing in it is Hydra's grammar.
+
+    Args:
+        words: For example ``prompt=a toy, on the moon``.
+        texts: The keys that take text.
+        lists: Those of them that may be a list instead: their default is null.
+
+    Returns:
+        ``prompt='a toy, on the moon'``; other keys, null and what is in quotes of its own stay as they are. A ``~``
+        that begins a path becomes the home folder, as shells do it.
+    """
+    return [_quote(word, texts, lists) for word in words]
+
+
+def _quote(word: str, texts: Set[str], lists: Set[str]) -> str:
+    key, equals, value = word.partition("=")
+    name = key.lstrip("+")
+    is_list = name in lists and name not in TEXTS and value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]])
+    if not equals or name not in texts or value in ("", "null") or QUOTED.fullmatch(value) or is_list:
+        return word
+    if (value == "~" or value.startswith("~/")) and PATH.fullmatch(name):
+        value = str(Path(value).expanduser())
+    return f"{key}={quoted(value)}"
+
+
+def quoted(text: str) -> str:
+    """Writes any text in Hydra's quotes, so that it is taken literally."""
+    # OmegaConf takes backslashes for themselves except before ${, Hydra except before a quote
+    literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", literal).replace("'", r"\'") + "'"
+
+
+def literal_path(word: str) -> str:
+    """Returns the path of ``key=path``, out of its quotes if it has any; ``~/`` is the home folder."""
+    value = word.partition("=")[2]
+    if QUOTED.fullmatch(value):
+        return re.sub(r"\\(['\"])", r"\1", value[1:-1])
+    return str(Path(value).expanduser()) if value.startswith("~/") else value
+
+
+def escaped(value: Any) -> Any:
+    """Escapes ``${`` in plain values, so that OmegaConf reads them as they are."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    return {key: escaped(item) for key, item in value.items()} if isinstance(value, dict) else value

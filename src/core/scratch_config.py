@@ -8,10 +8,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.core.config import apply_override, to_dict
+from src.core.config import apply_override, flatten, to_dict
 from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
+from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.targets import check_targets
 
 ROOT_FILE = CONFIGS / "scratch.yaml"
@@ -45,6 +46,9 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
         # another class brings its own arguments
         if key in root and OmegaConf.is_dict(file[key]) and "_target_" in file[key]:
             root[key] = None
+    merged = flatten(to_dict(root)) | flatten(to_dict(file))
+    texts, lists = text_keys(merged), {key for key, value in merged.items() if value is None}
+    words = quote_words(words, texts, lists)
     try:
         overrides = OverridesParser.create().parse_overrides(list(words))
     except HydraException as error:
@@ -70,5 +74,5 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
 
 
 def _file_of(words: Sequence[str]) -> Path | None:
-    values = [word.partition("=")[2] for word in words if word.startswith("exp.config_path=")]
+    values = [literal_path(word) for word in words if word.startswith("exp.config_path=")]
     return Path(values[-1]) if values else None

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from src.core.config import INTERRUPTED, load_config, to_dict
+from src.core.config import INTERRUPTED, load_config, quote_overrides, to_dict
 from src.core.errors import ConfigError, MetricError, PipelineError
 from src.core.files import sha256_bytes, write_json
-from src.core.quoting import quote_text
 from src.metrics.comparison import IGNORED_PARAMS
 from src.metrics.runs import EvaluatedRun
 from src.metrics.settings import differing_keys
@@ -58,7 +57,7 @@ def split_sides(words: Sequence[str]) -> list[list[str]]:
         The overrides of one setting, or of two.
 
     Raises:
-        ConfigError: There are more than two, or an override sets the seed.
+        ConfigError: There are more than two, or an override sets the seed or names no choice.
     """
     sides: list[list[str]] = [[]]
     for word in words:
@@ -67,10 +66,10 @@ def split_sides(words: Sequence[str]) -> list[list[str]]:
             continue
         if word.partition("=")[0] == "seed":
             raise ConfigError(f"{word}: seeds are what --seeds is for")
-        sides[-1].append(quote_text(word))
+        sides[-1].append(word)
     if len(sides) > 2:
         raise ConfigError("expected one setting, or two with one `vs` between them")
-    return sides
+    return [quote_overrides(side) for side in sides]
 
 
 def read_seeds(wanted: str, first: int) -> list[int]:

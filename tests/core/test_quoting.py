@@ -1,16 +1,80 @@
 import pytest
 
 from src.core.config import load_config
-from src.core.quoting import quote_text
+from src.core.digest import CONFIGS
+from src.core.quoting import quote_words, quoted
+from src.core.scratch_config import load_scratch_config
+
+TEXTS = [
+    "a toy, on the moon",
+    "it's a [toy] {x}: 50%",
+    "a=b",
+    'say "hi"',
+    r"back\slash",
+    "plain",
+    "игрушка на столе",
+    "<sks> ~ (кот), [x]; {y} = $HOME",
+    "[toy]",
+    "ends with a backslash\\",
+    "'half",
+    "${oc.env:HOME} and \\${x}",
+    "  spaces  ",
+    "123",
+    "true",
+    "Фото/мой кот №1 #2",
+]
 
 
-@pytest.mark.parametrize(
-    "text", ["a toy, on the moon", "it's a [toy] {x}: 50%", "a=b", 'say "hi"', r"back\slash", "plain"]
-)
-def test_prompts_need_no_quotes_of_hydra(text):
-    assert load_config([quote_text(f"prompt={text}")]).prompt == text
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_names_and_paths_are_taken_as_they_are(text):
+    """Keys that are null by default, texts, a chosen group's own, and what refers to one of them."""
+    keys = (
+        "prompt",
+        "exp.run_dir",
+        "inferencer.ckpt_dir",
+        "model.id",
+        "subject.token",
+        "report.title",
+        "wandb.log_dir",
+    )
+    words = [f"{key}={text}".replace("wandb.", "tracker.wandb.") for key in keys]
+    config = load_config(["tracker=wandb", *words])
+    found = [config.prompt, config.exp.run_dir, config.inferencer.ckpt_dir, config.model.id, config.subject.token]
+    assert [*found, config.report.title, config.tracker.wandb.log_dir] == [text] * 7
+    assert config.caption.prefix == f"a photo of {text} bear"
 
 
-@pytest.mark.parametrize("override", ["prompt=null", "prompt='a, b'", "lr=1e-4", "model=sdxl", "prompt="])
-def test_other_overrides_are_not_quoted(override):
-    assert quote_text(override) == override
+def test_a_configuration_file_and_data_lie_anywhere(tmp_path):
+    folder = tmp_path / "мои [файлы], ~x=1 <sks>"
+    folder.mkdir()
+    (folder / "мой.yaml").write_text("seed: 7\ntracker: wandb\n")
+    config = load_config([f"exp.config_path={folder / 'мой.yaml'}", "tracker.wandb.log_dir=журнал, 1"])
+    assert (config.seed, config.tracker.wandb.log_dir) == (7, "журнал, 1")
+    (folder / "gan.yaml").write_text((CONFIGS / "scratch/small_gan.yaml").read_text())
+    scratch = load_scratch_config("scratch", [f"exp.config_path={folder / 'gan.yaml'}", f"train_data.folder={folder}"])
+    assert (scratch.train_data.folder, scratch.val_data.folder) == (str(folder), str(folder))
+
+
+def test_the_home_folder_begins_a_path_and_no_text(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load_config(["exp.run_dir=~/runs, 1", "model.id=~/sd", "prompt=~/x", "report.title=~"])
+    assert (config.exp.run_dir, config.model.id) == ("/home/me/runs, 1", "/home/me/sd")
+    assert (config.prompt, config.report.title) == ("~/x", "~")
+
+
+def test_null_lists_and_quotes_of_ones_own_keep_their_meaning():
+    words = ["prompt=null", "report.title='a, b'", "inference_metrics=[clip_t]", "train.sample_prompts=['a, b',c]"]
+    config = load_config([*words, "lr=1e-4", "model.revision=null", "subject.class_name="])
+    assert (config.prompt, config.report.title, config.inference_metrics) == (None, "a, b", ["clip_t"])
+    assert (config.train.sample_prompts, config.lr, config.subject.class_name) == (["a, b", "c"], 1e-4, "")
+
+
+@pytest.mark.parametrize("word", ["prompt=null", "prompt='a, b'", "lr=1e-4", "prompt=", "a=[1]", "prompt"])
+def test_other_overrides_are_not_quoted(word):
+    assert quote_words([word], {"prompt", "a"}, {"a"}) == [word]
+
+
+def test_what_is_quoted_once_is_not_quoted_again():
+    for text in TEXTS:
+        word = f"prompt={quoted(text)}"
+        assert quote_words([word], {"prompt"}) == [word]
