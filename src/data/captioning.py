@@ -89,7 +89,7 @@ class BlipCaptioner:
         """
         folder = find_model(self.id, self.revision, ("*.json", "*.txt", self.weights))
         model = load_blip(folder, self.weights).to(self.device)
-        processor = AutoProcessor.from_pretrained(folder)
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         captions: list[str] = []
         for start in range(0, len(images), self.batch_size):
             batch = [_open(path) for path in images[start : start + self.batch_size]]
@@ -157,7 +157,10 @@ def load_tokenizers(model: Path) -> dict[str, Any]:
     folders = [model / name for name in TOKENIZER_FOLDERS if (model / name).is_dir()]
     if not folders:
         raise ModelMismatchError(f"{model}: expected a diffusers model with a folder named tokenizer, found none")
-    return {folder.name: AutoTokenizer.from_pretrained(folder, local_files_only=True) for folder in folders}
+    return {
+        folder.name: AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        for folder in folders
+    }
 
 
 def count_tokens(text: str, tokenizer: Any) -> int:

@@ -157,6 +157,7 @@ def load_stable_diffusion(
             variant=variant,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             **options,
         )
     except (OSError, ValueError, SafetensorError) as error:

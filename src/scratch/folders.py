@@ -107,6 +107,8 @@ def _images(class_folder: Path) -> list[Path]:
     paths = sorted(path for path in class_folder.iterdir() if not _is_junk(path))
     if inner := next((path for path in paths if path.is_dir()), None):
         raise BadPhotoError(f"{inner}: a folder inside of a class folder; expected images only")
+    if special := next((path for path in paths if path.exists() and not path.is_file()), None):
+        raise BadPhotoError(f"{special}: not a regular file; expected images only")
     images = [path for path in paths if not SIDECARS.fullmatch(path.suffix.lower())]
     if not images:
         raise EmptyDatasetError(f"{class_folder}: an empty class folder; expected images in it")

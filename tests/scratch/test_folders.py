@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -136,3 +138,10 @@ def test_every_unreadable_image_is_named(tmp_path):
 def test_values_out_of_range_are_refused(change, tmp_path):
     with pytest.raises(ConfigError, match=next(iter(change))):
         load(tmp_path, **change)
+
+
+def test_a_pipe_in_a_class_folder_is_refused_at_once(tmp_path):
+    (tmp_path / "cats").mkdir()
+    os.mkfifo(tmp_path / "cats/a.png")
+    with pytest.raises(BadPhotoError, match=r"a\.png: not a regular file"):
+        load_class_folders(str(tmp_path), 8, "train", 0.0, 0)

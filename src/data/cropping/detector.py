@@ -43,9 +43,9 @@ class DetectorCropper:
         self.min_score = min_score
         self.prompt = f"a photo of a {class_name}"
         self.device = choose_device(device)
-        self.processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        self.processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = AutoModelForZeroShotObjectDetection.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
         self.model = model.eval().to(self.device)
 
