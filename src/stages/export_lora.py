@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from src.core.errors import PipelineError
+from src.core.errors import ConfigError, PipelineError
 from src.stages.generate import chosen_checkpoint
 
 
@@ -19,8 +19,11 @@ def export(folder: Path, out: Path) -> None:
         out: The .safetensors file to write.
 
     Raises:
+        ConfigError: `out` is a folder.
         ModelMismatchError: There is no adapter, or it cannot be converted.
     """
+    if out.is_dir():
+        raise ConfigError(f"{out}: a folder; expected the name of a .safetensors file")
     from src.models.adapter_files import read_adapter
     from src.models.kohya import to_kohya
     from src.models.tensors import save_tensors
