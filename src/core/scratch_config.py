@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.config import apply_override, flatten, to_dict
@@ -62,6 +62,8 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     OmegaConf.set_struct(config, True)
     for override in overrides:
         apply_override(config, override)
+    _start_from_checkpoint(config)
+    _keep_folders_apart(config)
     OmegaConf.resolve(config)
     for key in ("task", "train_data", "val_data"):
         if not OmegaConf.is_dict(config[key]) or "_target_" not in config[key]:
@@ -76,3 +78,25 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
 def _file_of(words: Sequence[str]) -> Path | None:
     values = [literal_path(word) for word in words if word.startswith("exp.config_path=")]
     return Path(values[-1]) if values else None
+
+
+def _start_from_checkpoint(config: DictConfig) -> None:
+    """Makes of train.checkpoint_path, the assignment's word, what tasks call `start`."""
+    with open_dict(config):
+        path = config.train.pop("checkpoint_path")
+        if path is None:
+            return
+        if "start" not in config.task:
+            raise ConfigError(
+                f"train.checkpoint_path={path}: {config.task._target_} cannot start from a saved model; the same "
+                "command again resumes an interrupted training by itself"
+            )
+        folder = Path(path) / "model"
+        config.task.start = str(folder if folder.is_dir() else path)
+
+
+def _keep_folders_apart(config: DictConfig) -> None:
+    """Takes all of either folder where train_data and val_data name two: nothing has to be held out then."""
+    train, val = config.train_data, config.val_data
+    if all("folder" in side and "val_fraction" in side for side in (train, val)) and train.folder != val.folder:
+        train.val_fraction, val.val_fraction = 0.0, 1.0

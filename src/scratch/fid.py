@@ -1,9 +1,10 @@
-"""Frechet distance between held-out and generated images, through the reference implementation of torch-fidelity.
+"""Frechet distance between held-out and generated images: pytorch-fid's tensors through torch-fidelity's network.
 
 Paper: GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel et al., 2017),
 arXiv:1706.08500, equation 6. Symbols: N images, D feature dimensions, S side in pixels.
 """
 
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,17 @@ from src.tabletop.reader import load_reader
 # pytorch-fid and torch-fidelity publish one and the same file, its SHA-256 in its name
 INCEPTION_SHA256 = "6726825d"
 INCEPTION_FEATURES = "2048"
+INCEPTION_PX = 299
+# the layers up to the pooled features, in the network's order
+INCEPTION_LAYERS = (
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),
+    *("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+    *("Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool"),
+)
+# two in each half of the real images
+LEAST_IMAGES = 4
+# one seed for the split of the real images into halves
+HALVES_SEED = 0
 
 
 class Measure(Protocol):
@@ -55,15 +67,22 @@ class FeatureExtractor(Protocol):
 class InceptionFeatures:
     """Pool features of the Inception network that published FID values are computed with.
 
+    Images are prepared as pytorch-fid 0.3.0 does (fid_inception) or as torch-fidelity does, after the original in
+    TensorFlow 1 (fid_inception_tf1). Features differ by 6 to 23 %, so both have names of their own.
+
     Args:
+        preparation: ``pytorch_fid`` or ``tensorflow1``.
         weights: ``weights-inception-2015-12-05-6726825d.pth`` (or pytorch-fid's ``pt_inception-...``, the same file).
 
     Raises:
         MissingModelError: There is no such file.
         ModelMismatchError: It is another file; it is not even unpickled then.
+        ConfigError: `preparation` is unknown.
     """
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: str, preparation: str) -> None:
+        if preparation not in ("pytorch_fid", "tensorflow1"):
+            raise ConfigError(f"preparation={preparation!r}: expected pytorch_fid or tensorflow1")
         if not Path(weights).is_file():
             raise MissingModelError(
                 f"{weights}: no such file; expected weights-inception-2015-12-05-{INCEPTION_SHA256}.pth "
@@ -72,16 +91,37 @@ class InceptionFeatures:
         digest = sha256_file(Path(weights))
         if not digest.startswith(INCEPTION_SHA256):
             raise ModelMismatchError(f"{weights}: expected SHA-256 {INCEPTION_SHA256}..., found {digest[:8]}...")
-        self.name, self.dimensions = "fid_inception", int(INCEPTION_FEATURES)
+        self.name = "fid_inception" if preparation == "pytorch_fid" else "fid_inception_tf1"
+        self.dimensions = int(INCEPTION_FEATURES)
         self.network = FeatureExtractorInceptionV3(
             self.name, [INCEPTION_FEATURES], feature_extractor_weights_path=weights
         )
 
     @torch.no_grad()
     def extract(self, pixels: Tensor, device: torch.device) -> Tensor:
-        """Resizes as TensorFlow 1 did and extracts; see FeatureExtractor."""
-        (features,) = self.network.to(device)(pixels.to(device))
+        """Prepares and extracts; see FeatureExtractor."""
+        network = self.network.to(device)
+        if self.name == "fid_inception":
+            features = prepare_as_pytorch_fid(pixels.to(device))
+            for layer in INCEPTION_LAYERS:
+                features = getattr(network, layer)(features)
+            features = features.flatten(1)
+        else:
+            (features,) = network(pixels.to(device))
         return features.float().cpu()
+
+
+def prepare_as_pytorch_fid(pixels: Tensor) -> Tensor:
+    """Prepares images as `pytorch_fid.inception.InceptionV3` does with resize_input and normalize_input.
+
+    Args:
+        pixels: (B, 3, S, S), uint8.
+
+    Returns:
+        (B, 3, 299, 299), float32 in [-1, 1]: ToTensor, bilinear without antialiasing, 2 x - 1.
+    """
+    resized = functional.interpolate(pixels.float() / 255, (INCEPTION_PX, INCEPTION_PX), mode="bilinear")
+    return 2 * resized - 1
 
 
 class ReaderFeatures:
@@ -122,6 +162,20 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     return float(fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID])
 
 
+def distance_of_halves(features: Tensor) -> float:
+    """Computes the distance between two random halves of one set, always the same ones.
+
+    Args:
+        features: (N, D), N of LEAST_IMAGES or more.
+
+    Returns:
+        The distance at N / 2 images: it falls with N and is 0 only for infinitely many.
+    """
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(HALVES_SEED))
+    half = len(features) // 2
+    return frechet_distance(features[order[:half]], features[order[half : 2 * half]])
+
+
 class FidMeasure:
     """FID: all held-out images against as many generated ones, told the same classes (or captions), one for one.
 
@@ -142,20 +196,25 @@ class FidMeasure:
         self.features, self.steps, self.guidance = features, steps, guidance
         self.seed, self.batch_size = seed, batch_size
         self._real: tuple[Tensor, Tensor] | None = None
+        self._floor = 0.0
 
     def check(self, images: ImageSet) -> None:
-        """Refuses a covariance that cannot have full rank.
+        """Warns of a covariance that cannot have full rank; pytorch-fid computes with it, too.
 
         Args:
             images: The real side.
 
         Raises:
-            ConfigError: There are not more images than feature dimensions.
+            ConfigError: There are too few for two halves with a covariance each.
         """
+        if len(images) < LEAST_IMAGES:
+            raise ConfigError(f"val_data: found {len(images)} images, FID needs {LEAST_IMAGES} or more")
         if len(images) <= self.features.dimensions:
-            raise ConfigError(
-                f"val_data: test set smaller than FID needs: found {len(images)} images, "
-                f"expected more than {self.features.dimensions}, the feature dimensions of {self.features.name}"
+            print(
+                f"WARNING: {self.features.name} over {len(images)} images, not more than its "
+                f"{self.features.dimensions} feature dimensions: the covariance is singular and the value too high. "
+                "Compare only values over as many images; `_floor` is that of two halves of the real ones",
+                file=sys.stderr,
             )
 
     def __call__(self, drawer: Drawer, images: ImageSet) -> dict[str, float]:
@@ -166,7 +225,8 @@ class FidMeasure:
             images: The real side: images that the model has not learnt from.
 
         Returns:
-            The distance under the extractor's name.
+            The distance under the extractor's name, and with ``_floor`` that between two random halves of the real
+            images: what images of the very same kind have at half as many.
 
         Raises:
             MetricError: The features are not finite.
@@ -177,11 +237,13 @@ class FidMeasure:
         found = self._extract(fake, drawer.device)
         if not found.isfinite().all():
             raise MetricError(f"{self.features.name}: features of generated images are not finite")
-        return {self.features.name: frechet_distance(self._real_features(images.pixels, drawer.device), found)}
+        real = self._real_features(images.pixels, drawer.device)
+        return {self.features.name: frechet_distance(real, found), f"{self.features.name}_floor": self._floor}
 
     def _real_features(self, pixels: Tensor, device: torch.device) -> Tensor:
         if self._real is None or self._real[0] is not pixels:
             self._real = pixels, self._extract(pixels, device)
+            self._floor = distance_of_halves(self._real[1])
         return self._real[1]
 
     def _extract(self, pixels: Tensor, device: torch.device) -> Tensor:

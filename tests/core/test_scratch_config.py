@@ -74,3 +74,21 @@ def test_params_yaml_does_not_depend_on_training_from_noise(tmp_path):
     assert configs_digest(tmp_path) == before
     (tmp_path / "d.yaml").write_text("d: 1")
     assert configs_digest(tmp_path) != before
+
+
+def test_checkpoint_path_is_the_model_that_a_task_starts_from(tmp_path):
+    (tmp_path / "run/model").mkdir(parents=True)
+    for path, start in ((tmp_path / "run", tmp_path / "run/model"), (tmp_path / "other", tmp_path / "other")):
+        config = load_scratch_config("scratch", words("diffusion", f"train.checkpoint_path={path}"))
+        assert config.task.start == str(start)
+        assert "checkpoint_path" not in config.train
+    assert load_scratch_config("scratch", words("diffusion")).task.start is None
+    with pytest.raises(ConfigError, match="GanTask cannot start from a saved model"):
+        load_scratch_config("scratch", words("gan", f"train.checkpoint_path={tmp_path}/run"))
+
+
+def test_two_folders_are_two_keys():
+    one = load_scratch_config("scratch", words("gan", "train_data.folder=a"))
+    assert (one.val_data.folder, one.train_data.val_fraction, one.val_data.val_fraction) == ("a", 0.1, 0.1)
+    two = load_scratch_config("scratch", words("gan", "train_data.folder=a", "val_data.folder=b"))
+    assert (two.train_data.val_fraction, two.val_data.val_fraction) == (0.0, 1.0)

@@ -10,7 +10,14 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.models.tensors import save_tensors
 from src.scratch import fid
-from src.scratch.fid import FidMeasure, InceptionFeatures, ReaderFeatures, frechet_distance
+from src.scratch.fid import (
+    FidMeasure,
+    InceptionFeatures,
+    ReaderFeatures,
+    distance_of_halves,
+    frechet_distance,
+    prepare_as_pytorch_fid,
+)
 from src.tabletop.reader import Reader
 from tests.scratch.conftest import CPU, image_set
 
@@ -82,7 +89,7 @@ def test_as_many_are_drawn_of_the_same_classes_as_are_held_out(kind, condition, 
     assert fid_measure(task.drawer, val_set) == first
     # the real side is not looked at again
     assert features.seen == 30
-    assert first.keys() == {"fid_mean"}
+    assert first.keys() == {"fid_mean", "fid_mean_floor"}
 
 
 def test_distance_is_zero_for_a_model_that_draws_the_held_out_images(make_gan, monkeypatch):
@@ -93,14 +100,36 @@ def test_distance_is_zero_for_a_model_that_draws_the_held_out_images(make_gan, m
 
 def test_evaluation_reports_the_measure(make_gan, make_diffusion):
     for make in (make_gan, make_diffusion):
-        assert make(measures=[measure()]).evaluate().keys() == {"val_loss", "fid_mean"}
+        assert make(measures=[measure()]).evaluate().keys() == {"val_loss", "fid_mean", "fid_mean_floor"}
 
 
-def test_too_few_held_out_images_are_refused_before_training(make_gan, make_diffusion):
-    for make in (make_gan, make_diffusion):
-        make(val_set=image_set(4, 1), measures=[measure()])
-        with pytest.raises(ConfigError, match="test set smaller than FID needs: found 3 images, expected more than 3"):
-            make(val_set=image_set(3, 1), measures=[measure()])
+def test_no_more_images_than_dimensions_are_warned_of_and_measured(make_gan, capsys, monkeypatch):
+    features = MeanFeatures()
+    features.dimensions = 8
+    task = make_gan(val_set=image_set(8, 1), measures=[measure(features)])
+    assert "fid_mean over 8 images, not more than its 8 feature dimensions" in capsys.readouterr().err
+    monkeypatch.setattr(task.drawer, "draw", lambda *_: task.val_set.pixels)
+    assert task.measures[0](task.drawer, task.val_set)["fid_mean"] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ConfigError, match="found 3 images, FID needs 4 or more"):
+        make_gan(val_set=image_set(3, 1), measures=[measure()])
+
+
+def test_floor_of_two_halves_falls_with_the_number_of_images():
+    floors = [distance_of_halves(normal(count, 1)) for count in (40, 400, 4000)]
+    assert floors[0] > 3 * floors[1] > 9 * floors[2] > 0
+    assert floors[0] == distance_of_halves(normal(40, 1))
+
+
+def test_preparation_is_that_of_pytorch_fid():
+    pixels = image_set(2, 0, side=16).pixels
+    source = pixels.numpy().astype(np.float64) / 255
+    # pixel centres of a bilinear resize, the edges repeated
+    at = np.clip((np.arange(299) + 0.5) * 16 / 299 - 0.5, 0, None)
+    low = np.minimum(at.astype(int), 15)
+    high, share = np.minimum(low + 1, 15), at - low
+    rows = source[:, :, low] * (1 - share)[:, None] + source[:, :, high] * share[:, None]
+    wanted = rows[..., low] * (1 - share) + rows[..., high] * share
+    np.testing.assert_allclose(prepare_as_pytorch_fid(pixels).numpy(), 2 * wanted - 1, atol=1e-5)
 
 
 def test_features_that_are_not_finite_are_refused(make_gan, monkeypatch):
@@ -135,10 +164,10 @@ def test_reader_features_are_those_of_the_saved_reader(tmp_path):
 def test_inception_is_refused_unless_it_is_the_published_file(tmp_path):
     weights = tmp_path / "weights.pth"
     with pytest.raises(MissingModelError, match=r"weights\.pth"):
-        InceptionFeatures(str(weights))
+        InceptionFeatures(str(weights), "pytorch_fid")
     weights.write_bytes(b"not this")
     with pytest.raises(ModelMismatchError, match="expected SHA-256 6726825d"):
-        InceptionFeatures(str(weights))
+        InceptionFeatures(str(weights), "pytorch_fid")
 
 
 def test_inception_features_have_2048_dimensions(tmp_path, monkeypatch):
@@ -152,8 +181,16 @@ def test_inception_features_have_2048_dimensions(tmp_path, monkeypatch):
     torch.save(values, tmp_path / "weights.pth")
     digest = hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
     monkeypatch.setattr(fid, "INCEPTION_SHA256", digest[:8])
-    extractor = InceptionFeatures(str(tmp_path / "weights.pth"))
+    extractor = InceptionFeatures(str(tmp_path / "weights.pth"), "pytorch_fid")
     assert (extractor.name, extractor.dimensions) == ("fid_inception", 2048)
     features = extractor.extract(image_set(1, 0, side=16).pixels, CPU)
     assert features.shape == (1, 2048)
+    as_tensorflow = InceptionFeatures(str(tmp_path / "weights.pth"), "tensorflow1")
+    assert as_tensorflow.name == "fid_inception_tf1"
+    # the same layers in the same order: of the tensor that torch-fidelity itself makes of an image of 299 px
+    large = image_set(1, 0, side=299).pixels
+    monkeypatch.setattr(fid, "prepare_as_pytorch_fid", lambda pixels: (pixels.float() - 128) / 128)
+    torch.testing.assert_close(extractor.extract(large, CPU), as_tensorflow.extract(large, CPU))
+    with pytest.raises(ConfigError, match="preparation='other'"):
+        InceptionFeatures(str(tmp_path / "weights.pth"), "other")
     assert features.dtype == torch.float32
