@@ -10,8 +10,8 @@ from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
 from src.metrics.copying_limits import held_out_level
-from src.metrics.features import Features, FeatureStore, ImageTower, Judge
-from src.metrics.names import BARE, GAP, NEAREST, REAL, TEST
+from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge
+from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, REAL, REAL_DECODED, TEST
 from src.metrics.scores import ALONE, Metric, References, Sample, Score, checked_cosine
 
 
@@ -21,7 +21,8 @@ class TrainingLikeness:
 
     A maximum over more photos is larger by itself, so both sides are expected maxima over random subsets of the size
     of the smaller side, exactly and without drawing any. A model that has learnt the subject has a gap near zero; one
-    that repeats its training photos has a gap above.
+    that repeats its training photos has a gap above. A drawing has passed the autoencoder's decoder and a photo has
+    not, so its likeness to a photo is the larger of those to the photo and to what the autoencoder makes of it.
 
     Attributes:
         name: The key of the nearest likeness; the gap is called GAP.
@@ -47,14 +48,14 @@ class TrainingLikeness:
         Raises:
             MetricError: There are no images, or one cannot be embedded.
         """
-        val, train = store.embed_images(self.judge, references.val), store.embed_images(self.judge, references.train)
         features = store.embed_images(self.judge, [sample.image for sample in samples])
+        train = likeness_to(store, self.judge, (references.train, references.train_decoded), features)
+        val = likeness_to(store, self.judge, (references.val, references.val_decoded), features)
         scores = []
-        for sample, feature in zip(samples, features, strict=True):
-            to_train, to_val = train @ feature, val @ feature
+        for sample, to_train, to_val in zip(samples, train, val, strict=True):
             nearest = checked_cosine(float(to_train.max()), sample)
             scores.append(Score(sample, self.name, "none", nearest, ""))
-            if sample.variant == REAL:
+            if sample.variant in HELD_OUT_ROWS:
                 to_val = to_val[references.others(sample.image)]
             scores.append(self._gap(sample, to_train, to_val))
         return scores
@@ -83,13 +84,33 @@ def nearest_table(
     rows = []
     for metric in (metric for metric in metrics if isinstance(metric, TrainingLikeness)):
         looked_at = [sample for sample in samples if sample.set in metric.sets]
-        train = store.embed_images(metric.judge, references.train)
-        nearest = (store.embed_images(metric.judge, [sample.image for sample in looked_at]) @ train.T).argmax(axis=1)
+        features = store.embed_images(metric.judge, [sample.image for sample in looked_at])
+        sides = references.train, references.train_decoded
+        nearest = likeness_to(store, metric.judge, sides, features).argmax(axis=1)
         rows += [
             (sample.variant, sample.prompt_id, sample.set, sample.seed, references.train[photo].path.stem)
             for sample, photo in zip(looked_at, nearest, strict=True)
         ]
     return pd.DataFrame(rows, columns=["variant", "prompt_id", "set", "seed", "photo"])
+
+
+def likeness_to(
+    store: FeatureStore, judge: Judge[ImageTower], sides: Sequence[Sequence[ImageFile]], features: Features
+) -> Features:
+    """Compares images with photos, and with the photos through the autoencoder where there is that.
+
+    Args:
+        store: Computes features.
+        judge: The model that embeds images.
+        sides: The R photos, and the same through the autoencoder or nothing.
+        features: Of N images, (N, D), unit vectors.
+
+    Returns:
+        Cosines, (N, R), the larger of both.
+    """
+    cosines = [features @ store.embed_images(judge, files).T for files in sides if files]
+    nearest: Features = np.max(cosines, axis=0)
+    return nearest
 
 
 def expected_maximum(values: NDArray[np.float64], size: int) -> float:
@@ -119,11 +140,13 @@ def copying_summary(table: pd.DataFrame, variant: str) -> dict[str, float]:
 
     Returns:
         Nothing where `nn_train` was not computed; else ``nn_train_p95`` and ``share_over_real`` of the test images (the
-        share above `held_out_level`), and ``meehan_z`` of images of the subject alone: below zero where they are
-        nearer to the training photos than held-out photos are, at most by `largest_rank_z`.
+        share above `held_out_level` of the held-out photos, through the autoencoder where they were), and ``meehan_z``
+        of images of the subject alone: below zero where they are nearer to the training photos than held-out photos
+        are, at most by `largest_rank_z`.
     """
     nearest = table[table["metric"] == NEAREST].dropna(subset="value")
-    real = nearest[nearest["variant"] == REAL]["value"].to_numpy(dtype=np.float64)
+    through = REAL_DECODED if (nearest["variant"] == REAL_DECODED).any() else REAL
+    real = nearest[nearest["variant"] == through]["value"].to_numpy(dtype=np.float64)
     of_variant = nearest[nearest["variant"] == variant]
     test = of_variant[of_variant["set"] == TEST]["value"].to_numpy(dtype=np.float64)
     bare = of_variant[of_variant["set"] == BARE]["value"].to_numpy(dtype=np.float64)

@@ -49,8 +49,10 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
 def kid(first: Features, second: Features) -> float:
     """Computes the kernel distance of two sets drawn from the same noise, row by row.
 
-    Paper: Demystifying MMD GANs (Bińkowski et al., 2018), arXiv:1801.01401; kernel (x·y + 1)³ of unit vectors. Pairs
-    of one seed are left out (the U-statistic): they are alike for another reason than the model.
+    Paper: Demystifying MMD GANs (Bińkowski et al., 2018), arXiv:1801.01401; its kernel (x·y / D + 1)³ with D the
+    number of features, here of vectors of length sqrt(D), so that the mean square of a feature is 1 as the kernel
+    expects, whatever the judge. Pairs of one seed are left out (the U-statistic): they are alike for another reason
+    than the model.
 
     Args:
         first: (N, D), unit vectors.

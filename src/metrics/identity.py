@@ -10,7 +10,7 @@ from PIL import Image
 
 from src.core.errors import MetricError
 from src.metrics.features import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
-from src.metrics.names import FACE_RATE, IDENTITY, REAL, SIM_DETECTED
+from src.metrics.names import FACE_RATE, HELD_OUT_ROWS, IDENTITY, SIM_DETECTED
 from src.metrics.scores import ALONE, References, Sample, Score, checked_cosine
 from src.metrics.weights import WeightFile
 
@@ -153,7 +153,9 @@ class FaceIdentity:
         for sample in samples:
             if sample.image.sha256 not in faces:
                 faces[sample.image.sha256] = tower.face(sample.image)
-            others = [known[row] for row in references.others(sample.image)] if sample.variant == REAL else known
+            others = (
+                [known[row] for row in references.others(sample.image)] if sample.variant in HELD_OUT_ROWS else known
+            )
             scores += self._rows(sample, faces[sample.image.sha256], others)
         return scores
 

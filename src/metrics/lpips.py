@@ -1,6 +1,8 @@
 """LPIPS as a judge, through torchmetrics, with AlexNet from a local file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from src.core.errors import MetricError, ModelMismatchError
+from src.metrics.features import ImageFile, open_rgb
 from src.metrics.preprocessing import MINUS_ONE_TO_ONE, Preparation
 from src.metrics.weights import WeightFile, freeze, read_state
 
@@ -134,3 +137,24 @@ class LpipsTower:
         """Returns two images' distance: squared differences, weighted by the heads, averaged over cells, summed."""
         heads = zip(self.model.lins, first, second, strict=True)
         return sum(float(head((a - b) ** 2).double().mean()) for head, a, b in heads)
+
+
+def mean_distances(tower: LpipsTower, images: Sequence[ImageFile]) -> list[float | None]:
+    """Returns each image's mean distance to the others.
+
+    Args:
+        tower: Measures distances.
+        images: The images of one prompt.
+
+    Returns:
+        One number per image; None for a lone image.
+    """
+    if len(images) == 1:
+        return [None]
+    maps = [tower.embed(tower.prepare(open_rgb(image.path))) for image in images]
+    sums = [0.0] * len(images)
+    for i, j in combinations(range(len(images)), 2):
+        distance = tower.distance(maps[i], maps[j])
+        sums[i] += distance
+        sums[j] += distance
+    return [total / (len(images) - 1) for total in sums]

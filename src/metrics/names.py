@@ -2,6 +2,9 @@
 
 # variants beside the checkpoints: the untouched model, held-out photos, training photos in place of drawn images
 BASE, REAL, COPY = "base", "real", "copy"
+# both kinds of photos through the base model's autoencoder: as sharp as the model can draw at all
+REAL_DECODED, COPY_DECODED = "real (autoencoder)", "copy (autoencoder)"
+HELD_OUT_ROWS = (REAL, REAL_DECODED)
 # what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
 DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
 DRAWN_SETS = (DEV, TEST, PRIOR, BARE)

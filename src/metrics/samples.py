@@ -10,7 +10,7 @@ from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
 from src.metrics.features import image_file
-from src.metrics.names import BASE, COPY, DRAWN_SETS, REAL, TEST
+from src.metrics.names import BASE, COPY, COPY_DECODED, DRAWN_SETS, REAL, REAL_DECODED, TEST
 from src.metrics.scores import References, Sample
 
 MANIFEST = "manifest.csv"
@@ -82,7 +82,7 @@ def real_samples(references: References, captions: Path, token: str) -> list[Sam
         token: The rare token, which is removed from the captions.
 
     Returns:
-        One sample per held-out photo.
+        One sample per held-out photo, and one of it through the autoencoder where there is that.
 
     Raises:
         MetricError: A photo has no caption.
@@ -91,9 +91,11 @@ def real_samples(references: References, captions: Path, token: str) -> list[Sam
     texts = dict(zip(table["image_id"], table["caption"], strict=True))
     if missing := [file.path.stem for file in references.val if file.path.stem not in texts]:
         raise MetricError(f"{captions}: no caption for {', '.join(missing)}")
+    kinds = ((REAL, references.val), (REAL_DECODED, references.val_decoded))
     return [
-        Sample(REAL, HELD_OUT, "none", "none", index, remove_token(texts[file.path.stem], token), file)
-        for index, file in enumerate(references.val)
+        Sample(variant, HELD_OUT, "none", "none", index, remove_token(texts[file.path.stem], token), file)
+        for variant, files in kinds
+        for index, file in enumerate(files)
     ]
 
 
@@ -105,12 +107,14 @@ def copy_samples(samples: Sequence[Sample], references: References) -> list[Samp
         references: The photos.
 
     Returns:
-        As many samples as the base model has for test prompts.
+        As many samples as the base model has for test prompts, and as many of photos through the autoencoder.
     """
     places = [sample for sample in samples if sample.variant == BASE and sample.set == "test"]
-    photos = references.train
+    kinds = ((COPY, references.train), (COPY_DECODED, references.train_decoded))
     return [
-        Sample(COPY, place.prompt_id, place.set, place.group, place.seed, place.text, photos[index % len(photos)])
+        Sample(variant, place.prompt_id, place.set, place.group, place.seed, place.text, photos[index % len(photos)])
+        for variant, photos in kinds
+        if photos
         for index, place in enumerate(places)
     ]
 

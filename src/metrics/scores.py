@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal, Protocol
 
 import numpy as np
 
 from src.core.errors import MetricError
-from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge, TextTower, open_rgb
-from src.metrics.lpips import LpipsTower
-from src.metrics.names import REAL
+from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge, TextTower
+from src.metrics.lpips import LpipsTower, mean_distances
+from src.metrics.names import HELD_OUT_ROWS
 
 ReferenceSet = Literal["val", "train", "none"]
 # why a held-out photo is compared with no other
@@ -24,7 +23,8 @@ class Sample:
     """One image to score.
 
     Attributes:
-        variant: ``base``, ``step-NNNNNN``, ``real`` (a held-out photo) or ``copy`` (a training photo posing as one).
+        variant: ``base``, ``step-NNNNNN``, ``real`` (a held-out photo) or ``copy`` (a training photo posing as one);
+            both also ``(autoencoder)``.
         prompt_id: Images of one prompt are averaged first.
         set: One of DRAWN_SETS, or ``none`` for real photos.
         group: The prompt's group.
@@ -50,15 +50,29 @@ class References:
         val: Held out.
         train: Trained on.
         groups: The near-duplicate group of each held-out photo.
+        decoded: Both sides, `val` before `train`, through the base model's autoencoder; empty where nobody asks for
+            copying.
     """
 
     val: tuple[ImageFile, ...]
     train: tuple[ImageFile, ...]
     groups: tuple[str, ...]
+    decoded: tuple[ImageFile, ...] = ()
+
+    @property
+    def val_decoded(self) -> tuple[ImageFile, ...]:
+        """The held-out photos through the autoencoder."""
+        return self.decoded[: len(self.val)]
+
+    @property
+    def train_decoded(self) -> tuple[ImageFile, ...]:
+        """The photos trained on through the autoencoder."""
+        return self.decoded[len(self.val) :]
 
     def others(self, photo: ImageFile) -> list[int]:
         """Returns the rows of `val` that are not of a held-out photo's own group: near duplicates tell nothing."""
-        own = {group for file, group in zip(self.val, self.groups, strict=True) if file.sha256 == photo.sha256}
+        photos = [*zip(self.val, self.groups, strict=True), *zip(self.val_decoded, self.groups, strict=False)]
+        own = {group for file, group in photos if file.sha256 == photo.sha256}
         return [row for row, group in enumerate(self.groups) if group not in own]
 
 
@@ -122,8 +136,8 @@ class ImageSimilarity:
         Raises:
             MetricError: There are no images, or one cannot be embedded.
         """
-        drawn = [sample for sample in samples if sample.variant != REAL]
-        real = [sample for sample in samples if sample.variant == REAL]
+        drawn = [sample for sample in samples if sample.variant not in HELD_OUT_ROWS]
+        real = [sample for sample in samples if sample.variant in HELD_OUT_ROWS]
         val, train = store.embed_images(self.judge, references.val), store.embed_images(self.judge, references.train)
         scores = []
         if drawn:
@@ -258,27 +272,6 @@ def mean_similarity(features: Features, references: Features) -> Features:
         raise MetricError(f"a similarity of {len(features)} images with {len(references)} references is undefined")
     means: Features = (features @ references.T).mean(axis=1)
     return means
-
-
-def mean_distances(tower: LpipsTower, images: Sequence[ImageFile]) -> list[float | None]:
-    """Returns each image's mean distance to the others.
-
-    Args:
-        tower: Measures distances.
-        images: The images of one prompt.
-
-    Returns:
-        One number per image; None for a lone image.
-    """
-    if len(images) == 1:
-        return [None]
-    maps = [tower.embed(tower.prepare(open_rgb(image.path))) for image in images]
-    sums = [0.0] * len(images)
-    for i, j in combinations(range(len(images)), 2):
-        distance = tower.distance(maps[i], maps[j])
-        sums[i] += distance
-        sums[j] += distance
-    return [total / (len(images) - 1) for total in sums]
 
 
 def checked_cosine(value: float, sample: Sample) -> float:

@@ -9,10 +9,12 @@ import pandas as pd
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
 from src.metrics.intervals import against_base
-from src.metrics.names import ALIASES, BASE, KID, PRIOR, REAL, TEST
+from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, PRIOR, REAL, REAL_DECODED, TEST
 from src.metrics.scores import Score
 
 DIGITS = 6
+# what counts as likeness to the subject: of these a share of the reachable means something
+LIKENESS = ("dino", "dino_crop", "dinov2", "clip_i")
 COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
 SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]
 # what a metric's references add to its key; for drawn images the held-out photos are the number that counts
@@ -83,8 +85,24 @@ def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str,
     rows = table[(table["variant"] == variant) & (table["set"] == prompt_set)].dropna(subset="value")
     prompts = rows.groupby(["metric", "references", "prompt_id"])["value"].mean()
     means = prompts.groupby(["metric", "references"]).mean().reset_index().to_numpy().tolist()
-    suffixes = REAL_SUFFIXES if variant == REAL else SUFFIXES
+    suffixes = REAL_SUFFIXES if variant in HELD_OUT_ROWS else SUFFIXES
     return {f"{metric}{suffixes[refs]}": rounded(float(mean)) for metric, refs, mean in means}
+
+
+def reached(table: pd.DataFrame, variant: str) -> dict[str, float]:
+    """Divides a variant's likeness by that of held-out photos through the autoencoder: what is reachable at best.
+
+    Args:
+        table: From `score_table`.
+        variant: The checkpoint.
+
+    Returns:
+        The share by metric of likeness, 1 where the images are as like as the subject itself; nothing where there are
+        no such photos or their likeness is not above 0.
+    """
+    own, best = mean_scores(table, variant, TEST), mean_scores(table, REAL_DECODED, "none")
+    names = [name for name in LIKENESS if name in own and best.get(name, 0) > 0]
+    return {name: rounded(own[name] / best[name]) for name in names}
 
 
 def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: dict[str, float]) -> dict[str, Any]:
@@ -118,6 +136,9 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: di
         "base": base,
         "real": mean_scores(table, REAL, "none"),
         "copy": mean_scores(table, "copy", "test"),
+        REAL_DECODED: mean_scores(table, REAL_DECODED, "none"),
+        COPY_DECODED: mean_scores(table, COPY_DECODED, "test"),
+        "reached": reached(table, chosen),
         "copying": {name: rounded(value) for name, value in copying_summary(table, chosen).items()},
         "checkpoints": checkpoints,
         "selected_step": steps[chosen],

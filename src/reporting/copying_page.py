@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.metrics.copying_limits import ENOUGH_PHOTOS, held_out_level, largest_rank_z
-from src.metrics.names import BARE, NEAREST, REAL, TEST
+from src.metrics.names import BARE, NEAREST, REAL, REAL_DECODED, TEST
 from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
@@ -141,4 +141,6 @@ def _nearest_scores(inputs: Inputs, prompt_set: str) -> pd.DataFrame:
 
 def _held_out_scores(inputs: Inputs) -> pd.Series:
     scores = inputs.scores
-    return scores[(scores["variant"] == REAL) & (scores["metric"] == NEAREST)]["value"].dropna()
+    nearest = scores[scores["metric"] == NEAREST]
+    through = REAL_DECODED if (nearest["variant"] == REAL_DECODED).any() else REAL
+    return nearest[nearest["variant"] == through]["value"].dropna()

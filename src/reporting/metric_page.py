@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from src.metrics.names import FACE_RATE, IDENTITY, NEAREST, PROMPT, SUBJECT
+from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL_DECODED, SUBJECT
 from src.reporting.inputs import Inputs
 from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, metric_order, unscored, verdict
 from src.reporting.texts import Texts
 
-ROWS = ("run", "base", "real", "copy")
+ROWS = ("run", "base", "real", "copy", REAL_DECODED, COPY_DECODED)
 # what is shown before the rest is unfolded, each with the key of its name in words
 HEADLINE = {
     IDENTITY: "identity",
@@ -130,11 +130,15 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     found = differences(inputs.metrics.get("against_base", {}))
     table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, selected="run")
     counts = flatten(inputs.metrics["counts"]) if "counts" in inputs.metrics else {}
+    shares = inputs.metrics.get("reached", {})
+    of_best = [texts("metrics.reached", metric=name, share=f"{share:.0%}") for name, share in sorted(shares.items())]
     return MetricPage(
         headlines=tuple(_headline(metric, rows, found, texts) for metric in headline_metrics(table.columns)),
         table=table,
         differences=found,
-        intro=texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()),
+        intro=" ".join(
+            [texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()), *of_best]
+        ),
         counts=tuple((name, _plain(value)) for name, value in sorted(counts.items())),
         legend=tuple((name, _meaning(name, inputs.meta["models"], texts)) for name in table.columns),
         unscored=tuple(unscored(inputs.scores)),

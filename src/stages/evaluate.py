@@ -1,13 +1,15 @@
-"""Scores the drawn images. Reads data/samples, data/split.csv, data/crops and data/captions.csv; writes
-metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv, metrics.json (what DVC shows), details.json
-(all means) and metrics_meta.json.
+"""Scores the drawn images. Reads data/samples, data/split.csv, data/crops, data/captions.csv and the base model's
+autoencoder; writes metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv, metrics.json (what DVC
+shows), details.json (all means) and metrics_meta.json.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from omegaconf import DictConfig
@@ -19,9 +21,9 @@ from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
 from src.metrics.copying import nearest_table
 from src.metrics.drift import class_kid
-from src.metrics.features import FeatureStore
+from src.metrics.features import FeatureStore, image_file
 from src.metrics.headline import describe_models, headline, models_behind
-from src.metrics.names import DRAWN_SETS
+from src.metrics.names import COPY_DECODED, DRAWN_SETS, REAL_DECODED
 from src.metrics.samples import (
     MANIFEST,
     checkpoint_steps,
@@ -34,8 +36,11 @@ from src.metrics.samples import (
 from src.metrics.scores import Metric, References, Sample, Score
 from src.metrics.selection import SelectionRule, select_checkpoint
 from src.metrics.summary import choose_names, prompt_table, score_table, summarise
+from src.models.autoencoder import reconstruct
 
 PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torch-fidelity", "torchmetrics", "torchvision")
+# turns photos into files of what the base model's autoencoder gives back
+Decoder = Callable[[Sequence[Path]], Sequence[Path]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Judged:
 
     Attributes:
         samples: From the manifest.
-        extra: The rows `real` and `copy`.
+        extra: The rows `real` and `copy`, and both through the autoencoder.
         references: Held-out and training photos.
     """
 
@@ -54,7 +59,13 @@ class Judged:
 
 
 def evaluate_samples(
-    data: Path, out: Path, metrics: Sequence[Metric], store: FeatureStore, token: str, rule: SelectionRule
+    data: Path,
+    out: Path,
+    metrics: Sequence[Metric],
+    store: FeatureStore,
+    token: str,
+    rule: SelectionRule,
+    decode: Decoder,
 ) -> dict[str, Any]:
     """Scores every image with every metric; writes nothing unless all succeed.
 
@@ -65,6 +76,7 @@ def evaluate_samples(
         store: Computes features, each once.
         token: The rare token, removed from the captions of real photos.
         rule: Chooses the checkpoint.
+        decode: Turns photos into files of what the base model's autoencoder gives back.
 
     Returns:
         The content of details.json.
@@ -74,9 +86,9 @@ def evaluate_samples(
         MissingModelError: A judge is not on this machine.
         ModelMismatchError: A judge is not what the configuration says.
     """
-    judged = read_judged(data, token)
     for metric in metrics:
         metric.judge.check()
+    judged = read_judged(data, token, decode)
     every = [*judged.samples, *judged.extra]
     scores = [_score(metric, every, judged.references, store) for metric in metrics]
     models = models_behind(metrics, scores)
@@ -117,12 +129,13 @@ def _score(metric: Metric, samples: Sequence[Sample], references: References, st
     return metric.score(looked_at, references, store)
 
 
-def read_judged(data: Path, token: str) -> Judged:
+def read_judged(data: Path, token: str, decode: Decoder) -> Judged:
     """Reads and checks everything that is compared.
 
     Args:
         data: Holds samples/, crops/, split.csv and captions.csv.
         token: The rare token.
+        decode: See `evaluate_samples`.
 
     Returns:
         Samples and photos.
@@ -132,6 +145,8 @@ def read_judged(data: Path, token: str) -> Judged:
     """
     samples = read_samples(data / "samples")
     references = read_references(data / "split.csv", data / "crops")
+    decoded = decode([file.path for file in (*references.val, *references.train)])
+    references = replace(references, decoded=tuple(image_file(path) for path in decoded))
     extra = [*real_samples(references, data / "captions.csv", token), *copy_samples(samples, references)]
     return Judged(samples, extra, references)
 
@@ -144,6 +159,7 @@ def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
         "rows": {
             "real": "held-out photos against training photos; *_leave_one_out: against held-out photos of other groups",
             "copy": "training photos in the place of the test images, in turn",
+            "(autoencoder)": "both photos as the base model's autoencoder gives them back",
             "*_train": "against the photos trained on; without suffix: against the held-out photos",
         },
         "prompt_set_sha256": prompt_digest(judged.samples),
@@ -177,12 +193,17 @@ def main() -> None:
 
 def _run(params: DictConfig) -> None:
     metrics = build_metrics(params)
-    store = FeatureStore(params.evaluate.batch_size, choose_device(params.device).type)
-    summary = evaluate_samples(
-        Path("data"), Path("metrics"), metrics, store, params.subject.token, SelectionRule.of(params.evaluate)
-    )
-    for row in ("base", "run", "real", "copy"):
-        print(f"{row:5}", "  ".join(f"{key}={value:.4f}" for key, value in summary[row].items()))
+    device = choose_device(params.device).type
+    autoencoder = params.model.id, params.model.revision, params.model.variant
+    store = FeatureStore(params.evaluate.batch_size, device)
+    with TemporaryDirectory() as folder:
+        decode = partial(reconstruct, *autoencoder, device, out=Path(folder))
+        rule = SelectionRule.of(params.evaluate)
+        summary = evaluate_samples(Path("data"), Path("metrics"), metrics, store, params.subject.token, rule, decode)
+    for row in ("base", "run", "real", "copy", REAL_DECODED, COPY_DECODED):
+        print(f"{row:18}", "  ".join(f"{key}={value:.4f}" for key, value in summary[row].items()))
+    for metric, share in summary["reached"].items():
+        print(f"evaluate: {metric} is {share:.0%} of what held-out photos reach through the autoencoder")
     print(f"evaluate: step {summary['selected_step']} was chosen on the dev prompts")
 
 

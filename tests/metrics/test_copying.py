@@ -1,5 +1,6 @@
 """Copying: likeness to training photos beyond likeness to held-out ones."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -145,3 +146,26 @@ def test_rank_z_of_alike_samples_is_standard_normal():
     assert np.mean(z) == pytest.approx(0, abs=0.15)
     assert np.std(z) == pytest.approx(1, abs=0.1)
     assert rank_z(np.zeros(4), np.zeros(3)) == 0
+
+
+def test_photos_through_the_autoencoder_are_found_and_held_out_ones_are_not():
+    """Decoded photos lie far from sharp ones, all of them in one direction: against sharp photos nothing is a copy."""
+    store, references, _ = unrelated(3)
+    shared = unit_vectors(1, 9)[0]
+    for file in (*references.val, *references.train):
+        moved = store.features[file.sha256] + 1.5 * shared
+        store.features[f"decoded-{file.sha256}"] = moved / np.linalg.norm(moved)
+    decoded = tuple(ImageFile(file.path, f"decoded-{file.sha256}") for file in (*references.val, *references.train))
+    with_decoded = replace(references, decoded=decoded)
+    real = [sample(file, "real (autoencoder)", "held_out", "none", i) for i, file in enumerate(decoded[:6])]
+    found = {}
+    for name, files in (("memoriser", with_decoded.train_decoded), ("ideal", with_decoded.val_decoded)):
+        drawn = [sample(files[i % len(files)], seed=i) for i in range(20)]
+        rows = scores(store, with_decoded, [*real, *drawn])
+        own = [row for row in rows if row.sample.variant != "real (autoencoder)"]
+        found[name] = copying_summary(score_table(rows), "step-000010")["share_over_real"]
+        if name == "memoriser":
+            assert values(own, "nn_train") == pytest.approx(np.ones(20))
+            sharp = values(scores(store, references, drawn), "nn_train")
+            assert sharp.max() < 0.9
+    assert found == {"memoriser": 1.0, "ideal": 0.0}

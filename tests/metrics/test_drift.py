@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
 from src.metrics.drift import class_kid, kid
@@ -81,3 +82,10 @@ def test_class_images_of_other_seeds_are_refused():
 
 def test_without_pres_there_is_no_kid():
     assert class_kid([Named("clip_t", "clip")], [], Store({})) == {}
+
+
+def test_kernel_is_the_published_one_of_features_whose_mean_square_is_one():
+    first, second = unit_vectors(6, 1), unit_vectors(6, 2)
+    scaled = [np.sqrt(24) * side for side in (first, second)]
+    published = [kernel_poly(*pair) for pair in ((scaled[0],) * 2, tuple(scaled), (scaled[1],) * 2)]
+    assert kid(first, second) == pytest.approx(float(mmd2(*published, mmd_est="u-statistic")), abs=1e-12)

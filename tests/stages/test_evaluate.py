@@ -11,7 +11,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from src.core.config import load_config
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
@@ -60,7 +60,19 @@ RULE = SelectionRule(clip_t_margin=0.02, exchange=4.0)
 def evaluate(project, *overrides, out="metrics", batch_size=16):
     metrics = build_metrics(load_config(["model=tiny", *overrides]))
     store = FeatureStore(batch_size, "cpu")
-    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", RULE)
+    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", RULE, blurred(project))
+
+
+def blurred(project):
+    """Stands for an autoencoder: takes the finest detail from photos."""
+
+    def decode(photos):
+        (project / "decoded").mkdir(exist_ok=True)
+        for path in photos:
+            Image.open(path).filter(ImageFilter.GaussianBlur(1)).save(project / "decoded" / path.name)
+        return [project / "decoded" / path.name for path in photos]
+
+    return decode
 
 
 def test_evaluate_writes_one_row_per_image_and_metric(project):
@@ -71,7 +83,8 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     assert sorted(set(table["metric"])) == [*METRICS, "pres"]
     per_variant = table.groupby("variant").size()
     rows = 2 + 2 + 1 + 1 + 2  # dino and clip_i have two sets of references, nn_train has the gap beside it
-    assert per_variant.to_dict() == {"base": 88, "copy": 48, "real": 16, "step-000010": 88, "step-000020": 88}
+    of_photos = {"copy": 48, "copy (autoencoder)": 48, "real": 16, "real (autoencoder)": 16}
+    assert per_variant.to_dict() == {"base": 88, "step-000010": 88, "step-000020": 88, **of_photos}
     # the class alone is for pres (two sets of references), the subject alone for nn_train
     assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 2) * 2
     assert set(table[table["set"] == "prior"]["metric"]) == {"pres"}
@@ -95,9 +108,12 @@ def test_evaluate_means_follow_from_the_rows(project):
             rows = table[(table["variant"] == variant) & (table["set"] == "test") & (table["metric"] == metric)]
             rows = rows[rows["references"] != "train"]
             assert means[metric] == pytest.approx(rows.groupby("prompt_id")["value"].mean().mean(), abs=1e-6)
-    assert set(summary["real"]) == {*METRICS, "clip_i_leave_one_out", "dino_leave_one_out"}
+    for row in ("real", "real (autoencoder)"):
+        assert set(summary[row]) == {*METRICS, "clip_i_leave_one_out", "dino_leave_one_out"}
     assert set(summary["copying"]) == {"nn_train_p95", "share_over_real", "meehan_z"}
-    assert summary["copy"]["nn_train"] == pytest.approx(1)
+    assert summary["copy"]["nn_train"] == summary["copy (autoencoder)"]["nn_train"] == pytest.approx(1)
+    share = summary["run"]["dino"] / summary["real (autoencoder)"]["dino"]
+    assert summary["reached"]["dino"] == pytest.approx(share, abs=1e-5)
     assert {*METRICS, "pres"} == set(summary["against_base"])
     counts = summary["counts"]
     assert (counts["val_photos"], counts["train_photos"], counts["images_per_variant"]) == (2, 3, 14)
@@ -179,7 +195,7 @@ def test_evaluate_of_one_image_per_prompt_has_a_reason_instead_of_a_diversity(pr
     write_samples(project / "data/samples", VARIANTS, PROMPTS + LONE, seeds=(0,))
     summary = evaluate(project)
     assert "div_lpips" not in summary["run"]
-    assert summary["counts"]["scored"]["div_lpips"] == 2  # the two held-out photos
+    assert summary["counts"]["scored"]["div_lpips"] == 4  # the two held-out photos, sharp and decoded
     table = pd.read_csv(project / "metrics/scores.csv", keep_default_na=False)
     missing = table[table["value"] == ""]
     assert set(missing["metric"]) == {"div_lpips"}

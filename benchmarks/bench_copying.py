@@ -1,0 +1,148 @@
+"""Ways to cheat with the training photos, and what the measures of copying make of each.
+
+`python -m benchmarks.bench_copying` after `dvc repro generate`: attacks on the photos and pictures that lie in data/.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from src.core.config import load_config
+from src.core.device import choose_device
+from src.metrics.copying import TrainingLikeness, copying_summary
+from src.metrics.features import FeatureStore, ImageFile, image_file
+from src.metrics.names import BASE, GAP, NEAREST, TEST
+from src.metrics.samples import read_references, read_samples
+from src.metrics.scores import References, Sample
+from src.metrics.summary import mean_scores, score_table
+from src.models.autoencoder import reconstruct
+
+Attack = Callable[[Image.Image, Image.Image], Image.Image]
+
+
+def recoloured(photo: Image.Image, base: Image.Image) -> Image.Image:  # noqa: ARG001
+    """Darker and more saturated."""
+    return ImageEnhance.Color(ImageEnhance.Brightness(photo).enhance(0.85)).enhance(1.3)
+
+
+def zoomed(photo: Image.Image, base: Image.Image) -> Image.Image:  # noqa: ARG001
+    """15 % larger, then JPEG of quality 60."""
+    side, inner = photo.width, round(photo.width / 1.15)
+    left = (side - inner) // 2
+    large = photo.crop((left, left, left + inner, left + inner)).resize(photo.size, Image.Resampling.BICUBIC)
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        large.save(file.name, quality=60)
+        return Image.open(file.name).convert("RGB")
+
+
+def pasted(photo: Image.Image, base: Image.Image) -> Image.Image:
+    """The middle of the photo, where the subject is, on the base model's picture."""
+    side = photo.width
+    mask = Image.new("L", photo.size)
+    ImageDraw.Draw(mask).ellipse((side // 5, side // 6, side - side // 5, side - side // 8), fill=255)
+    return Image.composite(photo, base.resize(photo.size), mask)
+
+
+def halved(photo: Image.Image, base: Image.Image) -> Image.Image:
+    """Left the photo, right the base model's picture."""
+    result = base.resize(photo.size)
+    result.paste(photo.crop((0, 0, photo.width // 2, photo.height)), (0, 0))
+    return result
+
+
+def written(photo: Image.Image, base: Image.Image) -> Image.Image:  # noqa: ARG001
+    """A prompt on the photo."""
+    result = photo.copy()
+    ImageDraw.Draw(result).text((4, photo.height - 16), "a toy on the beach", fill="white")
+    return result
+
+
+ATTACKS: dict[str, Attack] = {
+    "copies": lambda photo, _: photo,
+    "mirrored": lambda photo, _: ImageOps.mirror(photo),
+    "recoloured": recoloured,
+    "zoomed 15 %, JPEG 60": zoomed,
+    "turned 12 degrees": lambda photo, _: photo.rotate(12, Image.Resampling.BICUBIC),
+    "subject pasted on the base's picture": pasted,
+    "half photo, half base": halved,
+    "prompt written on the photo": written,
+}
+
+
+def attack_rows(photos: Sequence[ImageFile], pictures: Sequence[ImageFile], folder: Path) -> dict[str, list[ImageFile]]:
+    """Makes the images of every attack, one for each picture, photos in turn; returns them by the attack's name."""
+    made = {}
+    for number, (name, attack) in enumerate(ATTACKS.items()):
+        files = []
+        for index, picture in enumerate(pictures):
+            photo = Image.open(photos[index % len(photos)].path).convert("RGB")
+            path = folder / f"{number}-{index}.png"
+            attack(photo, Image.open(picture.path).convert("RGB")).save(path)
+            files.append(image_file(path))
+        made[name] = files
+    return made | {"one photo for all": [photos[0]] * len(pictures)}
+
+
+def measure(
+    metric: TrainingLikeness,
+    references: References,
+    real: Sequence[Sample],
+    images: Sequence[ImageFile],
+    places: Sequence[Sample],
+    store: FeatureStore,
+) -> dict[str, float]:
+    """Scores images in the places of a run's; returns nn_train, copy_gap and what `copying_summary` says."""
+    drawn = [
+        Sample("step-000001", p.prompt_id, TEST, p.group, p.seed, p.text, image)
+        for p, image in zip(places, images, strict=True)
+    ]
+    table = score_table(metric.score([*real, *drawn], references, store))
+    return mean_scores(table, "step-000001", TEST) | copying_summary(table, "step-000001")
+
+
+def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, dict[str, float]]:
+    """Measures every attack, the memoriser and the ideal generator.
+
+    Args:
+        params: With model, judges and metrics.
+        data: Holds samples/, crops/ and split.csv.
+        folder: For the images that are made.
+
+    Returns:
+        Numbers by attack.
+    """
+    store, metric = FeatureStore(16, "cpu"), instantiate(params.metrics[NEAREST])
+    references = read_references(data / "split.csv", data / "crops")
+    model, device = params.model, choose_device(params.device).type
+    photos = [file.path for file in (*references.val, *references.train)]
+    decode = partial(reconstruct, model.id, model.revision, model.variant, device, out=folder)
+    decoded = tuple(image_file(path) for path in decode(photos))
+    references = References(references.val, references.train, references.groups, decoded)
+    real = [
+        Sample("real (autoencoder)", "held_out", "none", "none", index, "", file)
+        for index, file in enumerate(references.val_decoded)
+    ]
+    places = [s for s in read_samples(data / "samples") if s.variant == BASE and s.set == TEST]
+    made = attack_rows(references.train, [place.image for place in places], folder)
+    repeated = {"memoriser": references.train_decoded, "ideal generator": references.val_decoded}
+    rows = {name: [files[index % len(files)] for index in range(len(places))] for name, files in repeated.items()}
+    rows["base model"] = [place.image for place in places]
+    return {name: measure(metric, references, real, files, places, store) for name, files in (rows | made).items()}
+
+
+def main() -> None:
+    """Prints the table as Markdown."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = attack_table(load_config([]), Path("data"), Path(folder))
+    print("| images | nn_train | share_over_real | copy_gap |\n|---|---|---|---|")
+    for name, found in rows.items():
+        print(f"| {name} | {found[NEAREST]:.3f} | {found['share_over_real']:.2f} | {found[GAP]:+.3f} |")
+
+
+if __name__ == "__main__":
+    main()

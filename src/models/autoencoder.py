@@ -1,0 +1,53 @@
+"""Photos as the base model's autoencoder gives them back: what the best possible drawing of them would look like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+
+from src.core.errors import MissingModelError, NonFiniteError
+from src.core.weights import find_model, model_patterns
+from src.models.latents import to_pixels
+
+
+@torch.no_grad()
+def reconstruct(
+    model_id: str, revision: str | None, variant: str | None, device: str, photos: Sequence[Path], out: Path
+) -> list[Path]:
+    """Encodes photos to the mean of their latents and decodes those, in float32: nothing is drawn at random.
+
+    Args:
+        model_id: Folder or hub id of the base model.
+        revision: The pinned commit; None for a folder.
+        variant: Of the weight files, or None.
+        device: Where to.
+        photos: RGB images with sides that are multiples of the autoencoder's factor.
+        out: An existing folder for the PNGs, which are named after the photos.
+
+    Returns:
+        A file per photo, in their order.
+
+    Raises:
+        MissingModelError: There is no autoencoder.
+        NonFiniteError: A pixel is NaN or infinite.
+    """
+    folder = find_model(model_id, revision, model_patterns(variant)) / "vae"
+    if not (folder / "config.json").is_file():
+        raise MissingModelError(
+            f"{folder}: no autoencoder there, so photos cannot be shown as the model could draw them"
+        )
+    vae = AutoencoderKL.from_pretrained(folder, variant=variant, local_files_only=True, use_safetensors=True)
+    vae = vae.to(device, torch.float32).eval()
+    files = []
+    for path in photos:
+        with Image.open(path) as image:
+            pixels = to_pixels(image)
+        restored = vae.decode(vae.encode(pixels.to(device)).latent_dist.mean).sample[0]
+        if not bool(restored.isfinite().all()):
+            raise NonFiniteError(f"{path}: the autoencoder makes NaN or infinite pixels of it")
+        array = ((restored / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        files.append(out / path.name)
+        Image.fromarray(array).save(files[-1])
+    return files
