@@ -102,7 +102,7 @@ def test_the_command_prints_a_table_counts_verdicts_and_writes_the_spread(nine_r
     seeds.main()
     printed = capsys.readouterr().out
     assert len(nine_runs) == 9
-    assert "| seed | checkpoint | dino_vits16 ↑ | clip_t ↑ |" in printed
+    assert "| seed | checkpoint | dino ↑ | clip_t ↑ |" in printed
     assert re.search(r"\| standard deviation \|  \| 0\.0229 \| 0\.0000 \|", printed)
     firm = sum(
         int(n) for n in re.findall(r"(\d+) (?:BETTER|WORSE|TRADE-OFF)", printed.split("Of 36 pairs")[1].split(".")[0])
@@ -112,7 +112,7 @@ def test_the_command_prints_a_table_counts_verdicts_and_writes_the_spread(nine_r
     share = float(re.search(r"Of 126 ways .* \(([\d.]+)%\)", printed)[1])
     assert share <= 5
     (spread,) = read_spreads(file)
-    assert spread.sd["dino_vits16"] == pytest.approx(0.0229, abs=1e-4)
+    assert spread.sd["dino"] == pytest.approx(0.0229, abs=1e-4)
     assert spread.command == "python -m src.stages.seeds --seeds 42,1,2,3,4,5,7,8,9"
     assert (len(spread.seeds), spread.model, bool(spread.machine)) == (9, "tabletop", True)
 
