@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.core.config import flatten, run_stage, to_dict
-from src.core.errors import CaptionError
-from src.core.files import write_text
+from src.core.errors import CaptionError, ConfigError
+from src.core.files import work_root, write_text
+from src.core.remotes import unverified_remotes
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
 from src.metrics.scores import Metric
@@ -69,7 +70,23 @@ def check_models(params: DictConfig) -> None:
         check_sums(SUMS, BACK)
 
 
+def check_remotes(root: Path) -> None:
+    """Refuses a remote from which DVC would take a damaged object for good.
+
+    Args:
+        root: The repository.
+
+    Raises:
+        ConfigError: `verify` of a remote is not true.
+    """
+    names = unverified_remotes(root)
+    if names:
+        commands = " and ".join(f"`dvc remote modify {name} verify true`" for name in names)
+        raise ConfigError(f"DVC takes damaged objects of {', '.join(names)} for good: run {commands}")
+
+
 def _run(params: DictConfig) -> None:
+    check_remotes(work_root())
     check_models(params)
     draw_settings(params)
     metrics = build_metrics(params)

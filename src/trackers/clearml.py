@@ -1,22 +1,31 @@
 """A ClearML server, or its offline mode."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from src.core.errors import TrackerError
 from src.trackers.protocol import label_images, split_name
-from src.trackers.server import ask_server
+from src.trackers.server import ask_server, without_password
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
 HTTP_OK = 200
+# what ClearML would otherwise name the machine: its host name
+WORKER_ENV, WORKER = "CLEARML_WORKER_NAME", "worker"
+# every hook off, one by one: with the plain False, ClearML still looks for git's URL, commit and uncommitted diff
+HOOKS: tuple[str, ...] = ("catboost", "fastai", "gradio", "hydra", "joblib", "jsonargparse", "lightgbm", "matplotlib")
+HOOKS += ("megengine", "pytorch", "scikit", "tensorboard", "tensorflow", "tfdefines", "xgboost", "detect_repository")
 
 
 class ClearMLTracker:
     """Reports to a ClearML server; address and keys come from clearml.conf or the environment.
+
+    It tells what is reported here and nothing about the machine: no git, host name, installed packages or paths.
 
     Args:
         project: The project on the server.
@@ -39,7 +48,10 @@ class ClearMLTracker:
         """
         from clearml import Task
         from clearml.backend_api.session.session import LoginError
+        from clearml.backend_interface.task import task as internals
 
+        os.environ.setdefault(WORKER_ENV, WORKER)
+        internals.make_message = lambda *_, **__: ""  # a comment with the names of person and machine
         # this process already is one for reporting; ClearML's own fork of it would outlive a kill
         Task._report_subprocess_enabled = False
         if self._offline:
@@ -53,7 +65,7 @@ class ClearMLTracker:
                 tags=[f"resumed-at-{first_step}"] if first_step else None,
                 reuse_last_task_id=False,
                 auto_connect_arg_parser=False,
-                auto_connect_frameworks=False,
+                auto_connect_frameworks=dict.fromkeys(HOOKS, False),
                 auto_resource_monitoring=False,
                 auto_connect_streams=False,
             )
@@ -88,8 +100,29 @@ class ClearMLTracker:
         self._task.connect_configuration(dict(values), name="config")
 
     def close(self) -> None:
-        """Uploads what is left and closes the task."""
+        """Uploads what is left and closes the task; an offline session is freed of this machine's paths."""
+        folder = Path(self._task.get_offline_mode_folder()) if self._offline else None
         self._task.close()
+        if folder is not None:
+            remove_paths(folder.with_name(f"{folder.name}.zip"), folder)
+
+
+def remove_paths(archive: Path, folder: Path) -> None:
+    """Makes the paths in an offline session relative; `clearml-task --import-offline-session` takes both.
+
+    Args:
+        archive: The session, replaced.
+        folder: Where ClearML collected it: in a folder of the person's name, most of the time.
+    """
+    prefix = folder.as_posix().encode()
+    whole = archive.with_name(f".{archive.name}")
+    with ZipFile(archive) as old, ZipFile(whole, "w", ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename.endswith((".json", ".jsonl")):
+                content = content.replace(prefix + b"/", b"").replace(prefix, b"")
+            new.writestr(entry, content)
+    os.replace(whole, archive)
 
 
 def check_server() -> None:
@@ -110,6 +143,7 @@ def check_server() -> None:
         )
     verify = defs.ENV_HOST_VERIFY_CERT.get(default=config_obj.get("api.verify_certificate", True))
     url = f"{Session.get_api_server_host()}/debug.ping"
+    shown = without_password(url)
     status = ask_server("clearml", url, str(verify).lower() not in ("0", "false", "no"))
     if status != HTTP_OK:
-        raise TrackerError(f"clearml: {url} answers HTTP {status}, expected {HTTP_OK}: is this the API server?")
+        raise TrackerError(f"clearml: {shown} answers HTTP {status}, expected {HTTP_OK}: is this the API server?")

@@ -1,7 +1,10 @@
 """The real ClearML client: offline, unconfigured, without a server, with a stand-in, with one that dies."""
 
+import importlib
 import json
 import socket
+import subprocess
+import sys
 import time
 from zipfile import ZipFile
 
@@ -79,6 +82,7 @@ def test_clearml_with_nobody_listening_fails_at_once(home, monkeypatch):
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         configure(monkeypatch, url)
+        importlib.import_module("clearml.backend_api.session.defs")  # seconds, on a busy machine
         began = time.monotonic()
         with pytest.raises(TrackerError, match=f"{url}/debug.ping"):
             ClearMLTracker("project", False).start("run", 0)
@@ -115,3 +119,59 @@ def test_clearml_server_that_dies_costs_no_more_than_the_deadline(home, stub, ca
     tracker.close(2)
     assert time.monotonic() - began < 4
     assert "tracker clearml: not done after 2 s" in capsys.readouterr().out
+
+
+@pytest.fixture
+def planted(home, monkeypatch):
+    """Runs in a git repository whose address, diff, author and folder hold planted words."""
+    repository = home / "planted_folder"
+    repository.mkdir()
+    program = repository / "train.py"
+    program.write_text("committed = 1\n")
+    for words in (
+        ["init", "-q"],
+        ["remote", "add", "origin", "https://planted_user:planted_secret@planted_host.example/planted_repository.git"],
+        ["add", "."],
+        ["-c", "user.name=planted_author", "-c", "user.email=planted_mail", "commit", "-qm", "planted_message"],
+    ):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    program.write_text("planted_diff = 1\n")
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(sys, "argv", [str(program), "lr=1"])
+    return ["planted", socket.gethostname(), str(home)]
+
+
+def test_clearml_offline_session_says_nothing_of_the_machine(home, planted):
+    tracker = start_trackers([ClearMLTracker("project", True)], "run", 0)
+    report(tracker, home)
+    tracker.close(60)
+    (archive,) = (home / "clearml" / "offline").glob("*.zip")
+    with ZipFile(archive) as session:
+        content = {name: session.read(name).decode(errors="replace") for name in session.namelist()}
+    for name, text in content.items():
+        assert not [word for word in planted if word in name], name
+        assert not [word for word in planted if f'{word}"' in text or f"{word}/" in text or "planted" in text], name
+    task = json.loads(content["task.json"])
+    (artifact,) = task["execution"]["artifacts"]
+    assert artifact["uri"] in content
+    assert task["offline_folder"] == ""
+
+
+def test_clearml_server_is_told_nothing_of_the_machine(planted, stub, home):
+    tracker = start_trackers([ClearMLTracker("project", False)], "run", 0)
+    report(tracker, home)
+    tracker.close(30)
+    sent = "\n".join(body.decode(errors="replace") for _, body in stub.requests)
+    assert "sksToy" in sent
+    assert not [word for word in planted if f'{word}"' in sent or f"{word}/" in sent or "planted" in sent]
+
+
+def test_clearml_password_in_the_address_is_in_no_message(home, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        configure(monkeypatch, f"http://someone:secret_word@{address}")
+        with pytest.raises(TrackerError, match=f"http://{address}/debug.ping") as caught:
+            ClearMLTracker("project", False).start("run", 0)
+    assert "secret_word" not in str(caught.value)
+    assert caught.value.__cause__ is None
