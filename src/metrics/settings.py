@@ -10,7 +10,7 @@ from src.metrics.runs import EvaluatedRun
 
 # says where things are, who watches, how a page looks, what is asked for; never what a run draws or how it is judged
 NOT_SETTINGS = (
-    *("configs_digest", "exp", "report", "tracker", "metrics", "judges", "check", "evaluate.margins"),
+    *("configs_digest", "exp", "report", "tracker", "metrics", "check", "evaluate.margins"),
     *("inference_metrics", "evaluate.batch_size", "validation_args.batch_size", "device", "inferencer", "prompt"),
 )
 # what may differ between runs of the same settings

@@ -9,6 +9,11 @@ from src.metrics.names import PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.scoring import metric_order
 
+# a colour of the style sheet for each run
+SERIES = "abcdefgh"
+# of a label of four digits, as shares of the plane: on a phone it is about 260 px wide, everywhere 380 px high
+LABEL_WIDTH, LABEL_HEIGHT = 0.14, 0.06
+
 
 def pareto_front(rows: Sequence[Row]) -> list[Row]:
     """Returns the rows that no other exceeds in one primary metric without falling behind in the other.
@@ -26,18 +31,55 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
     return front[::-1]
 
 
-def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
+def run_colours(names: Sequence[str]) -> dict[str, str]:
+    """Gives each run one colour, the same in every chart, table and row of pictures.
+
+    Args:
+        names: The runs in order.
+
+    Returns:
+        By run, the name of a colour of the page's style sheet; with more runs than colours they repeat.
+    """
+    return {name: f"series{SERIES[number % len(SERIES)]}" for number, name in enumerate(names)}
+
+
+def placed_labels(rows: Sequence[Row], base: Row | None) -> list[Row]:
+    """Chooses the points that have room for a label on a phone: those of chosen checkpoints first, then by step.
+
+    Args:
+        rows: With both primary metrics.
+        base: Also in the plane, or None.
+
+    Returns:
+        Points with labels that do not lie on one another.
+    """
+    shown = [*rows, *([base] if base else [])]
+    spans = {m: max(row[m] for row in shown) - min(row[m] for row in shown) or 1.0 for m in (PROMPT, SUBJECT)}
+    placed: list[Row] = []
+    for row in sorted(rows, key=lambda row: (not row["selected"], row["step"])):
+        near = (
+            abs(row[PROMPT] - other[PROMPT]) < LABEL_WIDTH * spans[PROMPT]
+            and abs(row[SUBJECT] - other[SUBJECT]) < LABEL_HEIGHT * spans[SUBJECT]
+            for other in placed
+        )
+        if not any(near):
+            placed.append(row)
+    return placed
+
+
+def metric_scatter(rows: Sequence[Row], names: Sequence[str], base: Row | None) -> Spec:
     """Draws clip_t against dino: a colour for each run, a point for each checkpoint, intervals of the chosen.
 
     Args:
         rows: Keys name, step, selected, both primary metrics; of chosen checkpoints that have an interval also
             <metric>_low, <metric>_high.
         names: The runs in order.
+        base: The base model's means, with the key name; None where it has none.
 
     Returns:
         A specification.
     """
-    colour = alt.Color("name:N", sort=list(names), legend=alt.Legend(orient="top", title=None))
+    colour = _colour(names)
     x = alt.X(f"{PROMPT}:Q", title=f"{PROMPT} →", scale=alt.Scale(zero=False, padding=24))
     y = alt.Y(f"{SUBJECT}:Q", title=f"{SUBJECT} ↑", scale=alt.Scale(zero=False, padding=18))
     tooltip = ["name:N", "step:Q", alt.Tooltip(f"{PROMPT}:Q", format=".4f"), alt.Tooltip(f"{SUBJECT}:Q", format=".4f")]
@@ -47,6 +89,8 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
     known = [row for row in chosen if {f"{PROMPT}_low", f"{SUBJECT}_low"} <= row.keys()]
     sure = alt.Chart(inline_rows("intervals", known)).encode(x=x, y=y, color=colour, tooltip=tooltip)
     front = alt.Chart(inline_rows("front", pareto_front(chosen))).encode(x=x, y=y)
+    origin = alt.Chart(inline_rows("base", [] if base is None else [base])).encode(x=x, y=y, tooltip=["name:N"])
+    labels = alt.Chart(inline_rows("labels", placed_labels(rows, base))).encode(x=x, y=y)
     layers = [
         front.mark_line(color="var(--muted)", strokeDash=[5, 4]).encode(order=f"{PROMPT}:Q"),
         every.mark_line(strokeWidth=1.2, opacity=0.5).encode(order="step:Q"),
@@ -54,17 +98,34 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str]) -> Spec:
         sure.mark_rule().encode(x=f"{PROMPT}_low:Q", x2=f"{PROMPT}_high:Q"),
         sure.mark_rule().encode(y=f"{SUBJECT}_low:Q", y2=f"{SUBJECT}_high:Q"),
         marks.mark_point(filled=True, size=170, opacity=1),
+        origin.mark_point(filled=True, size=90, opacity=1, shape="square", color="var(--base)"),
+        origin.mark_text(align="left", dx=9, dy=-7, fontSize=11).encode(text="name:N"),
+        labels.mark_text(align="left", dx=8, dy=-8, fontSize=11).encode(text="step:Q"),
     ]
     return to_spec(alt.layer(*layers), height=380)
 
 
-def forest(comparisons: Mapping[str, Mapping[str, Interval]], margins: Mapping[str, float], title: str) -> Spec:
+def _colour(names: Sequence[str]) -> alt.Color:
+    colours = [f"var(--{name})" for name in run_colours(names).values()]
+    scale = alt.Scale(domain=list(names), range=colours)
+    return alt.Color(
+        "name:N", sort=list(names), scale=scale, legend=alt.Legend(orient="top", title=None, symbolOpacity=1)
+    )
+
+
+def forest(
+    comparisons: Mapping[str, Mapping[str, Interval]],
+    margins: Mapping[str, float],
+    title: str,
+    runs: Sequence[str] = (),
+) -> Spec:
     """Draws differences with their intervals, the margins of the primary metrics shaded.
 
     Args:
         comparisons: By run, then by metric.
         margins: Of the primary metrics.
         title: Of the axis.
+        runs: All runs of the page in order, for one colour each; empty where there is one alone.
 
     Returns:
         A specification.
@@ -83,7 +144,8 @@ def forest(comparisons: Mapping[str, Mapping[str, Interval]], margins: Mapping[s
     order, names = metric_order(row["metric"] for row in rows), list(comparisons)
     bands = [{"metric": name, "low": -margins[name], "high": margins[name]} for name in order if name in margins]
     y = alt.Y("metric:N", sort=order, title=None)
-    colour = alt.Color("name:N", sort=names, legend=alt.Legend(orient="top", title=None))
+    alone = alt.Color("name:N", sort=names, legend=alt.Legend(orient="top", title=None))
+    colour = _colour(runs) if runs else alone
     band = alt.Chart(inline_rows("margins", bands)).encode(x="low:Q", x2="high:Q", y=y)
     zero = alt.Chart(inline_rows("zero", [{"at": 0}])).encode(x="at:Q")
     numbers = [alt.Tooltip(f"{key}:Q", format="+.4f") for key in ("difference", "low", "high")]

@@ -15,7 +15,8 @@ from src.metrics.samples import STEP_VARIANT
 from src.metrics.spread import SeedSpread, spread_of
 from src.metrics.summary import mean_scores
 from src.reporting.charts import Row
-from src.reporting.comparison_charts import forest, metric_scatter
+from src.reporting.comparison_charts import forest, metric_scatter, run_colours
+from src.reporting.comparison_samples import PromptPictures
 from src.reporting.comparison_text import (
     explain_findings,
     explain_intervals,
@@ -121,7 +122,12 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
 
 
 def write_comparison(
-    out: Path, entries: Sequence[Entry], notes: Notes, choice: Choice, known: Sequence[SeedSpread]
+    out: Path,
+    entries: Sequence[Entry],
+    notes: Notes,
+    choice: Choice,
+    known: Sequence[SeedSpread],
+    pictures: Sequence[PromptPictures],
 ) -> None:
     """Writes the page and, beside it, the numbers of its figures as CSV; figures leave out what may not be compared.
 
@@ -131,6 +137,7 @@ def write_comparison(
         notes: What a person wrote.
         choice: The run to keep.
         known: The seed's spread, where it was measured.
+        pictures: From `sample_grid`.
 
     Raises:
         ConfigError: There are no texts in that language.
@@ -151,9 +158,11 @@ def write_comparison(
         name: {metric: verdict(metric, found.low, found.high) for metric, found in of_run.items()}
         for name, of_run in intervals.items()
     }
-    specs = {"scatter": metric_scatter(points, names)} if points else {}
+    bare = means[f"{first.name} · {BASE}"]
+    origin: Row | None = {"name": BASE, **{m: bare[m] for m in sorted(PLANE)}} if bare.keys() >= PLANE else None
+    specs = {"scatter": metric_scatter(points, names, origin)} if points else {}
     if intervals:
-        specs["forest"] = forest(intervals, margins, texts("axis.difference"))
+        specs["forest"] = forest(intervals, margins, texts("axis.difference"), names)
     lead = texts("compare.lead", count=len(comparable), first=first.name)
     keep = recommendation(choice, first.name, texts)
     page = render_page(
@@ -168,6 +177,8 @@ def write_comparison(
         notes=notes,
         sources=load_sources(),
         table=metric_table(means, verdicts, selected="" if choice.run is None else choice.run.name),
+        dots=run_colours(names) | {f"{first.name} · {BASE}": BASE},
+        pictures=pictures,
         metric_order=metric_order,
         arrow=arrow,
         verdict=verdict,

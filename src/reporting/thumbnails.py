@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from PIL import Image, ImageDraw
 
@@ -25,11 +25,11 @@ Item = TypeVar("Item")
 Box = tuple[float, float, float, float]
 
 
-def thumbnail(path: Path, side_px: int) -> str:
+def thumbnail(path: Path | IO[bytes], side_px: int) -> str:
     """Encodes an image file for inlining.
 
     Args:
-        path: An image; its longer side shrinks to `side_px` and never grows.
+        path: An image, or its content; its longer side shrinks to `side_px` and never grows.
         side_px: The longest side, pixels.
 
     Returns:

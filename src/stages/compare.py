@@ -23,6 +23,7 @@ from src.metrics.runs import FILES, EvaluatedRun, parse_run
 from src.metrics.spread import read_spreads
 from src.reporting.comparison_markdown import ENGLISH, describe_pair, describe_settings
 from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
+from src.reporting.comparison_samples import sample_grid
 from src.reporting.comparison_text import recommendation
 from src.reporting.sources import Source
 
@@ -192,7 +193,8 @@ def describe_series(names: Sequence[str], notes: Notes, out: Path) -> str:
     choice = choose_run(first, [(entry.run, entry.report) for entry in entries if entry.report is not None])
     known = read_spreads()
     try:
-        write_comparison(out, entries, notes, choice, known)
+        pictures = sample_grid([entry.run for entry in entries if not entry.refusal], _read)
+        write_comparison(out, entries, notes, choice, known, pictures)
     except OSError as error:
         raise MetricError(f"--out {out}: expected a file that can be written, found: {error.strerror}") from error
     told = [

@@ -1,7 +1,12 @@
+import re
 import sys
 from dataclasses import replace
 
-from src.reporting.comparison_charts import metric_scatter, pareto_front
+import pytest
+from PIL import Image
+
+from src.metrics.intervals import Interval
+from src.reporting.comparison_charts import forest, metric_scatter, pareto_front, placed_labels
 from src.reporting.comparison_page import changed_parameters, checkpoint_rows
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_plane import metric_plane
@@ -33,7 +38,7 @@ def test_a_checkpoint_without_an_interval_is_a_point_without_one(tmp_path):
     (row,) = checkpoint_rows(replace(run, scores=scores))
     assert row.keys() == {"name", "step", "selected", "clip_t", "dino"}
     assert row["selected"]
-    layers = metric_scatter([row], [run.name])["layer"]
+    layers = metric_scatter([row], [run.name], None)["layer"]
     assert [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"] == [[], []]
 
 
@@ -57,3 +62,73 @@ def test_the_page_draws_its_charts_in_a_browser_without_a_complaint(tmp_path, mo
     figures = document.split('<figure class="chart">')[1:]
     assert len(figures) >= 2
     assert all("<svg" in figure.split("</figure>")[0] for figure in figures)
+
+
+def scale_of(spec):
+    """The colour of each run in a chart."""
+    scales = [
+        layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "name" in str(layer["encoding"].get("color"))
+    ]
+    (scale,) = {(tuple(scale["domain"]), tuple(scale["range"])) for scale in scales}
+    return dict(zip(*scale, strict=True))
+
+
+def test_a_run_has_one_colour_in_all_charts(tmp_path):
+    """The first run is in one chart alone, so that colours by order would shift."""
+    names = ["a", "b", "c"]
+    rows = [{"name": name, "step": 1, "selected": True, "dino": 0.1, "clip_t": 0.1} for name in names]
+    plane = scale_of(metric_scatter(rows, names, None))
+    differences = scale_of(forest({name: {"dino": Interval(0, 0, 0)} for name in names[1:]}, {}, "t", names))
+    assert plane == differences
+    assert len(set(plane.values())) == 3
+
+
+def test_labels_do_not_lie_on_one_another_and_chosen_ones_come_first():
+    base = {"name": "base", "dino": 0.0, "clip_t": 1.0}
+    at = [(50, 0.5, 0.0, False), (100, 0.51, 0.01, True), (150, 0.51, 0.5, False)]
+    rows = [{"name": "a", "step": step, "selected": chosen, "dino": up, "clip_t": x} for step, up, x, chosen in at]
+    assert [row["step"] for row in placed_labels(rows, base)] == [100, 150]
+
+
+def draw(folder, name):
+    """Samples of a finished run: one image of base and of the chosen checkpoint for each of five prompts."""
+    lines = ["variant,prompt_id,set,group,prompt,prompt_plain,seed,path,sha256"]
+    for variant in ("base", "step-000100"):
+        for number in range(5):
+            path = f"{variant}/p{number}/0.png"
+            (folder / name / "data/samples" / path).parent.mkdir(parents=True)
+            Image.new("RGB", (8, 8), (number * 40, 0, 0)).save(folder / name / "data/samples" / path)
+            group = "ground" if number < 2 else f"other{number}"
+            lines.append(f"{variant},p{number},test,{group},prompt {number},prompt {number},0,{path},x")
+    (folder / name / "data/samples/manifest.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """Three runs, of which one has no pictures any more, with a name that is too long for a phone."""
+    names = ["a", "b", "without-pictures-and-with-a-name-that-is-long"]
+    for number, name in enumerate(names):
+        write_run(tmp_path / name, 0.05 * number, params={"lr": 1e-4 * (number + 1)})
+    for name in names[:2]:
+        draw(tmp_path, name)
+    monkeypatch.setattr(
+        sys, "argv", ["compare", *(str(tmp_path / name) for name in names), "--out", str(tmp_path / "p.html")]
+    )
+    compare.main()
+    return tmp_path / "p.html"
+
+
+def test_the_page_shows_what_the_runs_draw_and_fits_a_phone(page, browse, tmp_path):
+    text = page.read_text()
+    # a prompt of each group first: 0, 2, 3, 4; of base and of the two runs that have pictures
+    assert re.findall(r"<q>(prompt \d)</q>", text) == ["prompt 0", "prompt 2", "prompt 3", "prompt 4"]
+    assert text.count("data:image/webp") == 4 * 3
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="f" src="file://{page}" style="width:390px;height:800px"></iframe><script>'
+        "f.onload = () => setTimeout(() => {const page = f.contentDocument.documentElement;"
+        "document.title = page.clientWidth + ' ' + page.scrollWidth}, 2000)</script>"
+    )
+    document, _ = browse(frame)
+    visible, whole = re.search(r"<title>(\d+) (\d+)</title>", document).groups()
+    assert whole == visible

@@ -98,10 +98,10 @@ def test_a_rise_of_pres_is_shown_as_a_rise_and_as_no_gain(tmp_path):
     assert re.search(r"\| dino \| up \| \+0\.1.* \| 0\.02 \| unknown \| 24 prompts \|", text)
     assert "Student's over its images" in text
     choice = choose_run(a, [(b, entries[1].report)])
-    write_comparison(tmp_path / "page.html", entries, compare.read_notes(None), choice, [])
+    write_comparison(tmp_path / "page.html", entries, compare.read_notes(None), choice, [], ())
     page = (tmp_path / "page.html").read_text()
-    assert re.search(r'>pres <span class="arrow">↓</span></th><td><data value="0\.1', page)
-    assert re.search(r'>dino <span class="arrow">↑</span></th><td class="best"><data value="0\.1', page)
+    assert re.search(r'>pres <span class="arrow">↓</span></th><td class="worse"><data value="0\.1', page)
+    assert re.search(r'>dino <span class="arrow">↑</span></th><td class="better"><data value="0\.1', page)
     assert "<td>8 images</td>" in page
     assert "Student&#39;s over its images" in page
 

@@ -1,0 +1,119 @@
+"""Simulates how often a comparison of two checkpoints reaches its verdict: prompts, images of each, margins.
+
+`python -m benchmarks.bench_power` takes the spread below; `A B`, two runs as in
+`python -m src.stages.compare`, measures it anew.
+"""
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.metrics import intervals, statistics
+from src.metrics.names import PROMPT, SUBJECT, TEST
+from src.metrics.runs import EvaluatedRun
+from src.metrics.statistics import Comparison, Verdict, compare_scores, judge
+from src.stages.compare import read_run
+
+# standard deviations of paired differences: of a prompt's true mean, of an image within its prompt. Of the embedded
+# default against its base the means of two images spread by 0.115 and 0.078 (metrics/prompts.csv); two adapters differ
+# less from each other. That half of this is due to the images is assumed: give two runs to measure it.
+SPREAD = {SUBJECT: (0.081, 0.115), PROMPT: (0.055, 0.078)}
+# the same number of images in each of the first three
+DESIGNS = ((24, 2), (48, 1), (12, 4), (48, 2))
+MARGINS = ({SUBJECT: 0.02, PROMPT: 0.02}, {SUBJECT: 0.02, PROMPT: 0.04})
+GAINS = (0.0, 0.08)
+# fewer draws than a comparison takes: a verdict changes in less than one of a hundred
+DRAWS = 1_000
+
+
+def variance_components(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """Splits the spread of paired differences by analysis of variance.
+
+    Args:
+        differences: (P, K), K >= 2.
+
+    Returns:
+        The standard deviations of a prompt's true mean and of an image within its prompt.
+    """
+    within = float(differences.var(axis=1, ddof=1).mean())
+    between = float(differences.mean(1).var(ddof=1)) - within / differences.shape[1]
+    return math.sqrt(max(between, 0.0)), math.sqrt(within)
+
+
+def measure(a: EvaluatedRun, b: EvaluatedRun) -> dict[str, tuple[float, float]]:
+    """Returns `variance_components` of both metrics between the chosen checkpoints of two runs."""
+    found = {}
+    for metric in (SUBJECT, PROMPT):
+        grids = []
+        for run in (a, b):
+            rows = run.scores[(run.scores["set"] == TEST) & (run.scores["metric"] == metric)]
+            rows = rows[(rows["variant"] == run.meta["selected"]) & (rows["references"] != "train")]
+            grids.append(rows.pivot(index="prompt_id", columns="seed", values="value"))
+        found[metric] = variance_components((grids[1] - grids[0]).dropna().to_numpy(dtype=np.float64))
+    return found
+
+
+def simulate(
+    spread: Mapping[str, tuple[float, float]], design: tuple[int, int], gain: float, repeats: int
+) -> list[dict[str, Comparison]]:
+    """Draws comparisons in which the second run has gained in likeness and in nothing else.
+
+    Args:
+        spread: See SPREAD.
+        design: Prompts, and images of each.
+        gain: In likeness.
+        repeats: How many.
+
+    Returns:
+        Both metrics of each.
+    """
+    random = np.random.default_rng(0)
+    drawn = []
+    for repeat in range(repeats):
+        pair = {}
+        for metric, (between, within) in spread.items():
+            grid = random.normal(0, between, (design[0], 1)) + random.normal(0, within, design)
+            found = compare_scores(grid + (gain if metric == SUBJECT else 0.0), repeat)
+            assert found is not None
+            pair[metric] = found
+        drawn.append(pair)
+    return drawn
+
+
+def table(
+    spread: Mapping[str, tuple[float, float]], margins: Sequence[Mapping[str, float]], repeats: int
+) -> list[list[str]]:
+    """Returns a row for each design and gain: how often the verdict is BETTER with each margin, and half widths."""
+    rows = []
+    for design in DESIGNS:
+        for gain in GAINS:
+            drawn = simulate(spread, design, gain, repeats)
+            widths = {m: np.mean([(p[m].interval.high - p[m].interval.low) / 2 for p in drawn]) for m in spread}
+            shares = [sum(judge(pair, of, 1) is Verdict.BETTER for pair in drawn) / repeats for of in margins]
+            shown = [f"{design[0]} x {design[1]}", f"{gain:g}", *(f"{width:.3f}" for width in widths.values())]
+            rows.append([*shown, *(f"{share:.0%}" for share in shares)])
+    return rows
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="two, to measure the spread with")
+    parser.add_argument("--repeats", type=int, default=300)
+    wanted = parser.parse_args()
+    for module in (intervals, statistics):
+        vars(module)["DRAWS"] = DRAWS
+    spread = measure(*(read_run(name) for name in wanted.runs)) if wanted.runs else SPREAD
+    for metric, (between, within) in spread.items():
+        print(f"{metric}: sd {between:.3f} between prompts, {within:.3f} between images of a prompt")
+    heads = ["prompts x images", "true gain", *(f"half width {metric}" for metric in spread)]
+    heads += [f"BETTER at {PROMPT} ±{of[PROMPT]:g}" for of in MARGINS]
+    for row in (heads, ["---"] * len(heads), *table(spread, MARGINS, wanted.repeats)):
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    main()
