@@ -15,13 +15,15 @@ from src.reporting.charts import Spec, lines_chart, thinning
 from src.reporting.provenance import shorten_paths
 from src.reporting.templating import render_page
 from src.reporting.texts import Texts, load_texts
-from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
+from src.reporting.thumbnails import LARGE_PX, encode_all, thumbnail
 
-OUT, LOSS, EVALUATION, SAMPLES, CONFIG = "report.html", "loss.csv", "evaluation.csv", "samples", "config.yaml"
+# the page in each language; nothing else of a training depends on one
+PAGES = {"en": "report.html", "ru": "report.ru.html"}
+LOSS, EVALUATION, SAMPLES, REAL, CONFIG = "loss.csv", "evaluation.csv", "samples", "real", "config.yaml"
 # {"minutes", "device"}: how long the updates took, and on what
 TIME = "time.json"
 # samples of more classes than this are folded away
-SHOWN_CLASSES = 20
+SHOWN_CLASSES = 10
 MAKER = "`python train.py exp.config_path=configs/scratch/<name>.yaml`"
 # the moving average looks back over about this share of the rows, which are averages themselves
 SMOOTHING_SHARE = 0.02
@@ -55,18 +57,21 @@ class ClassRow:
     Attributes:
         name: The class.
         sources: The pictures, ``data:`` addresses.
+        real: Held-out images of the class; empty where none were kept.
     """
 
     name: str
     sources: tuple[str, ...]
+    real: tuple[str, ...]
 
 
 def write_scratch_report(run_dir: Path, title: str) -> None:
-    """Writes run_dir/report.html, self-contained, from what the training left in `run_dir`.
+    """Writes run_dir/report.html and report.ru.html, self-contained, from what the training left in `run_dir`.
 
     Args:
         run_dir: Holds loss.csv (``step``, ``loss`` and other losses), evaluation.csv (``step`` and measures),
-            config.yaml, time.json (``minutes``, ``device``) and, where the model draws, samples/<class>/*.png.
+            config.yaml, time.json (``minutes``, ``device``) and, where the model draws, samples/<class>/*.png; beside
+            them real/<class>/*.png, held-out images.
         title: The heading.
 
     Raises:
@@ -79,25 +84,26 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
         if not file.is_file():
             raise EmptyDatasetError(f"{file} is missing; it is made by {MAKER}")
     measures = [measure for name in _order(evaluations) if (measure := _measure(evaluations, name))]
-    specs = _loss_specs(losses) | {f"measure-{m.name}": _measure_spec(evaluations, m.name) for m in measures}
-    page = render_page(
-        "scratch.html.j2",
-        title=title,
-        texts=load_texts("en"),
-        number=_number,
-        steps=int(losses["step"].iloc[-1]),
-        final_loss=float(losses["loss"].iloc[-1]),
-        time=json.loads(time.read_text(encoding="utf-8")),
-        measures=measures,
-        parts=[name for name in _parts(losses) if f"part-{name}" in specs],
-        stride=thinning(len(losses)),
-        evaluations=evaluations,
-        rows=_class_rows(run_dir / SAMPLES),
-        shown_classes=SHOWN_CLASSES,
-        config=shorten_paths(config.read_text(encoding="utf-8")),
-        specs=specs,
-    )
-    write_text(run_dir / OUT, page)
+    rows = _class_rows(run_dir)
+    shown = {
+        "title": title,
+        "number": _number,
+        "steps": int(losses["step"].iloc[-1]),
+        "final_loss": float(losses["loss"].iloc[-1]),
+        "time": json.loads(time.read_text(encoding="utf-8")),
+        "measures": measures,
+        "stride": thinning(len(losses)),
+        "evaluations": evaluations,
+        "rows": rows,
+        "shown_classes": SHOWN_CLASSES,
+        "config": shorten_paths(config.read_text(encoding="utf-8")),
+    }
+    for language, name in PAGES.items():
+        texts = load_texts(language)
+        specs = _loss_specs(losses, texts)
+        specs |= {f"measure-{m.name}": _measure_spec(evaluations, m.name, texts) for m in measures}
+        parts = [part for part in _parts(losses) if f"part-{part}" in specs]
+        write_text(run_dir / name, render_page("scratch.html.j2", texts=texts, specs=specs, parts=parts, **shown))
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -140,21 +146,23 @@ def _parts(losses: pd.DataFrame) -> list[str]:
     return [str(name) for name in losses.columns if name not in ("step", "loss")]
 
 
-def _loss_specs(losses: pd.DataFrame) -> dict[str, Spec]:
+def _loss_specs(losses: pd.DataFrame, texts: Texts) -> dict[str, Spec]:
     smooth = losses["loss"].ewm(span=max(len(losses) * SMOOTHING_SHARE, 1.0)).mean()
     table = pd.DataFrame({"step": losses["step"], "loss": losses["loss"], "smooth": smooth})
-    names = {"loss": "loss", "smooth": "moving average"}
-    specs = {"loss": _lines(table, names, "loss", ["var(--pale)", "var(--run)"])}
+    names = {"loss": texts("axis.loss"), "smooth": texts("series.smooth")}
+    step, colours = texts("axis.step"), ["var(--pale)", "var(--run)"]
+    specs = {"loss": _lines(table, names, step, colours)}
     if (losses["loss"] > 0).all():
-        specs["loss-log"] = _lines(table, names, "loss", ["var(--pale)", "var(--run)"], {"type": "log", "nice": False})
+        specs["loss-log"] = _lines(table, names, step, colours, {"type": "log", "nice": False})
     for name in _parts(losses):
         if losses[name].notna().any():
-            specs[f"part-{name}"] = _lines(losses, {name: name}, name, ["var(--run)"])
+            specs[f"part-{name}"] = _lines(losses, {name: name}, step, ["var(--run)"])
     return specs
 
 
-def _measure_spec(evaluations: pd.DataFrame, name: str) -> Spec:
-    spec = _lines(evaluations, {name: name}, name, ["var(--copy)" if name.startswith("fid") else "var(--real)"])
+def _measure_spec(evaluations: pd.DataFrame, name: str, texts: Texts) -> Spec:
+    colour = "var(--copy)" if name.startswith("fid") else "var(--real)"
+    spec = _lines(evaluations, {name: name}, texts("axis.step"), [colour])
     spec["mark"] = {"type": "line", "strokeWidth": 2, "point": {"size": 40, "filled": True}}
     return spec
 
@@ -162,11 +170,14 @@ def _measure_spec(evaluations: pd.DataFrame, name: str) -> Spec:
 def _lines(
     table: pd.DataFrame,
     labels: Mapping[str, str],
-    axis: str,
+    step: str,
     colours: list[str],
     scale: Spec | None = None,
 ) -> Spec:
-    words = {"axis.step": "step", f"axis.{axis}": axis} | {f"series.{name}": label for name, label in labels.items()}
+    axis = next(iter(labels))
+    words = {"axis.step": step, f"axis.{axis}": labels[axis]} | {
+        f"series.{name}": label for name, label in labels.items()
+    }
     # a column's name is a word as it stands, braces and all
     escaped = {key: word.replace("{", "{{").replace("}", "}}") for key, word in words.items()}
     spec = lines_chart(table, {name: name for name in labels}, axis, Texts("en", escaped))
@@ -180,11 +191,16 @@ def _lines(
     return spec
 
 
-def _class_rows(samples: Path) -> list[ClassRow]:
-    folders = sorted(path for path in samples.iterdir() if path.is_dir()) if samples.is_dir() else []
-    files = {folder.name: list_files(folder, ".png") for folder in folders}
-    sources = iter(encode_all(lambda path: thumbnail(path, SMALL_PX), [path for own in files.values() for path in own]))
-    return [ClassRow(name, tuple(islice(sources, len(own)))) for name, own in files.items()]
+def _class_rows(run_dir: Path) -> list[ClassRow]:
+    drawn, real = (_pictures(run_dir / name) for name in (SAMPLES, REAL))
+    return [ClassRow(name, sources, real.get(name, ())) for name, sources in drawn.items()]
+
+
+def _pictures(folder: Path) -> dict[str, tuple[str, ...]]:
+    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    files = {own.name: list_files(own, ".png") for own in folders}
+    sources = iter(encode_all(lambda path: thumbnail(path, LARGE_PX), [path for own in files.values() for path in own]))
+    return {name: tuple(islice(sources, len(own))) for name, own in files.items()}
 
 
 def _number(value: float) -> str:

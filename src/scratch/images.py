@@ -1,6 +1,6 @@
 """Sets of images to learn from, in memory as bytes, and the order in which they are drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -178,6 +178,23 @@ class Draws:
                 epoch: torch.randperm(self.count, generator=generator),
             }
         return self._orders[epoch]
+
+
+def examples(images: ImageSet, names: Iterable[str], count: int) -> dict[str, Tensor]:
+    """Returns the first images of some classes: what is drawn of a class is looked at beside them.
+
+    Args:
+        images: A set.
+        names: Of classes; others are left out.
+        count: How many of each.
+
+    Returns:
+        (n, 3, S, S), uint8, n <= count, by class.
+    """
+    found = {
+        name: images.pixels[images.labels == images.classes.index(name)] for name in names if name in images.classes
+    }
+    return {name: pixels[:count] for name, pixels in found.items() if len(pixels)}
 
 
 def save_samples(folder: Path, samples: Mapping[str, Tensor]) -> None:

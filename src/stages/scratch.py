@@ -30,6 +30,8 @@ from src.training.state import Row, StateFolder
 STATE_ROOT = ".train_state"
 # The code whose change can change a weight.
 CODE = ("core", "losses", "metrics", "models", "scratch", "tabletop", "tiny", "training", "stages/scratch.py")
+# Held-out images of each class that is drawn, for the page.
+REAL_EXAMPLES = 4
 # Changing these, or what evaluations measure, changes what is written down, never a weight.
 WATCHING = ("save_every", "eval_every")
 WATCHED_BY = ("measures", "watched")
@@ -103,9 +105,9 @@ def scratch_stage(params: DictConfig) -> None:
         params: The resolved parameters.
     """
     set_deterministic(params.train.deterministic)
-    from src.reporting.scratch_page import TIME, write_scratch_report
+    from src.reporting.scratch_page import REAL, SAMPLES, TIME, write_scratch_report
     from src.scratch.engine import Given, Plan, train_from_noise
-    from src.scratch.images import save_samples
+    from src.scratch.images import examples, save_samples
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
@@ -121,7 +123,9 @@ def scratch_stage(params: DictConfig) -> None:
         output.check()
         with replaced_folder(run_dir) as folder:
             task.save(folder / "model")
-            save_samples(folder / "samples", task.samples())
+            drawn = task.samples()
+            save_samples(folder / SAMPLES, drawn)
+            save_samples(folder / REAL, examples(val_set, drawn, REAL_EXAMPLES))
             write_curve(folder / "loss.csv", curves.losses)
             write_curve(folder / "evaluation.csv", curves.evaluations)
             made_by = {key: value for key, value in to_dict(params).items() if key != "exp"}

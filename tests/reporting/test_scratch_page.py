@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.core.errors import EmptyDatasetError
-from src.reporting.scratch_page import SHOWN_CLASSES, write_scratch_report
+from src.reporting.scratch_page import PAGES, SHOWN_CLASSES, write_scratch_report
 from tests.reporting.html_page import Page, decoded
 
 CLASSES = ("apple pie", "mug", "tree")
@@ -36,6 +36,8 @@ def make_run(folder, classes=CLASSES, samples=3):
         for index in range(samples):
             image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
             image.save(folder / "samples" / name / f"{index:03d}.png")
+    (folder / "real/mug").mkdir(parents=True)
+    Image.new("RGB", (16, 16), (10, 200, 30)).save(folder / "real/mug/000.png")
     return folder
 
 
@@ -51,7 +53,8 @@ def run(tmp_path_factory):
 def own_run(run, tmp_path):
     """A run to break, without page."""
     folder = shutil.copytree(run, tmp_path / "run")
-    (folder / "report.html").unlink()
+    for name in PAGES.values():
+        (folder / name).unlink()
     return folder
 
 
@@ -73,7 +76,7 @@ def test_scratch_report_loads_nothing_from_elsewhere(run):
     assert {address[:5] for address in page.addresses if not address.startswith("#")} == {"data:"}
     assert not {"link", "iframe", "object", "embed", "base"} & set(page.tags)
     assert "default-src 'none'" in text_of(run)
-    assert len(decoded(page)) == len(CLASSES) * 3
+    assert len(decoded(page)) == len(CLASSES) * 3 + 1
 
 
 def test_scratch_report_says_how_long_it_took_and_on_what(run):
@@ -85,6 +88,22 @@ def test_scratch_report_shows_every_class_in_order(run):
     names = re.findall(r'<p class="asked">(.*?)</p>', text_of(run))
     assert names == sorted(CLASSES)
     assert text_of(run).count('alt="mug, sample') == 3
+
+
+def test_scratch_report_shows_real_images_before_the_drawn_ones(run):
+    mug = text_of(run).split('<p class="asked">mug</p>')[1].split("</article>")[0]
+    assert mug.index('alt="mug, real image 1"') < mug.index('alt="mug, sample 1"')
+    tree = text_of(run).split('<p class="asked">tree</p>')[1].split("</article>")[0]
+    assert "real" not in tree
+
+
+def test_scratch_report_comes_in_russian_too(run):
+    text = (run / "report.ru.html").read_text()
+    assert '<html lang="ru">' in text
+    for words in ("Обучение с нуля: 1,000 шагов", "настоящие", "Метрики по шагам", "скользящее среднее"):
+        assert words in text, words
+    for words in ("Trained from", "moving average", "Samples", ">Loss<", "What it draws"):
+        assert words not in text, words
 
 
 def test_scratch_report_draws_fid_first_and_leaves_gaps_out(run):
@@ -141,9 +160,9 @@ def test_scratch_report_folds_many_classes(tmp_path):
     run = make_run(tmp_path / "run", [f"class {index:03d}" for index in range(SHOWN_CLASSES + 3)], samples=1)
     write_scratch_report(run, TITLE)
     assert (
-        text_of(run).index("class 019, sample")
+        text_of(run).index("class 009, sample")
         < text_of(run).index("3 more classes")
-        < text_of(run).index("class 020, sample")
+        < text_of(run).index("class 010, sample")
     )
 
 

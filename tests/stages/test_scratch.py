@@ -60,7 +60,17 @@ def pictures(folder):
 
 def test_a_training_leaves_model_curves_samples_and_report(trained):
     names = {path.name for path in trained.iterdir()}
-    wanted = {"model", "samples", "loss.csv", "evaluation.csv", "config.yaml", "time.json", "report.html"}
+    wanted = {
+        "model",
+        "samples",
+        "loss.csv",
+        "evaluation.csv",
+        "config.yaml",
+        "time.json",
+        "report.html",
+        "report.ru.html",
+        "real",
+    }
     assert names == wanted
     assert pd.read_csv(trained / "loss.csv")["step"].tolist() == [1, 2, 3]
     assert {path.name for path in (trained / "samples").iterdir()} == {"cat", "dog"}
