@@ -89,7 +89,7 @@ def metric_plane(inputs: Inputs) -> Plane | None:
     both = ((BASE, "base"), (inputs.run_variant, "selected"))
     crosses = [cross for name, kind in both if (cross := _cross(inputs, name, kind)) is not None]
     frame = _frame([line, base, crosses])
-    references = [_point(name, means, name.split("_")[0]) for name, means in _references(inputs) if SUBJECT in means]
+    references = [_point(name, means, name.split()[0]) for name, means in _references(inputs) if SUBJECT in means]
     near = [row for row in references if frame.holds(row, REACH)]
     frame = _frame([line, base, crosses, near])
     marks = [*line, *base, *(row for row in near if PROMPT in row)]
@@ -173,7 +173,7 @@ def _layers(frame: Frame, line: list[Row], marks: list[Row], across: list[Row], 
 
 def _references(inputs: Inputs) -> list[tuple[str, Mapping[str, float]]]:
     """Rows of photos: neither the run nor base, and not the sections of metrics.json that are no rows."""
-    return [(name, inputs.metrics[name]) for name in sorted(inputs.metrics) if name.split("_")[0] in ("real", "copy")]
+    return [(name, inputs.metrics[name]) for name in sorted(inputs.metrics) if name.split()[0] in ("real", "copy")]
 
 
 def _frame(groups: Sequence[Sequence[Row]]) -> Frame:
