@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
+# no git address, commit or diff, no program, host name, paths, installed packages, hardware
+PRIVATE = {
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "host": "worker",
+    "program": "run",
+    "save_code": False,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+
 
 class WandbTracker:
     """Reports to Weights & Biases; the key comes from `wandb login` or WANDB_API_KEY.
@@ -56,6 +71,7 @@ class WandbTracker:
                 notes=f"resumed at step {first_step}" if first_step else None,
                 dir=os.fspath(self._log_dir),
                 mode="offline" if self._offline else "online",
+                settings=wandb.Settings(**PRIVATE),
             )
         except wandb.errors.Error as error:
             raise TrackerError(f"wandb: {error}") from error

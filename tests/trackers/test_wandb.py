@@ -1,6 +1,8 @@
 """The real W&B client where it is installed; offline only, for it needs an account otherwise."""
 
 import importlib.util
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -40,3 +42,25 @@ def test_wandb_with_nobody_listening_fails_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(TrackerError, match=r"no answer from http://127\.0\.0\.1:9"):
         start_trackers([WandbTracker("project", False, str(tmp_path))], "run", 0)
+
+
+@pytest.mark.skipif(not INSTALLED, reason="wandb is not installed")
+def test_wandb_offline_run_says_nothing_of_the_machine(tmp_path, monkeypatch):
+    repository = tmp_path / "planted_folder"
+    repository.mkdir()
+    address = "https://planted_user:planted_secret@planted_host.example/planted_repository.git"
+    for words in (["init", "-q"], ["remote", "add", "origin", address]):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    monkeypatch.chdir(repository)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [str(repository / "planted_program.py"), "lr=1"])
+    tracker = start_trackers([WandbTracker("project", True, str(tmp_path / "logs"))], "run", 0)
+    tracker.config({"lr": 0.125, "token": "sksToy"})
+    tracker.close(60)
+    (run,) = (tmp_path / "logs" / "wandb").glob("offline-run-*")
+    sent = [path for path in run.rglob("*") if path.is_file() and path.suffix != ".log"]
+    content = b"\n".join(path.read_bytes() for path in sent)
+    assert b"sksToy" in content
+    assert b"planted" not in content
+    assert str(tmp_path).encode() not in content
+    assert not [path for path in sent if path.name in ("requirements.txt", "wandb-metadata.json")]
