@@ -2,6 +2,7 @@
 # make demo    the whole pipeline on the sample photos, offline, on a CPU; opens nothing, prints where the report is
 # make test    lint and tests, as CI runs them
 # make mend     removes what a kill or a full disk left broken (DVC's and git's lock files, cut bytecode), by name
+# make soak KILLS=60    kills the pipeline at random moments, with orphans and second runs, and compares hashes
 # make disk     what runs left on the disk, by size; `make clean-states` deletes what only saves time
 # make back     the last commit's parameters, results and data again, after an experiment
 # make forget   deletes the photos and all that was made from them, for good (asks first)
@@ -15,7 +16,7 @@ export HF_HUB_OFFLINE ?= 1
 # where this is set (many containers do), every stage compiles every package anew: half of the demo's time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test lint format lock remotes audit bench verify-weights mend disk clean-states back forget
+.PHONY: help env demo test lint format lock remotes audit bench verify-weights mend soak disk clean-states back forget
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
@@ -84,6 +85,9 @@ remotes: env
 
 audit:
 	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-remotes.txt
+
+soak: env
+	python -m tests.integration.soak $(or $(KILLS),60)
 
 bench: env
 	python -m benchmarks

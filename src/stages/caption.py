@@ -17,6 +17,7 @@ from src.core.weights import find_model
 from src.data.caption_file import CAPTIONS, WrittenCaption, match_captions, read_captions
 from src.data.captioning import Captioner, check_length, fits, load_tokenizers, report_token
 from src.data.captions import CaptionRules, compose_caption, compose_user_caption, shorten_caption
+from src.training.determinism import set_environment
 
 ON_LONG = ("fail", "shorten")
 SHORTEN = (
@@ -157,6 +158,7 @@ def _run(params: DictConfig) -> None:
 
 def main() -> None:
     """Runs the stage."""
+    set_environment()
     run_stage("caption", _run, writes=Path("data/captions.csv"))
 
 

@@ -37,6 +37,7 @@ from src.metrics.scores import Metric, References, Sample, Score
 from src.metrics.selection import SelectionRule, select_checkpoint
 from src.metrics.summary import choose_names, prompt_table, score_table, summarise
 from src.models.autoencoder import reconstruct
+from src.training.determinism import set_environment
 
 PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torch-fidelity", "torchmetrics", "torchvision")
 # turns photos into files of what the base model's autoencoder gives back
@@ -188,6 +189,7 @@ def build_metrics(params: DictConfig) -> list[Metric]:
 
 def main() -> None:
     """Runs the stage."""
+    set_environment()
     run_stage("evaluate", _run, writes=Path("metrics/scores.csv"))
 
 

@@ -1,6 +1,7 @@
 """Trains the adapter. Reads data/crops, data/captions.csv, data/split.csv (data/class_images), writes models/adapter
 and metrics/train; resumes from .train_state after any interruption."""
 
+import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +20,7 @@ from src.core.running import Lock, held_output
 from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
+from src.training.launch_settings import check_accelerator, check_launch
 from src.training.processes import report_processes
 from src.training.state import CHECKPOINTS, SavedState, StateFolder
 
@@ -47,7 +49,7 @@ def build_accelerator(params: DictConfig) -> "Accelerator":
         The accelerator of this process.
 
     Raises:
-        ConfigError: The precision cannot work.
+        ConfigError: The precision cannot work, or the environment says otherwise than the parameters.
     """
     precision, base, device = params.train.mixed_precision, params.train.base_dtype, params.device
     if precision not in ("no", "bf16", "fp16") or base not in ("fp32", "bf16", "fp16"):
@@ -60,13 +62,13 @@ def build_accelerator(params: DictConfig) -> "Accelerator":
     on_gpu = choose_device(device).type == "cuda"
     if precision == "fp16" and not on_gpu:
         raise ConfigError("train.mixed_precision=fp16 needs a GPU: its gradient scaler runs on CUDA; use bf16 or no")
+    accumulation = params.train.gradient_accumulation_steps
+    check_launch(os.environ, accumulation)
     from accelerate import Accelerator
 
-    return Accelerator(
-        mixed_precision=precision,
-        gradient_accumulation_steps=params.train.gradient_accumulation_steps,
-        cpu=not on_gpu,
-    )
+    accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulation, cpu=not on_gpu)
+    check_accelerator(accelerator, precision, accumulation)
+    return accelerator
 
 
 def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "EarlyStopping | None") -> StateFolder:

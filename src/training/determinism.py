@@ -2,15 +2,15 @@
 
 import os
 
-# Before torch starts its libraries: cuBLAS and MKL read these once. Without MKL_CBWR, MKL may take another code path
-# for another memory alignment, and the last bits differ from run to run.
-ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_CBWR": "AUTO,STRICT"}
+from src.core.provenance import DETERMINISTIC, arithmetic_settings
 
 
 def set_environment() -> None:
-    """Sets what must be set before torch is imported; values that are set already stay."""
-    for name, value in ENVIRONMENT.items():
+    """Sets what must be set before torch is imported; values that are set already stay, with a line."""
+    for name, value in DETERMINISTIC.items():
         os.environ.setdefault(name, value)
+    for name, value in arithmetic_settings(os.environ).items():
+        print(f"{name}={value} is set: the last bits may differ from a run without it", flush=True)
 
 
 def set_deterministic(deterministic: bool) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.integration.project import make_project, run, start
+from tests.integration.soak import soak
 
 pytestmark = pytest.mark.slow
 TRAIN = ("python", "train.py", "exp.config_path=params.yaml", "tracker=none")
@@ -186,6 +187,17 @@ def test_five_kills_give_the_bytes_of_no_kill(projects):
     whole, killed = (hashes(project / "outputs" / name) for name in ("whole", "killed"))
     assert len(whole) == 3 * 2 + 2
     assert whole == killed
+
+
+def test_orphans_and_second_runs_change_nothing(projects):
+    """Three of what `make soak` does at length: an orphaned train with another seed, a second dvc, a killed stage."""
+    results = list(soak(projects[1], 3, 6, {"split": 3.0, "train": 8.0}))
+    assert [(result.stage, result.way) for result in results] == [
+        ("train", "orphan"),
+        ("split", "second"),
+        ("train", "stage"),
+    ]
+    assert not [result for result in results if result.different]
 
 
 def test_two_processes_train_the_same_model(project):
