@@ -97,6 +97,10 @@ def _split_secrets(url: str) -> tuple[str, dict[str, str]]:
 def _create_root(fs: Any, scheme: str, path: str) -> None:
     if scheme in ("webdav", "webdavs"):
         _make_collections(fs)
+    elif scheme == "s3":  # folders exist with their objects, buckets do not
+        bucket = path.split("/")[0]
+        if not fs.fs.exists(bucket):
+            fs.fs.mkdir(bucket)
     elif not fs.exists(path):
         fs.makedirs(path, exist_ok=True)
     probe = fs.join(path, ".probe") if path else ".probe"
