@@ -62,7 +62,8 @@ class AutoencoderTask:
         recolour: Share of the images that are shown in other colours.
         whole_from: Share of the training after which whole images are shown instead of quarters: quarters show more
             different images for the same work.
-        start: A saved pipeline with whose autoencoder to begin; it may have fewer channels. None starts from noise.
+        start: A saved autoencoder to begin with, or a pipeline that has one; it may have fewer channels. None starts
+            from noise.
         watched: More sets that are measured and never learnt from, by name.
 
     Raises:
@@ -87,7 +88,8 @@ class AutoencoderTask:
         torch.manual_seed(seed)
         self.vae = AutoencoderKL(**model)
         if start is not None:
-            load_narrower(Path(start) / "vae", self.vae)
+            pipeline = Path(start) / "vae"
+            load_narrower(pipeline if pipeline.is_dir() else Path(start), self.vae)
         self.vae.to(device, memory_format=torch.channels_last)
         self.averaged: tuple[str, ...] = ("vae",)
         self.networks: dict[str, nn.Module] = {"vae": self.vae}

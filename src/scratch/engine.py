@@ -145,12 +145,7 @@ class Curves:
 
 
 def train_from_noise(
-    task: Task,
-    plan: Plan,
-    schedule: LrSchedule,
-    seed: int,
-    state: StateFolder,
-    measured: str,
+    task: Task, plan: Plan, schedule: LrSchedule, seed: int, state: StateFolder, measured: str, until: float = math.inf
 ) -> Curves:
     """Trains to the plan's last step, from the saved state if there is one; leaves the averaged weights in the task.
 
@@ -163,6 +158,7 @@ def train_from_noise(
         seed: Of every draw.
         state: Where to resume from.
         measured: Names what evaluations measure; those made by other measures are dropped.
+        until: When to stop, by `time.monotonic`, after an update that is evaluated and saved.
 
     Returns:
         The curves.
@@ -189,7 +185,8 @@ def train_from_noise(
         pending.append(task.update(step))
         _average(task, average, min(plan.ema_decay, (1 + step) / (10 + step)))
         done = step + 1
-        last = done == plan.steps
+        over = until < math.inf and time.monotonic() >= until
+        last = over or done == plan.steps
         if last or done % plan.log_every == 0:
             losses.append(_summarize(done, pending))
             pending = []
@@ -202,6 +199,8 @@ def train_from_noise(
             seconds = earlier + time.monotonic() - began
             state.save(_pack(task, average, done, losses, evaluations, seconds, measured))
             kept = done
+        if over:
+            break
     if not evaluations:
         evaluations.append(_evaluation(task, average, plan.steps))
         state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, measured))

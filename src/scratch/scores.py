@@ -20,7 +20,7 @@ from src.sampling.prompts import Prompt
 from src.scratch.autoencoder import psnr
 from src.scratch.images import ImageSet, to_unit
 from src.tabletop.captions import agree, description, plain_caption
-from src.tabletop.reader import ANSWERS, load_reader
+from src.tabletop.reader import ANSWERS, Reader, load_reader
 from src.tabletop.render import render
 from src.tabletop.scene import Triple, draw_scene, draw_toy, triples
 from src.tabletop.toys import CLASSES, COLOURS
@@ -90,11 +90,12 @@ def score_drawings(models: Embedded) -> dict[str, float]:
     wanted = triples(models.seed)[1]
     jobs = [Job(Prompt("-".join(triple), "test", "held-out", ""), plain_caption(*triple), 0) for triple in wanted]
     settings = replace(models.settings, seed=models.seed)
-    pixels = torch.stack([_pixels(image) for _, image in draw(sd, settings, jobs)])
+    pixels = torch.stack([to_pixels(image) for _, image in draw(sd, settings, jobs)])
     return _read(models, pixels, wanted)
 
 
-def _pixels(image: Image.Image) -> Tensor:
+def to_pixels(image: Image.Image) -> Tensor:
+    """Returns an image as bytes, (3, S, S), uint8."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
@@ -102,10 +103,24 @@ def _truth(images: ImageSet) -> list[Triple]:
     return [(scene["name"], scene["colour"], scene["ground"]) for scene in images.scenes or []]
 
 
-@torch.no_grad()
 def _read(models: Embedded, pixels: Tensor, wanted: list[Triple]) -> dict[str, float]:
-    reader = load_reader(models.folder / "reader", models.device)
-    parts = [reader(to_unit(part, models.device))[1] for part in pixels.split(100)]
+    return read_right(load_reader(models.folder / "reader", models.device), pixels, wanted, models.device)
+
+
+@torch.no_grad()
+def read_right(reader: Reader, pixels: Tensor, wanted: list[Triple], device: torch.device) -> dict[str, float]:
+    """Has images read.
+
+    Args:
+        reader: Reads them.
+        pixels: (N, 3, S, S), uint8.
+        wanted: Class, colour and ground of each.
+        device: Where the reader is.
+
+    Returns:
+        Shares of N that are read as wanted: by ANSWERS' names, and ``all`` three.
+    """
+    parts = [reader(to_unit(part, device))[1] for part in pixels.split(100)]
     right = {}
     for position, (name, choices) in enumerate(ANSWERS.items()):
         truth = torch.tensor([choices.index(triple[position]) for triple in wanted])
@@ -117,7 +132,8 @@ def _read(models: Embedded, pixels: Tensor, wanted: list[Triple]) -> dict[str, f
 
 
 @torch.no_grad()
-def _embed(tower: ImageTower, pixels: Tensor, device: torch.device) -> Tensor:
+def embed(tower: ImageTower, pixels: Tensor, device: torch.device) -> Tensor:
+    """Returns unit features (N, D) of images (N, 3, S, S), uint8."""
     images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in pixels]
     batches = [torch.stack([tower.prepare(image) for image in images[i : i + 50]]) for i in range(0, len(images), 50)]
     features = torch.cat([tower.embed_images(batch.to(device)).cpu() for batch in batches])
@@ -129,7 +145,7 @@ def _score_clip(models: Embedded, unseen: ImageSet) -> float:
     """How often the right caption is the nearest among CHOICES different ones."""
     tower = models.clip.load(str(models.device))
     truth = _truth(unseen)[:RENDERS]
-    seen = _embed(tower, unseen.pixels[:RENDERS], models.device)
+    seen = embed(tower, unseen.pixels[:RENDERS], models.device)
     every = [plain_caption(*triple) for triple in sorted({*triples(models.seed)[0], *triples(models.seed)[1]})]
     read = torch.nn.functional.normalize(torch.stack([tower.embed_text(text).cpu() for text in every]), dim=1)
     right = 0
@@ -170,7 +186,7 @@ def _score_dino(models: Embedded) -> dict[str, float]:
                 ground = grounds[derive_seed(models.seed, "ground", *key) % len(grounds)]
                 scenes.append(draw_scene(toy, ground, derive_seed(models.seed, *key)))
     side = models.settings.resolution
-    features = _embed(tower, render(scenes, side, side, 3).permute(0, 3, 1, 2), models.device)
+    features = embed(tower, render(scenes, side, side, 3).permute(0, 3, 1, 2), models.device)
     groups = features.view(SEARCHES, OTHERS + 2, -1)
     likeness = torch.einsum("sd,sod->so", groups[:, 0], groups[:, 1:])
     above = likeness[:, :1] > likeness[:, 1:]

@@ -63,23 +63,31 @@ def publish(trained: Path, out: Path) -> int:
             source = trained / name
             if not (source / "model").is_dir():
                 raise ModelMismatchError(f"{source}/model: not trained yet; `dvc repro` in tabletop/ trains it")
-            for file in sorted(path for path in (source / "model").rglob("*") if path.is_file()):
-                target = folder / place / file.relative_to(source / "model")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if file.suffix == ".safetensors":
-                    tensors, metadata = load_tensors(file)
-                    halves = {
-                        key: value.half() if value.dtype == torch.float32 else value for key, value in tensors.items()
-                    }
-                    save_tensors(target, halves, metadata)
-                else:
-                    shutil.copyfile(file, target)
+            copy_in_half(source / "model", folder / place)
             write_text(folder / place / "README.md", _card(name, source, trained))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if size > LARGEST:
             raise ModelMismatchError(f"{out}: {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB")
     write_sums(out, trained / SUMS)
     return size
+
+
+def copy_in_half(model: Path, target: Path) -> None:
+    """Copies a saved model, its float32 weights in fp16.
+
+    Args:
+        model: A folder.
+        target: Where to; made where it is missing.
+    """
+    for file in sorted(path for path in model.rglob("*") if path.is_file()):
+        copy = target / file.relative_to(model)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".safetensors":
+            tensors, metadata = load_tensors(file)
+            halves = {key: value.half() if value.dtype == torch.float32 else value for key, value in tensors.items()}
+            save_tensors(copy, halves, metadata)
+        else:
+            shutil.copyfile(file, copy)
 
 
 def _card(name: str, source: Path, trained: Path) -> str:

@@ -25,7 +25,7 @@ from src.tabletop.toys import CLASSES, COLOURS
 # pictures of one toy, from different sides and on different grounds
 VIEWS = 2
 # pictures that are drawn before they are put away, by kind of device; and how many of them together
-SHARD, AT_ONCE = {"cpu": 500, "cuda": 4000}, {"cpu": 1, "cuda": 16}
+SHARD, AT_ONCE = {"cpu": 100, "cuda": 4000}, {"cpu": 1, "cuda": 16}
 IMAGES, MASKS, SCENES = "images.npy", "masks.npy", "scenes.csv"
 Shard = TypeVar("Shard")
 # what turns scenes into pixels

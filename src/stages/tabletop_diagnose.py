@@ -1,0 +1,70 @@
+"""Says where the embedded base loses sharpness: `python -m src.stages.tabletop_diagnose`. Writes tabletop/diagnosis.md.
+
+Reads models/tabletop, and further autoencoders that are named. The tables go into docs/tabletop.md.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from src.core.building import build
+from src.core.config import load_config
+from src.core.device import choose_device
+from src.core.files import write_text
+
+MODELS, WORLD, OUT = Path("models/tabletop"), "tabletop/world/val", Path("tabletop/diagnosis.md")
+SUBJECTS, STEPS, GUIDANCE = 64, (5, 20, 50), (1.0, 2.0, 3.0, 4.0, 6.0)
+
+
+def main() -> None:
+    """Measures and prints; an hour on two cores with 200 samples, minutes with 48."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=Path, default=MODELS)
+    parser.add_argument("--world", default=WORLD)
+    parser.add_argument("--autoencoder", type=Path, action="append", default=[], help="a further one; may be repeated")
+    parser.add_argument("--samples", type=int, default=200, help="of each setting, at most 200; 0 draws none")
+    parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    parser.add_argument("--guidance", type=float, nargs="+", default=GUIDANCE)
+    parser.add_argument("--out", type=Path, default=OUT)
+    wanted = parser.parse_args()
+    config = load_config(["model=tabletop"])
+    from src.models.stable_diffusion import load_stable_diffusion
+    from src.scratch.diagnosis import diagnose_autoencoder, diagnose_drawing, tables
+    from src.scratch.drawing import load_vae
+    from src.scratch.fid import ReaderFeatures
+    from src.scratch.images import draw_subject, load_world
+    from src.scratch.reconstruction import load_perceptual
+    from src.stages.sampling_setup import draw_settings
+    from src.tabletop.reader import load_reader
+    from src.tabletop.scene import triples
+
+    device, settings = choose_device(config.device), draw_settings(config)
+    world = load_world(wanted.world)
+    sets = {"world": world, "demo subject": draw_subject(SUBJECTS, world.resolution, 0)}
+    base = load_stable_diffusion(str(wanted.models / "sd"), None, None, "fp32", device)
+    autoencoders = {"shipped": base.pipeline.vae}
+    for folder in wanted.autoencoder:
+        autoencoders[folder.name] = load_vae(folder, device)
+    perceptual, tower = load_perceptual(str(wanted.models / "judges/alexnet"), device), build(config.judges.dino)
+    tower = tower.load(str(device))
+    restored = {
+        (name, pictures): diagnose_autoencoder(vae, images, perceptual, tower, device)
+        for name, vae in autoencoders.items()
+        for pictures, images in sets.items()
+    }
+    combinations = triples(0)[1]
+    chosen = combinations[:: max(1, len(combinations) // wanted.samples)][: wanted.samples] if wanted.samples else []
+    reader, features = load_reader(wanted.models / "reader", device), ReaderFeatures(str(wanted.models / "reader"))
+    drawn = []
+    for steps in wanted.steps if chosen else ():
+        for guidance in wanted.guidance:
+            how = replace(settings, num_inference_steps=steps, guidance_scale=guidance)
+            drawn.append(diagnose_drawing(base, how, chosen, world, reader, features))
+            print(drawn[-1], flush=True)
+    text = tables(restored, drawn)
+    print(text)
+    write_text(wanted.out, text + "\n")
+
+
+if __name__ == "__main__":
+    main()

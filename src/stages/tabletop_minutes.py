@@ -1,0 +1,221 @@
+"""Trains an embedded model for some minutes of a GPU: `bash tabletop/gpu.sh`, which also draws its pictures meanwhile.
+
+Training begins as soon as a few pictures are there and takes in more as they come. After every round, about a minute,
+the averaged weights in half precision are put into pieces that are small enough to be carried away; the next run
+begins with them. Reads what the configuration names, writes exp.run_dir and the pieces.
+"""
+
+import argparse
+import tarfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from src.core.building import build
+from src.core.config import to_dict
+from src.core.device import choose_device, choose_precision, describe_device
+from src.core.errors import EmptyDatasetError, PipelineError
+from src.core.files import replaced_folder, write_bytes
+from src.core.scratch_config import load_scratch_config
+from src.stages.scratch import plain_attention, write_curve
+from src.stages.tabletop_publish import copy_in_half
+from src.tabletop.world import IMAGES
+from src.training.determinism import set_deterministic, set_environment
+from src.training.state import StateFolder
+
+# how many times as many pictures there have to be before they are loaded anew
+GROWN = 1.5
+PIECE, PIECE_BYTES = "piece-{:02d}.part", 15 * 2**20
+WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When to stop.
+
+    Attributes:
+        began: By `time.monotonic`.
+        minutes: From then on.
+        round_seconds: Between two checkpoints.
+        rounds: At most so many, whatever the minutes; None for any number.
+    """
+
+    began: float
+    minutes: float
+    round_seconds: float
+    rounds: int | None
+
+    @property
+    def end(self) -> float:
+        """When all is over."""
+        return self.began + 60 * self.minutes
+
+    def round_end(self) -> float:
+        """When the round that begins now is over."""
+        return min(time.monotonic() + self.round_seconds, self.end)
+
+
+def pack(model: Path, out: Path) -> int:
+    """Puts a folder into pieces PIECE of at most PIECE_BYTES; earlier pieces go.
+
+    Args:
+        model: A folder.
+        out: Gets the pieces.
+
+    Returns:
+        Their bytes.
+    """
+    stream = BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for file in sorted(path for path in model.rglob("*") if path.is_file()):
+            archive.add(file, str(file.relative_to(model)))
+    content = stream.getvalue()
+    pieces = [content[first : first + PIECE_BYTES] for first in range(0, len(content), PIECE_BYTES)]
+    out.mkdir(parents=True, exist_ok=True)
+    for number, piece in enumerate(pieces):
+        write_bytes(out / PIECE.format(number), piece)
+    for stale in sorted(out.glob("piece-*.part"))[len(pieces) :]:
+        stale.unlink()
+    return len(content)
+
+
+def unpack(pieces: Path, model: Path) -> bool:
+    """Puts pieces together again.
+
+    Args:
+        pieces: A folder with what `pack` wrote, or with nothing.
+        model: The folder to write.
+
+    Returns:
+        Whether there were any.
+    """
+    found = sorted(pieces.glob("piece-*.part"))
+    if not found:
+        return False
+    content = b"".join(file.read_bytes() for file in found)
+    with replaced_folder(model) as folder, tarfile.open(fileobj=BytesIO(content)) as archive:
+        archive.extractall(folder, filter="data")
+    return True
+
+
+def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
+    """Trains until the clock says stop.
+
+    The schedule's length follows the speed: after each round, `train.steps` becomes what the clock leaves time for.
+
+    Args:
+        params: The resolved parameters.
+        clock: When to stop.
+        pieces: Gets the weights, after each round.
+
+    Returns:
+        The share of the clock's time that went into updates and evaluations.
+
+    Raises:
+        PipelineError: No picture was drawn in time.
+    """
+    set_deterministic(params.train.deterministic)
+    from src.scratch.engine import Given, Plan, train_from_noise
+
+    device = choose_device(params.device)
+    params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
+    train = {key: value for key, value in to_dict(params.train).items() if key != "deterministic"}
+    never = 10**9
+    plan, schedule = Plan(**{**train, "save_every": never, "eval_every": never}), build(params.lr_schedule)
+    run_dir, size, seconds, task, rounds = Path(params.exp.run_dir), 0, 0.0, None, 0
+    state = StateFolder(run_dir / "state")
+    with state.locked(), plain_attention(device.type):
+        while time.monotonic() < clock.end and rounds != clock.rounds:
+            found = count_pictures(params, clock)
+            if task is None or found >= GROWN * size:
+                sets = build(params.train_data).load(), build(params.val_data).load()
+                task = build(params.task, _partial_=True, _convert_="all")(Given(*sets, plan, params.seed, device))
+                size = found
+                print(f"{found} pictures after {time.monotonic() - clock.began:.0f} s", flush=True)
+                _go_on(params)
+            before, started = state.load(), time.monotonic()
+            curves = train_from_noise(task, plan, schedule, params.seed, state, "", clock.round_end())
+            done = int(curves.losses[-1]["step"])
+            updates = done - (0 if before is None else before.step)
+            rounds, seconds = rounds + 1, seconds + time.monotonic() - started
+            left = clock.end - time.monotonic()
+            plan = replace(plan, steps=done + max(1, int(left * updates / (time.monotonic() - started))))
+            task.plan = plan
+            size_mb = _keep(task, run_dir, pieces, curves) / 1e6
+            print(f"step {done}: {curves.losses[-1]}, {curves.evaluations[-1]}; {size_mb:.1f} MB", flush=True)
+    share = seconds / (time.monotonic() - clock.began)
+    print(f"{done} updates, {done * plan.batch_size} samples on {describe_device(device)}; training {share:.0%}")
+    return share
+
+
+def count_pictures(params: DictConfig, clock: Clock) -> int:
+    """Waits for the first pictures, and says how many there are to learn from.
+
+    Args:
+        params: The parameters; names the folders.
+        clock: When to stop waiting.
+
+    Returns:
+        The number.
+
+    Raises:
+        PipelineError: There were none in time.
+    """
+    folders = params.train_data.get("folders") or [params.train_data.folder]
+    files = [Path(folder) / IMAGES for folder in folders]
+    needed = [*files, Path(params.val_data.folder) / IMAGES]
+    while not all(file.is_file() for file in needed):
+        if time.monotonic() > clock.end:
+            missing = ", ".join(str(file) for file in needed if not file.is_file())
+            raise EmptyDatasetError(f"{missing}: not drawn in {clock.minutes:g} minutes")
+        time.sleep(WAIT_SECONDS)
+    return sum(len(np.load(file, mmap_mode="r")) for file in files)
+
+
+def _go_on(params: DictConfig) -> None:
+    """The first task began from `start` and has learnt its words; a later one gets its weights from the state."""
+    for key, value in (("start", None), ("lessons", 0)):
+        if key in params.task:
+            params.task[key] = value
+
+
+def _keep(task: Any, run_dir: Path, pieces: Path, curves: Any) -> int:
+    with TemporaryDirectory() as whole, replaced_folder(run_dir / "model") as model:
+        task.save(Path(whole))
+        copy_in_half(Path(whole), model)
+        write_curve(model / "loss.csv", curves.losses)
+        write_curve(model / "evaluation.csv", curves.evaluations)
+    return pack(run_dir / "model", pieces)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Trains until the minutes are over."""
+    began = time.monotonic()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="+", help="exp.config_path=FILE and others, as for train.py")
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--round-seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, help="at most so many")
+    parser.add_argument("--carried", type=Path, required=True, help="pieces of an earlier run, or nothing")
+    parser.add_argument("--pieces", type=Path, required=True, help="gets this run's")
+    wanted = parser.parse_args(words)
+    set_environment()
+    try:
+        params = load_scratch_config("minutes", wanted.overrides)
+        start = Path(params.exp.run_dir) / "start"
+        if unpack(wanted.carried, start):
+            params.task.start = str(start)
+        train_by_clock(params, Clock(began, wanted.minutes, wanted.round_seconds, wanted.rounds), wanted.pieces)
+    except PipelineError as error:
+        raise SystemExit(f"tabletop_minutes: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from src.core.digest import CONFIGS
+from src.core.errors import EmptyDatasetError
+from src.core.scratch_config import load_scratch_config
+from src.stages import tabletop_minutes
+from src.stages.tabletop_minutes import Clock, count_pictures, main, pack, train_by_clock, unpack
+from src.tabletop.world import IMAGES, write_array
+
+ROOT = CONFIGS.parent
+SMALL = [
+    f"exp.config_path={CONFIGS}/scratch/tabletop_64/vae.yaml",
+    "task.model.block_out_channels=[8,8,8]",
+    "train_data.folder=world/train",
+    "val_data.folder=world/val",
+    "train.batch_size=2",
+    "train.log_every=1",
+    "train.deterministic=false",
+    "exp.run_dir=run",
+    "device=cpu",
+]
+
+
+def put_pictures(count):
+    random = np.random.default_rng(count)
+    for part in ("train", "val"):
+        folder = Path("world") / part
+        write_array(folder / IMAGES, random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+        write_array(folder / "masks.npy", np.zeros((count, 32, 32), np.uint8))
+        (folder / "scenes.csv").write_text("name\n" + "mug\n" * count)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    put_pictures(4)
+
+
+def test_more_pictures_are_taken_in_and_training_goes_on(world, monkeypatch, capsys):
+    rounds = []
+
+    def count(params, clock):
+        if len(rounds) == 2:
+            put_pictures(8)
+        rounds.append(count_pictures(params, clock))
+        return rounds[-1]
+
+    monkeypatch.setattr(tabletop_minutes, "count_pictures", count)
+    share = train_by_clock(load_scratch_config("minutes", SMALL), Clock(time.monotonic(), 9, 0.2, 3), Path("pieces"))
+    said = capsys.readouterr().out
+    assert rounds == [4, 4, 8]
+    assert "4 pictures after" in said
+    assert "8 pictures after" in said
+    assert said.count("resuming after step") == 2, "a new task goes on with the old one's weights"
+    assert 0 < share < 1
+    steps = [int(line.split()[1].rstrip(":")) for line in said.splitlines() if line.startswith("step") and "{" in line]
+    assert steps == sorted(set(steps))
+
+
+def test_the_next_run_begins_with_the_pieces_of_the_last(world, capsys):
+    once = ["--minutes", "9", "--round-seconds", "0.1", "--rounds", "1"]
+    main([*SMALL, *once, "--carried", "nothing", "--pieces", "first"])
+    assert unpack(Path("first"), Path("model"))
+    first = AutoencoderKL.from_pretrained("model").float().state_dict()
+    again = [*SMALL, "exp.run_dir=again", "train.lr=1e-12"]
+    main([*again, *once, "--carried", "first", "--pieces", "second"])
+    assert unpack(Path("second"), Path("model"))
+    second = AutoencoderKL.from_pretrained("model").float().state_dict()
+    assert all(torch.allclose(first[name], value, atol=1e-3) for name, value in second.items())
+    assert not unpack(Path("nothing"), Path("none"))
+
+
+def test_the_clock_stops_the_training(world):
+    began = time.monotonic()
+    train_by_clock(load_scratch_config("minutes", SMALL), Clock(began, 0.05, 1, None), Path("pieces"))
+    assert time.monotonic() - began < 30, "three seconds, and one update that was under way"
+
+
+def test_pictures_that_do_not_come_end_the_run(world):
+    Path("world/train", IMAGES).unlink()
+    with pytest.raises(EmptyDatasetError, match=r"world/train/images\.npy: not drawn in 0 minutes"):
+        count_pictures(load_scratch_config("minutes", SMALL), Clock(time.monotonic(), 0, 1, None))
+
+
+def test_pieces_are_small_and_hold_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tabletop_minutes, "PIECE_BYTES", 4096)
+    model = tmp_path / "model"
+    (model / "unet").mkdir(parents=True)
+    content = os.urandom(10_000)
+    (model / "unet/weights").write_bytes(content)
+    pack(model, tmp_path / "out")
+    assert max(file.stat().st_size for file in (tmp_path / "out").iterdir()) == 4096
+    assert unpack(tmp_path / "out", tmp_path / "back")
+    assert (tmp_path / "back/unet/weights").read_bytes() == content
+    (model / "unet/weights").write_bytes(b"short")
+    pack(model, tmp_path / "out")
+    unpack(tmp_path / "out", tmp_path / "back")
+    assert (tmp_path / "back/unet/weights").read_bytes() == b"short", "no piece of the longer one is left"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["vae", "diffusion"])
+def test_dry_run_of_ten_minutes_on_a_gpu(what, tmp_path):
+    for name in ("models", "src", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "tabletop").mkdir()
+    (tmp_path / "tabletop/gpu.sh").write_bytes((ROOT / "tabletop/gpu.sh").read_bytes())
+    environment = {**os.environ, "PYTHON": sys.executable, "OUT": str(tmp_path / "out")}
+    done = subprocess.run(
+        ["bash", str(tmp_path / "tabletop/gpu.sh"), "--dry-run", what],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pictures after" in done.stdout
+    assert unpack(tmp_path / "out", tmp_path / "model")
+    assert (tmp_path / "model" / ("unet/config.json" if what == "diffusion" else "config.json")).is_file()
+    assert len((tmp_path / "model/evaluation.csv").read_text().splitlines()) > 2, "a header and two rounds"
