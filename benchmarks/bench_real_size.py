@@ -1,11 +1,13 @@
-"""Training and drawing at the true size of SD 1.5 and SDXL on a GPU: seconds, memory, repeatability.
+"""Training and drawing at the true size of SD 1.5 and SDXL on a GPU: seconds, memory, repeatability; beside diffusers.
 
-`python -m benchmarks.bench_real_size [sd15] [sdxl]`. The weights are random: time and memory ask for no real ones.
+`python -m benchmarks.bench_real_size [sd15] [sdxl]`. The weights are random: time and memory ask for no real ones. Each
+setting is timed in turn with the loop of diffusers' own scripts (`plain_loop`). `tiny15` and `tinyxl` are the same at
+toy size, for a processor; `bash benchmarks/real_size.sh` runs it all on a machine that has torch and little else.
 """
 
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +24,10 @@ from diffusers import (
 from diffusers import DPMSolverMultistepScheduler as DPMSolver
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from benchmarks.bench_train import CAPTION, our_run
-from benchmarks.common import machine
+from benchmarks.bench_train import CAPTION, RANK, our_run
+from benchmarks.common import machine, seconds
+from benchmarks.plain_loop import plain_steps
+from benchmarks.real_sizes import SIZES
 from src.core.files import sha256_bytes
 from src.models.stable_diffusion import DTYPES, StableDiffusion
 from src.sampling.generator import DrawSettings, Job, draw
@@ -34,30 +38,7 @@ from src.tiny.words import WORDS
 from src.training.determinism import set_deterministic, set_environment
 from src.training.loop import train_step
 
-PHOTOS, WARM, UPDATES, REPEATED = 4, 3, 10, 3
-SD_UNET = {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64}
-XL_UNET = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-VAE = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 4,
-}
-CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
+PHOTOS, WARM, REPEATED, TURNS = 4, 3, 3, 2
 
 
 class Setting(NamedTuple):
@@ -93,6 +74,8 @@ SETTINGS = {
         Setting("bf16", "bf16", 4, False, True),
         Setting("fp16", "fp16", 1, True, True),
     ],
+    "tiny15": [Setting("fp32", "no", 2, False, True), Setting("bf16", "bf16", 2, True, True)],
+    "tinyxl": [Setting("bf16", "bf16", 1, True, True)],
 }
 
 
@@ -100,7 +83,7 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
     """Builds a base model of random weights on the device.
 
     Args:
-        name: ``sd15`` or ``sdxl``.
+        name: A key of SIZES.
         dtype: Of everything but the VAE.
         device: Where to.
 
@@ -113,15 +96,16 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
         tokenizer = CLIPTokenizer.from_pretrained(folder)
     tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     scheduler = DPMSolver(**{k: NOISE[k] for k in ("beta_start", "beta_end", "beta_schedule", "steps_offset")})
+    size = SIZES[name]
+    is_xl = len(size.clip) == 2
+    texts = [
+        CLIPTextConfig(**arguments, **tokens, projection_dim=width)
+        for arguments, width in zip(size.clip, size.projections, strict=True)
+    ]
     with device:
-        vae = AutoencoderKL(**VAE, scaling_factor=0.18215, force_upcast=False)
-        first = CLIPTextModel(CLIPTextConfig(**CLIP_L, **tokens, projection_dim=768))
-        unet = UNet2DConditionModel(**(XL_UNET if name == "sdxl" else SD_UNET))
-        second = (
-            CLIPTextModelWithProjection(CLIPTextConfig(**CLIP_G, **tokens, projection_dim=1280))
-            if name == "sdxl"
-            else None
-        )
+        vae = AutoencoderKL(**size.vae, scaling_factor=0.18215, force_upcast=False)
+        first, unet = CLIPTextModel(texts[0]), UNet2DConditionModel(**size.unet)
+        second = CLIPTextModelWithProjection(texts[1]) if is_xl else None
     if second is not None:
         pipeline = StableDiffusionXLPipeline(vae, first, second, tokenizer, tokenizer, unet, scheduler)
     else:
@@ -131,7 +115,7 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
             component.to(torch.float32 if component is vae else DTYPES[dtype]).eval().requires_grad_(False)
     unet.to(memory_format=torch.channels_last)
     pipeline.set_progress_bar_config(disable=True)
-    return StableDiffusion(pipeline, name == "sdxl", DDPMScheduler.from_config(scheduler.config), device)
+    return StableDiffusion(pipeline, is_xl, DDPMScheduler.from_config(scheduler.config), device)
 
 
 def train(name: str, setting: Setting, folder: Path, updates: int) -> tuple[float, float, str]:
@@ -146,67 +130,111 @@ def train(name: str, setting: Setting, folder: Path, updates: int) -> tuple[floa
     Returns:
         Seconds per update, GiB of GPU memory at most, and a digest of the adapter's weights.
     """
-    set_deterministic(setting.repeatable)
-    AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(mixed_precision=setting.mixed)
-    model = build(name, setting.base, accelerator.device)
-    side = model.resolution
-    pixels = torch.rand(PHOTOS, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    accelerator, model, pixels = _prepare(name, setting)
     run = our_run(model, pixels, accelerator, folder, setting.batch, setting.recompute)
     model.pipeline.vae.to("cpu")
     for encoder in model.text_encoders.values():
         encoder.to("cpu")
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    for step in range(WARM):
-        train_step(run, step)
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    for step in range(WARM, WARM + updates):
-        train_step(run, step)
-    torch.cuda.synchronize()
-    took = (time.perf_counter() - began) / updates
+    took, memory = _timed(lambda step: train_step(run, step), updates)
     weights = [p.detach().cpu().numpy().tobytes() for group in run.groups for p in group.parameters.values()]
-    return took, torch.cuda.max_memory_allocated() / 2**30, sha256_bytes(b"".join(weights))[:12]
+    return took, memory, sha256_bytes(b"".join(weights))[:12]
+
+
+def train_plainly(name: str, setting: Setting, updates: int) -> tuple[float, float]:
+    """Trains as diffusers' scripts do.
+
+    Args:
+        name: The model's.
+        setting: How.
+        updates: How many, after WARM that are not timed.
+
+    Returns:
+        Seconds per update, and GiB of GPU memory at most.
+    """
+    accelerator, model, pixels = _prepare(name, setting)
+    step = plain_steps(model, pixels, CAPTION, accelerator, setting.batch, RANK, setting.recompute)
+    return _timed(lambda _: step(), updates)
+
+
+def _prepare(name: str, setting: Setting) -> tuple[Accelerator, StableDiffusion, torch.Tensor]:
+    set_deterministic(setting.repeatable)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(mixed_precision=setting.mixed, cpu=not torch.cuda.is_available())
+    model = build(name, setting.base, accelerator.device)
+    side = model.resolution
+    pixels = torch.rand(PHOTOS, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return accelerator, model, pixels
+
+
+def _timed(update: Callable[[int], object], updates: int) -> tuple[float, float]:
+    torch.cuda.empty_cache()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    for step in range(WARM):
+        update(step)
+    took = seconds(lambda: [update(step) for step in range(WARM, WARM + updates)]) / updates
+    return took, torch.cuda.max_memory_allocated() / 2**30
 
 
 def drawing_seconds(name: str, dtype: str, device: torch.device) -> float:
-    """Returns seconds per image: 30 steps with guidance, eight at once for SD 1.5 and four for SDXL."""
+    """Returns seconds per image, with guidance, eight at once for SD 1.5 and four for SDXL."""
     model = build(name, dtype, device)
-    batch = 4 if model.is_xl else 8
-    settings = DrawSettings(model.resolution, 1, 30, 7.5, "", batch, 0, "DPMSolverMultistepScheduler", {}, dtype)
+    batch, steps = 4 if model.is_xl else 8, SIZES[name].draw_steps
+    settings = DrawSettings(model.resolution, 1, steps, 7.5, "", batch, 0, "DPMSolverMultistepScheduler", {}, dtype)
     jobs = [Job(Prompt(str(i), "test", "timed", ""), CAPTION, 0) for i in range(batch)]
     list(draw(model, settings, jobs[:1]))
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    list(draw(model, settings, jobs))
-    return (time.perf_counter() - began) / batch
+    return seconds(lambda: list(draw(model, settings, jobs))) / batch
 
 
-def main() -> None:
+def report(name: str, setting: Setting, folder: Path) -> str:
+    """Times a setting in turn with the plain loop, A B A B, and says whether two trainings give the same bytes.
+
+    Args:
+        name: A key of SIZES.
+        setting: How.
+        folder: Nothing is written there.
+
+    Returns:
+        A line.
+    """
+    updates = SIZES[name].updates
+    pairs = [(train(name, setting, folder, updates), train_plainly(name, setting, updates)) for _ in range(TURNS)]
+    ratios = sorted(plain[0] / ours[0] for ours, plain in pairs)
+    (took, memory, _), (plain_took, plain_memory) = pairs[-1]
+    line = (
+        f"{name} {setting}: {took:.3f} s an update, {setting.batch / took:.1f} images/s, {memory:.1f} GiB; "
+        f"diffusers' loop {plain_took:.3f} s, {plain_memory:.1f} GiB: {ratios[0]:.2f} to {ratios[-1]:.2f} times as fast"
+    )
+    if setting.repeatable:
+        digests = {train(name, setting, folder, REPEATED)[2] for _ in range(2)}
+        line += ", the same bytes twice" if len(digests) == 1 else ", NOT the same bytes twice"
+    return line
+
+
+def main(names: Sequence[str]) -> None:
     """Prints a line for each setting.
 
+    Args:
+        names: Keys of SIZES.
+
     Raises:
-        SystemExit: There is no GPU.
+        SystemExit: A size is unknown, or needs a GPU and there is none.
     """
-    if not torch.cuda.is_available():
-        raise SystemExit("bench_real_size: no GPU here; at this size a processor is no use")
+    for name in names:
+        if name not in SIZES:
+            raise SystemExit(f"bench_real_size: {name}: expected {', '.join(SIZES)}")
+        if not torch.cuda.is_available() and not name.startswith("tiny"):
+            raise SystemExit(f"bench_real_size: no GPU here; at the size of {name} a processor is no use")
     set_environment()
     print(machine())
-    device = torch.device("cuda")
-    for name in sys.argv[1:] or list(SETTINGS):
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             for setting in SETTINGS[name]:
-                seconds, memory, _ = train(name, setting, Path(folder), UPDATES)
-                rate = setting.batch / seconds
-                line = f"{name} {setting}: {seconds:.3f} s an update, {rate:.1f} images/s, {memory:.1f} GiB"
-                if setting.repeatable:
-                    digests = {train(name, setting, Path(folder), REPEATED)[2] for _ in range(2)}
-                    line += ", the same bytes twice" if len(digests) == 1 else ", NOT the same bytes twice"
-                print(line, flush=True)
-            for dtype in ("bf16",) if name == "sdxl" else ("fp32", "bf16"):
+                print(report(name, setting, Path(folder)), flush=True)
+            for dtype in ("bf16",) if name.endswith("xl") else ("fp32", "bf16"):
                 print(f"{name} drawn in {dtype}: {drawing_seconds(name, dtype, device):.2f} s an image", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or ["sd15", "sdxl"])

@@ -25,7 +25,8 @@ from src.training.state import StateFolder
 
 BATCH, PHOTOS, STEPS, TURNS = 4, 12, 10, 7
 CAPTION = "a photo of sksToy toy, on a table"
-METHOD = LoraMethod(16, 16.0, 0.0, ["to_q", "to_k", "to_v", "to_out.0"], False, False, 1e-5, ["q_proj"])
+RANK = 16
+METHOD = LoraMethod(RANK, float(RANK), 0.0, ["to_q", "to_k", "to_v", "to_out.0"], False, False, 1e-5, ["q_proj"])
 
 
 def adapted(folder: Path, device: torch.device) -> tuple[StableDiffusion, list[torch.nn.Parameter]]:

@@ -1,0 +1,97 @@
+"""A LoRA trained as diffusers' train_dreambooth_lora.py and train_dreambooth_lora_sdxl.py do it, on its API alone.
+
+Of commit 58eb52c, with their defaults: SD encodes images and captions in every update; SDXL encodes the one caption
+before and keeps its VAE in float32; one loss is read per update; the adapter is float32 beside a base of half precision
+where mixed precision is fp16.
+"""
+
+from collections.abc import Callable
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import cast_training_params
+from peft import LoraConfig
+from torch import Tensor
+from torch.nn import functional
+
+from src.models.stable_diffusion import StableDiffusion
+
+DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
+
+
+def plain_steps(
+    model: StableDiffusion,
+    pixels: Tensor,
+    caption: str,
+    accelerator: Accelerator,
+    batch: int,
+    rank: int,
+    recompute: bool,
+) -> Callable[[], float]:
+    """Prepares the loop.
+
+    Args:
+        model: The base; its weights are cast as the scripts cast them.
+        pixels: (N, 3, S, S), float32 in [-1, 1].
+        caption: Of every image.
+        accelerator: Device and precision.
+        batch: Images per update.
+        rank: Of the adapter.
+        recompute: Gradient checkpointing.
+
+    Returns:
+        Does one update and returns its loss.
+    """
+    pipe, scheduler, device = model.pipeline, model.noise_scheduler, accelerator.device
+    dtype = DTYPES[accelerator.mixed_precision]
+    pipe.unet.to(device, dtype=dtype)
+    pipe.vae.to(device, dtype=torch.float32 if model.is_xl else dtype)
+    for encoder in model.text_encoders.values():
+        encoder.to(device, dtype=dtype)
+    pipe.unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS))
+    if recompute:
+        pipe.unet.enable_gradient_checkpointing()
+    if accelerator.mixed_precision == "fp16":
+        cast_training_params([pipe.unet], dtype=torch.float32)
+    parameters = [parameter for parameter in pipe.unet.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
+    unet, optimizer = accelerator.prepare(pipe.unet, optimizer)
+    unet.train()
+    known: dict[str, object] | None = _embed(model, caption, batch) if model.is_xl else None
+
+    def step() -> float:
+        with accelerator.accumulate(unet):
+            images = pixels[torch.randint(len(pixels), (batch,))].to(device, dtype=pipe.vae.dtype)
+            with torch.no_grad():
+                latents = pipe.vae.encode(images).latent_dist.sample() * pipe.vae.config.scaling_factor
+                text = known or _embed(model, caption, batch)
+            latents = latents.to(dtype)
+            noise = torch.randn_like(latents)
+            timesteps = torch.randint(scheduler.config.num_train_timesteps, (batch,), device=device)
+            noisy = scheduler.add_noise(latents, noise, timesteps)
+            found = unet(noisy, timesteps, return_dict=False, **text)[0]
+            loss = functional.mse_loss(found.float(), noise.float())
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        return loss.detach().item()
+
+    return step
+
+
+@torch.no_grad()
+def _embed(model: StableDiffusion, caption: str, batch: int) -> dict[str, object]:
+    pipe, device = model.pipeline, model.pipeline.unet.device
+    if not model.is_xl:
+        ids = pipe.tokenizer([caption] * batch, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return {"encoder_hidden_states": pipe.text_encoder(ids.to(device))[0]}
+    states, _, pooled, _ = pipe.encode_prompt(caption, device=device, do_classifier_free_guidance=False)
+    side = float(model.resolution)
+    sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]], device=device, dtype=states.dtype)
+    return {
+        "encoder_hidden_states": states.repeat(batch, 1, 1),
+        "added_cond_kwargs": {"text_embeds": pooled.repeat(batch, 1), "time_ids": sizes.repeat(batch, 1)},
+    }

@@ -1,0 +1,70 @@
+"""Draws the demo subject and its look-alikes, and says which differences each metric sees.
+
+`python -m src.stages.tabletop_lookalikes` writes data/lookalikes for `metrics=lookalikes`; with --trials N it prints
+the table of docs/tabletop.md instead.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from src.core.building import build
+from src.core.config import load_config
+from src.core.device import choose_device
+from src.core.files import replaced_folder
+
+OUT, SEED, PHOTOS, OVERSAMPLING = Path("data/lookalikes"), 0, 12, 3
+
+
+def draw_folders(out: Path, side: int, count: int) -> None:
+    """Draws the subject and every look-alike in the same scenes, half from the front and half from the back.
+
+    Args:
+        out: Gets a folder for each.
+        side: Pixels.
+        count: Pictures of each; even.
+    """
+    from src.metrics.lookalikes import OWN
+    from src.scratch.images import save_samples
+    from src.tabletop.lookalikes import BACK, FRONT, look_alikes, scenes_of
+    from src.tabletop.render import render
+    from src.tabletop.subject import CATALOGUE, NAME
+
+    scenes = [first for seen in (FRONT, BACK) for first, _ in scenes_of(seen, count // 2, SEED)]
+    toys = {OWN: CATALOGUE[NAME], **{one.name: one.parts for one in look_alikes()}}
+    with replaced_folder(out) as folder:
+        for name, parts in toys.items():
+            pictures = render(scenes, side, side, OVERSAMPLING, {NAME: parts}).permute(0, 3, 1, 2)
+            save_samples(folder, {name: pictures})
+
+
+def main() -> None:
+    """Draws, or measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=0, help="pairs for each difference; 0 draws the folders")
+    parser.add_argument("--out", type=Path, default=OUT)
+    wanted = parser.parse_args()
+    config = load_config(["model=tabletop"])
+    side, device = int(config.model.resolution), choose_device(config.device)
+    if not wanted.trials:
+        draw_folders(wanted.out, side, PHOTOS)
+        print(f"{wanted.out}: {PHOTOS} pictures of each toy")
+        return
+    from src.scratch.reconstruction import load_perceptual
+    from src.scratch.telling import Telling, tell_apart
+
+    towers = {name: build(config.judges[key]).load(str(device)) for name, key in (("dino", "dino"), ("clip_i", "clip"))}
+    perceptual = load_perceptual(config.judges.lpips.id, device)
+    torch.manual_seed(SEED)
+    rows: list[Telling] = tell_apart(towers, perceptual, side, wanted.trials, device)
+    print("| difference | amount | " + " | ".join(rows[0].right) + " |")
+    print("|---|---|" + "---|" * len(rows[0].right))
+    for row in rows:
+        print(
+            f"| {row.difference} | {row.amount} | " + " | ".join(f"{value:.0%}" for value in row.right.values()) + " |"
+        )
+
+
+if __name__ == "__main__":
+    main()
