@@ -82,7 +82,8 @@ def nearest_table(
         One row per image and TrainingLikeness: variant, prompt_id, set, seed, photo.
     """
     rows = []
-    for metric in (metric for metric in metrics if isinstance(metric, TrainingLikeness)):
+    likenesses: list[TrainingLikeness] = [metric for metric in metrics if isinstance(metric, TrainingLikeness)]
+    for metric in likenesses:
         looked_at = [sample for sample in samples if sample.set in metric.sets]
         features = store.embed_images(metric.judge, [sample.image for sample in looked_at])
         sides = references.train, references.train_decoded

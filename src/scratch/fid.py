@@ -71,8 +71,8 @@ class InceptionFeatures:
     TensorFlow 1 (fid_inception_tf1). Features differ by 6 to 23 %, so both have names of their own.
 
     Args:
-        preparation: ``pytorch_fid`` or ``tensorflow1``.
         weights: ``weights-inception-2015-12-05-6726825d.pth`` (or pytorch-fid's ``pt_inception-...``, the same file).
+        preparation: ``pytorch_fid`` or ``tensorflow1``.
 
     Raises:
         MissingModelError: There is no such file.
