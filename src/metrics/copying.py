@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,8 @@ def nearest_table(
         One row per image and TrainingLikeness: variant, prompt_id, set, seed, photo.
     """
     rows = []
-    likenesses: list[TrainingLikeness] = [metric for metric in metrics if isinstance(metric, TrainingLikeness)]
+    # mypy takes no class for a Metric whose judge is narrower than the protocol's
+    likenesses = cast("list[TrainingLikeness]", [one for one in metrics if isinstance(one, TrainingLikeness)])
     for metric in likenesses:
         looked_at = [sample for sample in samples if sample.set in metric.sets]
         features = store.embed_images(metric.judge, [sample.image for sample in looked_at])
