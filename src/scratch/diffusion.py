@@ -16,12 +16,14 @@ from torch.nn.functional import adaptive_avg_pool2d
 from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
 from src.losses.diffusion import DiffusionLoss, diffusion_target
+from src.scratch.alignment import Alignment
 from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextCondition
 from src.scratch.drawing import DiffusionDrawer, draw_showcase, load_vae
 from src.scratch.engine import Given
 from src.scratch.fid import Measure
 from src.scratch.images import Draws, ImageSet, check_pair, to_unit
 from src.scratch.start import load_start
+from src.scratch.timesteps import Timesteps
 
 NOISE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -51,6 +53,8 @@ class DiffusionTask:
         lessons: Updates of the text encoder alone before the training; see `teach_words`.
         start: A saved model of the same kind to go on from; None starts from noise.
         loss: Of the prediction; plain MSE of the velocity leaves large shapes their weight at high noise.
+        timesteps: Which noise levels are trained on.
+        alignment: With a trained image encoder; None goes without.
         subject_weight: How many times as much as the ground the subject counts in the loss; 1 weighs all alike. A
             small subject on a ground that cannot be foretold is learnt far sooner so. More than 1 needs masks.
         dropout: Share of the conditions that are left out, in [0, 1).
@@ -72,6 +76,8 @@ class DiffusionTask:
         lessons: int,
         start: str | None,
         loss: DiffusionLoss,
+        timesteps: Timesteps,
+        alignment: Alignment | None,
         subject_weight: float,
         dropout: float,
         measures: list[Measure],
@@ -90,6 +96,10 @@ class DiffusionTask:
         if start is not None:
             load_start(Path(start), self.networks)
         self.averaged = tuple(self.networks)
+        self.timesteps, self.alignment = timesteps, alignment
+        if alignment is not None:
+            alignment.prepare(self.unet, train_set.pixels, device)
+            self.networks["projector"] = alignment.projector
         parameters = [parameter for network in self.networks.values() for parameter in network.parameters()]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "adam": torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
@@ -101,6 +111,9 @@ class DiffusionTask:
             self.unet, self.vae, self.condition, DDIMScheduler(**NOISE), plan.mixed_precision, device
         )
         self.latents = self.encode(train_set.pixels)
+        if device.type == "cuda" and self.vae is not None:
+            # all of them fit, and no update waits for the bus
+            self.latents = self.latents.to(device)
         if unet.get("sample_size") != self.latents.shape[-1]:
             raise ConfigError(
                 f"task.unet.sample_size={unet.get('sample_size')}: the images are {self.latents.shape[-1]} cells wide"
@@ -151,7 +164,7 @@ class DiffusionTask:
         chosen = self.draws.at(step)
         clean = self.batch(self.latents[chosen])
         noise = torch.randn_like(clean)
-        timesteps = torch.randint(len(self.noise.alphas_cumprod), (len(clean),)).to(self.device)
+        timesteps = self.timesteps.draw(len(clean), len(self.noise.alphas_cumprod)).to(self.device)
         noisy, target, snr = diffusion_target(
             clean, noise, self.noise.alphas_cumprod.to(self.device), timesteps, "v_prediction"
         )
@@ -161,8 +174,12 @@ class DiffusionTask:
         # a squared error is weighted by the root of the weight on either side
         root = self.cell_roots[chosen].to(self.device) if self.cell_roots is not None else 1.0
         loss = self.loss(prediction.float() * root, target * root, snr, "v_prediction").mean()
+        values = {"loss": loss.detach()}
+        if self.alignment is not None:
+            apart = self.alignment.loss(chosen)
+            loss, values["alignment"] = loss + apart, apart.detach()
         self.plan.descend(self.optimizers["adam"], loss)
-        return {"loss": loss.detach()}
+        return values
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

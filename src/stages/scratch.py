@@ -56,7 +56,8 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
         resolved["train"].pop(name)
     for name in WATCHED_BY:
         resolved["task"].pop(name, None)
-    folders = [value for value in map(params.task.get, MODELS) if value is not None]
+    named = [*map(params.task.get, MODELS), (params.task.get("alignment") or {}).get("encoder")]
+    folders = [value for value in named if value is not None]
     parts = {
         "params": resolved,
         "data": [sha256_bytes(images.pixels.numpy().tobytes()) for images in data],

@@ -6,6 +6,7 @@ from src.scratch.diffusion import DiffusionTask
 from src.scratch.engine import Given, Plan
 from src.scratch.gan import GanTask
 from src.scratch.images import ImageSet
+from src.scratch.timesteps import UniformTimesteps
 
 CPU = torch.device("cpu")
 PLAN = {
@@ -76,6 +77,8 @@ def make_diffusion():
             lessons=1,
             start=sets.get("start"),
             loss=MinSNRLoss(5.0),
+            timesteps=UniformTimesteps(),
+            alignment=sets.get("alignment"),
             subject_weight=sets.get("subject_weight", 1.0),
             dropout=0.3,
             measures=list(measures),
