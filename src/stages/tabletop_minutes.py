@@ -24,8 +24,8 @@ from src.core.device import choose_device, choose_precision, describe_device
 from src.core.errors import EmptyDatasetError, PipelineError
 from src.core.files import replaced_folder, write_bytes
 from src.core.scratch_config import load_scratch_config
+from src.models.half import copy_in_half
 from src.stages.scratch import plain_attention, write_curve
-from src.stages.tabletop_publish import copy_in_half
 from src.tabletop.world import IMAGES
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import StateFolder

@@ -4,17 +4,15 @@ Says how long the training of each took, and on what.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from src.core.errors import ModelMismatchError, PipelineError
 from src.core.files import replaced_folder, write_text
 from src.core.weights import write_sums
-from src.models.tensors import load_tensors, save_tensors
+from src.models.half import copy_in_half
 from src.reporting.scratch_page import EVALUATION, TIME
 from src.tabletop.world import IMAGES
 
@@ -70,24 +68,6 @@ def publish(trained: Path, out: Path) -> int:
             raise ModelMismatchError(f"{out}: {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB")
     write_sums(out, trained / SUMS)
     return size
-
-
-def copy_in_half(model: Path, target: Path) -> None:
-    """Copies a saved model, its float32 weights in fp16.
-
-    Args:
-        model: A folder.
-        target: Where to; made where it is missing.
-    """
-    for file in sorted(path for path in model.rglob("*") if path.is_file()):
-        copy = target / file.relative_to(model)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".safetensors":
-            tensors, metadata = load_tensors(file)
-            halves = {key: value.half() if value.dtype == torch.float32 else value for key, value in tensors.items()}
-            save_tensors(copy, halves, metadata)
-        else:
-            shutil.copyfile(file, copy)
 
 
 def _card(name: str, source: Path, trained: Path) -> str:
