@@ -26,11 +26,11 @@ if [ -n "${WHEELS:-}" ]; then
   export PYTHONPATH="$work/site${PYTHONPATH:+:$PYTHONPATH}"
 fi
 
-side=128 sizes="1000 6000 30000" val=256 rounds=(--round-seconds 60) settings=()
+side=128 sizes="500 5000 20000" val=256 rounds=(--round-seconds 60) settings=()
 if [ "$what" = vae ]; then
   settings=(task.backbone="${BACKBONE:-models/tabletop/judges/alexnet}"
             "train_data.folders=[$work/compositions,$work/world/train]"
-            train.batch_size=64 train.lr=1e-3 train.ema_decay=0.999)
+            task.watched.subject.count=32 train.batch_size=64 train.lr=1e-3 train.ema_decay=0.999)
 else
   settings=("train_data.folder=$work/world/train" train.batch_size=512 train.lr=1e-3 train.ema_decay=0.999)
 fi

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def load_pictures(folders: list[str]) -> ImageSet:
     return ImageSet(pixels, torch.zeros(len(pixels), dtype=torch.int64), ["picture"], None, None)
 
 
+@cache
 def draw_subject(count: int, side: int, seed: int) -> ImageSet:
     """Draws the demo subject as the world's toys are photographed: what nothing is ever trained on.
 
