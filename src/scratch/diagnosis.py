@@ -35,13 +35,14 @@ class Restored:
         psnr_db: Mean over images.
         lpips: Mean distance to the originals.
         sharpness: Of the restored, as a share of the originals'.
-        likeness: Mean cosine of restored images with the other half of the set, as a share of the originals' own.
+        likeness: Mean cosine of restored images with the other half of the set, as a share of the originals' own; None
+            where the set shows more than one toy.
     """
 
     psnr_db: float
     lpips: float
     sharpness: float
-    likeness: float
+    likeness: float | None
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,16 @@ def diagnose_autoencoder(
         perceptual(to_unit(one, device), to_unit(other, device)).flatten().cpu()
         for one, other in zip(restored.split(32), images.pixels.split(32), strict=True)
     ]
-    half = len(images) // 2
-    own, through = embed(tower, images.pixels, device), embed(tower, restored[:half], device)
+    likeness = None
+    if len(images.classes) == 1:
+        half = len(images) // 2
+        own, through = embed(tower, images.pixels, device), embed(tower, restored[:half], device)
+        likeness = float((through @ own[half:].T).mean() / (own[:half] @ own[half:].T).mean())
     return Restored(
         psnr_db=float((10 * torch.log10(255**2 / error)).mean()),
         lpips=float(torch.cat(distances).mean()),
         sharpness=float(sharpness(restored).mean() / sharpness(images.pixels).mean()),
-        likeness=float((through @ own[half:].T).mean() / (own[:half] @ own[half:].T).mean()),
+        likeness=likeness,
     )
 
 
@@ -158,7 +162,8 @@ def tables(restored: dict[tuple[str, str], Restored], drawn: Sequence[Drawn]) ->
         "| autoencoder | pictures | PSNR, dB | LPIPS | sharpness of renders' | dino of its own |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {name} | {pictures} | {row.psnr_db:.1f} | {row.lpips:.3f} | {row.sharpness:.0%} | {row.likeness:.2f} |"
+            f"| {name} | {pictures} | {row.psnr_db:.1f} | {row.lpips:.3f} | {row.sharpness:.0%} | "
+            f"{'' if row.likeness is None else format(row.likeness, '.2f')} |"
             for (name, pictures), row in restored.items()
         ),
         "",

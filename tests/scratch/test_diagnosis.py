@@ -45,7 +45,7 @@ class Blur:
 
 
 def test_an_autoencoder_that_blurs_is_found_out():
-    images = image_set(8, 0, SIDE)
+    images = image_set(8, 0, SIDE, classes=["toy"])
     far = torch.nn.Module()
     far.forward = lambda a, b: (a - b).square().mean((1, 2, 3), keepdim=True)
     exact, blurred = (diagnose_autoencoder(Blur(side), images, far, Mean(), CPU) for side in (1, 3))
@@ -55,14 +55,17 @@ def test_an_autoencoder_that_blurs_is_found_out():
     assert blurred.psnr_db == pytest.approx(10 * math.log10(255**2 / (8 / 9 * 100**2 / 12)), abs=0.7)
     assert blurred.lpips == pytest.approx(8 / 9 * 100**2 / 12 / 127.5**2, rel=0.15)
     assert blurred.sharpness < 0.1
+    several = diagnose_autoencoder(Blur(1), image_set(8, 0, SIDE), far, Mean(), CPU)
+    assert several.likeness is None, "other toys are not to be alike"
 
 
 def test_tables_hold_every_number():
     right = {"name": 0.9, "colour": 1.0, "ground": 0.95, "all": 0.85}
     text = tables(
-        {("shipped", "world"): Restored(27.91, 0.0172, 0.123, 0.5)},
+        {("shipped", "world"): Restored(27.91, 0.0172, 0.123, None), ("new", "toy"): Restored(30, 0, 1, 0.5)},
         [Drawn(5, 3.0, right, 0.101, None), Drawn(20, 4.0, right, 0.119, 61.24)],
     )
-    assert "| shipped | world | 27.9 | 0.017 | 12% | 0.50 |" in text
+    assert "| shipped | world | 27.9 | 0.017 | 12% |  |" in text
+    assert "| new | toy | 30.0 | 0.000 | 100% | 0.50 |" in text
     assert "| 5 | 3 | 90% | 100% | 95% | 10% | too few |" in text
     assert "| 20 | 4 | 90% | 100% | 95% | 12% | 61.2 |" in text
