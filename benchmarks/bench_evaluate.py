@@ -19,9 +19,8 @@ from src.metrics.clip import ClipTower
 from src.metrics.dino import DinoTower
 from src.metrics.features import FeatureStore, ImageFile, ImageTower, image_file
 from src.metrics.intervals import DRAWS, nested_bootstrap
-from src.metrics.lpips import LpipsTower
+from src.metrics.lpips import LpipsTower, mean_distances
 from src.metrics.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, OPENAI, Preparation
-from src.metrics.scores import mean_distances
 
 IMAGES, SIDE, BATCH, TURNS = 108, 512, 16, 3
 PROMPTS, SEEDS = 25, 4

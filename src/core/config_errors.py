@@ -1,6 +1,7 @@
 """Says in one line what Hydra, OmegaConf and YAML say in many: the key or file, what was found, what was expected."""
 
 import errno
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from src.core.errors import ConfigError, PipelineError
 from src.core.records import read_bounded
 
+# OmegaConf's own functions: `${oc.env:SECRET}` would carry a variable into whatever is written down
+RESOLVERS = re.compile(r"(?<!\\)\$\{\s*oc\.\w+")
 UNWRITABLE = {
     errno.ENOSPC: "the disk is full",
     errno.EACCES: "no permission",
@@ -82,7 +85,8 @@ def load_yaml(path: Path) -> DictConfig:
         Its content, interpolations unresolved.
 
     Raises:
-        ConfigError: It is no YAML, too large, has aliases, or is no mapping of names to values.
+        ConfigError: It is no YAML, too large, has aliases, reads variables of the environment, or is no mapping of
+            names to values.
     """
     try:
         read_bounded(path)
@@ -94,6 +98,8 @@ def load_yaml(path: Path) -> DictConfig:
         raise ConfigError(f"{path}: not a YAML file: {str(error).splitlines()[0]}") from error
     if not isinstance(content, DictConfig) or not all(isinstance(key, str) for key in content):
         raise ConfigError(f"{path}: expected a mapping of keys to values")
+    if found := RESOLVERS.search(path.read_text(encoding="utf-8-sig")):
+        raise ConfigError(f"{path}: {found[0]}...: a file may refer to other keys, not to the environment")
     return content
 
 

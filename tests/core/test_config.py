@@ -132,3 +132,10 @@ def test_run_stage_hides_no_other_trouble_of_the_disk(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(OSError, match="broken"):
         run_stage("split", body)
+
+
+@pytest.mark.parametrize("text", ["report: {title: '${oc.env:HOME}'}", "model: {id: '${ oc.decode:x}'}"])
+def test_a_file_reads_no_variable_of_the_environment(text, tmp_path):
+    (tmp_path / "f.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="not to the environment"):
+        load_config([f"exp.config_path={tmp_path / 'f.yaml'}"])
