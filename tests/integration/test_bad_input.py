@@ -211,7 +211,7 @@ def test_clearml_without_a_server_fails_at_once(spoiled, refused, no_model, monk
 
 def test_command_prints_one_message_and_no_traceback(spoiled):
     shutil.rmtree(spoiled / "data/raw")
-    env = ["env", f"PYTHONPATH={ROOT}"]
+    env = ["env", "-u", "OMP_NUM_THREADS", f"PYTHONPATH={ROOT}"]
     for command in (
         ["-m", "src.stages.convert"],
         [str(ROOT / "train.py"), "lr=abc"],

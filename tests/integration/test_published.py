@@ -35,8 +35,10 @@ def published(tmp_path_factory):
     for name in (".dvc/config", "models/tabletop.dvc"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc_storage").symlink_to(ROOT / "dvc_storage")
+    # the shipped remote is DVC's view of a repository, which has a commit
+    shutil.copytree(ROOT / "dvc_storage", folder / "dvc_storage")
     run(folder, "git", "init", "-q")
+    run(folder, "git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "empty")
     run(folder, "dvc", "pull", "-q", "models/tabletop")
     return folder
 
