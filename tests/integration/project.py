@@ -71,3 +71,16 @@ def make_project(folder: Path) -> Path:
     run(folder, "git", "commit", "-qm", "start")
     run(folder, "dvc", "pull", "-q", "data/raw", "models/tabletop")
     return folder
+
+
+def pull_models(folder):
+    """Brings models/tabletop into a folder, as `dvc pull` does in a fresh clone."""
+    for name in (".dvc/config", "models/tabletop.dvc"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    # the shipped remote is DVC's view of a repository, which has a commit
+    shutil.copytree(ROOT / "dvc_storage", folder / "dvc_storage")
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "empty")
+    run(folder, "dvc", "pull", "-q", "models/tabletop")
+    return folder

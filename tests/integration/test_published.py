@@ -1,6 +1,5 @@
 """The models that come with the project: each loads through the loader of the real ones, and has learnt something."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from src.tabletop.captions import agree, plain_caption
 from src.tabletop.reader import ANSWERS, load_reader
 from src.tabletop.render import render
 from src.tabletop.scene import draw_scene, draw_toy, triples
-from tests.integration.project import ROOT, run
+from tests.integration.project import ROOT, pull_models
 
 LARGEST = 64 * 10**6
 TOYS = 8
@@ -31,16 +30,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """A folder with models/tabletop, as `dvc pull` makes it in a fresh clone."""
-    folder = tmp_path_factory.mktemp("published")
-    for name in (".dvc/config", "models/tabletop.dvc"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    # the shipped remote is DVC's view of a repository, which has a commit
-    shutil.copytree(ROOT / "dvc_storage", folder / "dvc_storage")
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "empty")
-    run(folder, "dvc", "pull", "-q", "models/tabletop")
-    return folder
+    return pull_models(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from src.core.scratch_config import load_scratch_config
 from src.stages import tabletop_minutes
 from src.stages.tabletop_minutes import Clock, count_pictures, main, pack, train_by_clock, unpack
 from src.tabletop.world import IMAGES, write_array
+from tests.integration.project import pull_models
 
 ROOT = CONFIGS.parent
 SMALL = [
@@ -110,7 +111,8 @@ def test_pieces_are_small_and_hold_the_folder(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["vae", "diffusion"])
 def test_dry_run_of_ten_minutes_on_a_gpu(what, tmp_path):
-    for name in ("models", "src", "configs"):
+    pull_models(tmp_path)
+    for name in ("src", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "tabletop").mkdir()
     (tmp_path / "tabletop/gpu.sh").write_bytes((ROOT / "tabletop/gpu.sh").read_bytes())
