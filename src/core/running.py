@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,17 +90,15 @@ def held_output(output: Path) -> Iterator[Lock]:
 
 def _acquire(path: Path, what: str) -> Lock:
     while True:
-        lock = Lock(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
-        try:
+        with ExitStack() as unless_kept:
+            lock = Lock(path, os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+            unless_kept.callback(os.close, lock.descriptor)
             _wait_for(lock, what)
             # who held it before has removed the file, and a third may hold a new one
             if lock.is_ours():
                 _sign(lock)
+                unless_kept.pop_all()
                 return lock
-        except BaseException:
-            os.close(lock.descriptor)
-            raise
-        os.close(lock.descriptor)
 
 
 def _wait_for(lock: Lock, what: str) -> None:
