@@ -20,7 +20,7 @@ from src.core.seeding import derive_seed
 from src.tabletop.grounds import GROUNDS
 from src.tabletop.marks import Marks, Pattern
 from src.tabletop.render import render
-from src.tabletop.scene import Scene, Toy
+from src.tabletop.scene import Scene, Toy, draw_surroundings
 from src.tabletop.toys import CLASSES, Kind, Part, Point
 from src.tabletop.world import SHARD, draw_in_shards, read_shard, write_array, write_shard
 
@@ -184,10 +184,5 @@ def _scene(random: np.random.Generator) -> Scene:
         elevation=between(15, 55),
         distance=between(1.8, 3.8),
         aside=(between(-0.25, 0.25), between(-0.2, 0.15)),
-        light_azimuth=between(-75, 75),
-        light_elevation=between(35, 70),
-        warmth=between(-0.6, 1.0),
-        exposure=between(0.8, 1.04),
-        ground_turn=between(0, 360),
-        ground_phase=between(0, 6.28),
+        **draw_surroundings(random),
     )

@@ -108,10 +108,28 @@ def draw_scene(toy: Toy, ground: str, seed: int) -> Scene:
         elevation=between(18, 48),
         distance=between(2.8, 3.8),
         aside=(between(-0.14, 0.14), between(-0.10, 0.10)),
-        light_azimuth=between(-75, 75),
-        light_elevation=between(35, 70),
-        warmth=between(-0.6, 1.0),
-        exposure=between(0.8, 1.04),
-        ground_turn=between(0, 360),
-        ground_phase=between(0, 6.28),
+        **draw_surroundings(random),
     )
+
+
+def draw_surroundings(random: np.random.Generator) -> dict[str, float]:
+    """Draws the light and how the ground lies.
+
+    Args:
+        random: Six numbers are taken from it.
+
+    Returns:
+        The fields of `Scene` from ``light_azimuth`` on.
+    """
+
+    def between(low: float, high: float) -> float:
+        return float(random.uniform(low, high))
+
+    return {
+        "light_azimuth": between(-75, 75),
+        "light_elevation": between(35, 70),
+        "warmth": between(-0.6, 1.0),
+        "exposure": between(0.8, 1.04),
+        "ground_turn": between(0, 360),
+        "ground_phase": between(0, 6.28),
+    }
