@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
+from torch.nn.functional import pad
 
 from src.core.errors import MissingModelError, ModelMismatchError
 
@@ -16,6 +17,8 @@ NEW_LOGVAR = -4.0
 
 def load_start(folder: Path, networks: Mapping[str, Any]) -> None:
     """Loads saved networks, in whatever precision, into fresh ones.
+
+    A UNet of more latent channels than the saved one predicts as that did in those it knows and zero in the others.
 
     Args:
         folder: A saved model; each network is in a sub-folder of its name, as diffusers lays them.
@@ -29,8 +32,11 @@ def load_start(folder: Path, networks: Mapping[str, Any]) -> None:
         if not (folder / name / "config.json").is_file():
             raise MissingModelError(f"task.start={folder}: no {name} there; expected a model that train.py saved")
         saved = type(network).from_pretrained(folder / name, local_files_only=True, use_safetensors=True)
+        weights = saved.float().state_dict()
+        if name == "unet":
+            _widen(weights, network.state_dict())
         try:
-            network.load_state_dict(saved.float().state_dict())
+            network.load_state_dict(weights)
         except RuntimeError as error:
             raise ModelMismatchError(
                 f"task.start={folder}: its {name} is of another size: {str(error).splitlines()[0]}"
@@ -75,6 +81,15 @@ def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
         vae.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelMismatchError(f"task.start={folder}: of another size: {str(error).splitlines()[0]}") from error
+
+
+def _widen(weights: dict[str, Tensor], fresh: Mapping[str, Tensor]) -> None:
+    """Gives a UNet's first and last convolution channels of zeros, as many as the fresh ones have more."""
+    more = fresh["conv_in.weight"].shape[1] - weights["conv_in.weight"].shape[1]
+    if more > 0:
+        weights["conv_in.weight"] = pad(weights["conv_in.weight"], (0, 0, 0, 0, 0, more))
+        weights["conv_out.weight"] = pad(weights["conv_out.weight"], (0, 0, 0, 0, 0, 0, 0, more))
+        weights["conv_out.bias"] = pad(weights["conv_out.bias"], (0, more))
 
 
 def _placed(weight: Tensor, fresh: Tensor, rows: list[int] | None, columns: list[int] | None) -> Tensor:

@@ -35,6 +35,20 @@ def test_half_precision_starts_in_full_precision(tmp_path):
         assert torch.equal(value, saved.state_dict()[name].to(value.dtype)), name
 
 
+def test_a_unet_of_more_channels_predicts_as_the_saved_one_and_zero_in_the_new(tmp_path):
+    torch.manual_seed(0)
+    saved = UNet2DModel(**UNET | {"in_channels": 3, "out_channels": 3}).eval()
+    wide = UNet2DModel(**UNET | {"in_channels": 5, "out_channels": 5}).eval()
+    saved.save_pretrained(tmp_path / "unet")
+    load_start(tmp_path, {"unet": wide})
+    noisy, timesteps = torch.randn(2, 5, 8, 8), torch.tensor([100, 900])
+    with torch.no_grad():
+        known, predicted = saved(noisy[:, :3], timesteps).sample, wide(noisy, timesteps).sample
+    torch.testing.assert_close(predicted[:, :3], known)
+    assert torch.equal(predicted[:, 3:], torch.zeros(2, 2, 8, 8))
+    assert known.std() > 0.01
+
+
 def test_a_missing_model_and_one_of_another_size_are_refused(tmp_path):
     with pytest.raises(MissingModelError, match="no text_encoder there"):
         load_start(tmp_path, {"text_encoder": text_encoder()})
