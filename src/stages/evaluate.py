@@ -1,6 +1,6 @@
 """Scores the drawn images. Reads data/samples, data/split.csv, data/crops, data/captions.csv and the base model's
 autoencoder; writes metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv, metrics.json (what DVC
-shows), details.json (all means) and metrics_meta.json.
+shows), details.json (all means) and metrics_meta.json. Trackers get the numbers and a grid of the samples.
 """
 
 import sys
@@ -23,7 +23,7 @@ from src.metrics.copying import nearest_table
 from src.metrics.drift import class_kid
 from src.metrics.features import FeatureStore, image_file
 from src.metrics.headline import describe_models, headline, models_behind
-from src.metrics.names import COPY_DECODED, DRAWN_SETS, REAL_DECODED
+from src.metrics.names import BASE, COPY_DECODED, DRAWN_SETS, REAL_DECODED, TEST
 from src.metrics.samples import (
     MANIFEST,
     checkpoint_steps,
@@ -37,6 +37,9 @@ from src.metrics.scores import Metric, References, Sample, Score
 from src.metrics.selection import SelectionRule, select_checkpoint
 from src.metrics.summary import choose_names, prompt_table, score_table, summarise
 from src.models.autoencoder import reconstruct
+from src.trackers.evaluation import GridRow, draw_grid, report_evaluation
+from src.trackers.multi import CLOSE_DEADLINE_S, start_trackers
+from src.trackers.protocol import Service
 from src.training.determinism import set_environment
 
 PACKAGES = ("numpy", "open_clip_torch", "pillow", "timm", "torch", "torch-fidelity", "torchmetrics", "torchvision")
@@ -193,7 +196,47 @@ def main() -> None:
     run_stage("evaluate", _run, writes=Path("metrics/scores.csv"))
 
 
+def build_services(params: DictConfig) -> list[Service]:
+    """Returns the chosen trackers, not yet started."""
+    return [build(service) for service in params.tracker.values()]
+
+
+def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
+    """Returns the first image of each test prompt, of base and of a checkpoint, in the order of the prompts' names.
+
+    Args:
+        samples: Drawn images.
+        run: The checkpoint.
+
+    Returns:
+        A row per prompt, under its text.
+    """
+    first: dict[tuple[str, str], Sample] = {}
+    for sample in samples:
+        if sample.set == TEST:
+            first.setdefault((sample.prompt_id, sample.variant), sample)
+    prompts = sorted({prompt for prompt, _ in first})
+    return [
+        GridRow(first[prompt, run].text, tuple(first[prompt, variant].image.path for variant in (BASE, run)))
+        for prompt in prompts
+    ]
+
+
 def _run(params: DictConfig) -> None:
+    services = build_services(params)
+    name = f"{params.subject.token}-evaluate-{sha256_file(Path('data/samples') / MANIFEST)[:8]}"
+    tracker = start_trackers(services, name, 0)
+    try:
+        summary = _evaluate(params)
+        if services:
+            run = f"step-{summary['selected_step']:06d}"
+            rows = sample_rows(read_samples(Path("data/samples")), run)
+            report_evaluation(tracker, summary, draw_grid((BASE, run), rows))
+    finally:
+        tracker.close(CLOSE_DEADLINE_S)
+
+
+def _evaluate(params: DictConfig) -> dict[str, Any]:
     metrics = build_metrics(params)
     device = choose_device(params.device).type
     autoencoder = params.model.id, params.model.revision, params.model.variant
@@ -207,6 +250,7 @@ def _run(params: DictConfig) -> None:
     for metric, share in summary["reached"].items():
         print(f"evaluate: {metric} is {share:.0%} of what held-out photos reach through the autoencoder")
     print(f"evaluate: step {summary['selected_step']} was chosen on the dev prompts")
+    return summary
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ ADAPTER = Path("models/adapter")
 STATE_ROOT = ".train_state"
 # Changing these changes what is written down or watched, never a weight.
 WATCHING = ("save_every", "sample_every", "sample_prompts")
-CLOSE_DEADLINE_S = 20.0
 
 
 def build_accelerator(params: DictConfig) -> "Accelerator":
@@ -134,7 +133,7 @@ def train_stage(params: DictConfig) -> None:
 def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) -> None:
     set_deterministic(params.train.deterministic)
     from src.stages.training_setup import build_plan, build_run, check_settings
-    from src.trackers.multi import start_trackers
+    from src.trackers.multi import CLOSE_DEADLINE_S, start_trackers
 
     plan = build_plan(params)
     plan.check(accelerator.num_processes)

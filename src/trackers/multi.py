@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # calls that may wait for a slow service; past that it is dropped rather than filling the memory with images
 MAX_WAITING = 1000
 CLOSE_AFTER_FAILED_START_S = 5.0
+# how long a stage waits at its end for what services still have to send
+CLOSE_DEADLINE_S = 20.0
 
 
 class MultiTracker:

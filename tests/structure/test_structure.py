@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-remotes.txt")
 # Watching a run changes no result, so an edit there must not retrain.
-OBSERVERS = {"train": ("src.trackers",)}
+OBSERVERS = dict.fromkeys(("train", "check", "evaluate"), ("src.trackers",))
 
 
 @pytest.fixture(scope="module")
