@@ -1,10 +1,10 @@
 """Names the code and the libraries behind a result, for fingerprints and cache keys."""
 
 import os
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from src.core.closure import closure, digest, distributions
 from src.core.files import sha256_bytes, sha256_tree
 
 # Set before torch starts its libraries: cuBLAS and MKL read these once. Without MKL_CBWR, MKL may take another code
@@ -24,23 +24,21 @@ ARITHMETIC = (
     "ONEDNN_MAX_CPU_ISA",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
-PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "numpy")
-SOURCE = Path(__file__).resolve().parents[1]
 
 
-def code_digest(*names: str) -> str:
-    """Returns one hash over parts of the source, the libraries that compute and what the environment tells them.
+def code_digest(*roots: str, without: Iterable[str] = ()) -> str:
+    """Returns one hash over the code that modules reach, the libraries it uses and what the environment tells them.
 
     Args:
-        *names: Files and folders under src/.
+        *roots: Modules of this project; what they import counts too.
+        without: Modules that are not entered.
 
     Returns:
         64 hexadecimal digits.
     """
-    code = [sha256_tree(SOURCE / name, (".py",)) for name in names]
-    libraries = [f"{package}=={version(package)}" for package in PACKAGES]
+    modules = closure(roots, without)
     settings = [f"{name}={value}" for name, value in arithmetic_settings(os.environ).items()]
-    return sha256_bytes("\0".join([*code, *libraries, *settings]).encode())
+    return sha256_bytes("\0".join([digest(modules), *distributions(modules), *settings]).encode())
 
 
 def arithmetic_settings(environment: Mapping[str, str]) -> dict[str, str]:

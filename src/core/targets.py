@@ -47,6 +47,12 @@ def targets(value: object, key: str) -> Iterator[tuple[str, Any]]:
                 yield from targets(item, inner)
 
 
+def target_modules(value: object) -> list[str]:
+    """Lists the modules of this project whose classes plain values name."""
+    named = {target.rpartition(".")[0] for _, target in targets(value, "") if isinstance(target, str)}
+    return sorted(module for module in named if is_within(module, (OWN,)))
+
+
 def is_within(module: str, packages: tuple[str, ...]) -> bool:
     """Says whether a module is one of the packages or inside of one."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)

@@ -46,7 +46,8 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     )
     settings.check("prior")
     device, spec = choose_device(params.device), params.model
-    cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
+    weights = model_digest(spec.id, spec.revision, spec.variant)
+    cache = SampleCache.open(work_root() / CACHE, weights, device, settings, "src.stages.class_images")
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
     missing = [job for job in jobs if cache.get("", job) is None]

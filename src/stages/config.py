@@ -1,4 +1,5 @@
-"""Guards params.yaml: it must come from today's configs/. Reads configs/ and params.yaml, writes data/config_ok.txt.
+"""Guards params.yaml: it must come from today's configs/. Reads configs/, params.yaml and src/, writes
+data/config_ok.txt and data/code/.
 
 `python -m src.stages.config` is the first DVC stage; `... config set model=sd15 subject=toy` keeps choices in
 configs/mine.yaml and composes params.yaml anew, `... config unset [key ...]` takes them back; `... config write`
@@ -17,8 +18,9 @@ from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, PipelineError, StaleParamsError
 from src.core.files import write_text
 from src.core.own_choices import set_choices, unset_choices
+from src.core.stage_code import write_stage_code
 
-MARKER = Path("data/config_ok.txt")
+MARKER, STAGE_CODE = Path("data/config_ok.txt"), Path("data/code")
 HOW_TO = "run `python -m src.stages.config write` (or `dvc exp run`, which composes it again)"
 
 
@@ -91,6 +93,7 @@ def main() -> None:
             check_params(PARAMS_FILE)
         elif action == "guard":
             print("\n".join(guard_params(PARAMS_FILE)))
+            write_stage_code(PARAMS_FILE, STAGE_CODE)
             write_text(MARKER, "params.yaml was composed from these configs/\n")
         else:
             raise ConfigError(f"unknown action {action!r}: expected guard, set, unset, write or check")

@@ -11,7 +11,6 @@ from src.core.building import build
 from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
-from src.core.provenance import code_digest
 from src.metrics.features import FeatureStore
 from src.metrics.names import DEV, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
@@ -21,8 +20,6 @@ from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts
 from src.stages.generate import BASE, Variant, draw_variants
 from src.training.determinism import set_deterministic
-
-CODE = ("metrics", "sampling", "stages/early_stopping.py", "stages/generate.py", "stages/sampling_setup.py")
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,8 @@ class EarlyStopping:
         return select_checkpoint(score_table(scores), steps, SelectionRule.of(self.settings.evaluate)), steps
 
     def identity(self) -> dict[str, Any]:
-        """Returns what decides beside the parameters: the judges' weights and the code."""
-        return {"judges": [metric.judge.describe() for metric in self.metrics], "code": code_digest(*CODE)}
+        """Returns what decides beside parameters and code: the judges' weights."""
+        return {"judges": [metric.judge.describe() for metric in self.metrics]}
 
 
 def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:

@@ -114,7 +114,8 @@ def draw_variants(
     from src.stages.sampling_setup import SampleCache, draw_settings
 
     settings, device, spec = draw_settings(params), choose_device(params.device), params.model
-    cache = SampleCache.open(work_root() / CACHE, model_digest(spec.id, spec.revision, spec.variant), device, settings)
+    weights = model_digest(spec.id, spec.revision, spec.variant)
+    cache = SampleCache.open(work_root() / CACHE, weights, device, settings, "src.stages.generate")
     subject = (params.subject.token, params.subject.class_name)
     images, lone = settings.num_images_per_prompt, params.validation_args.num_lone_images
     plan = [

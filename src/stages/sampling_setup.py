@@ -16,6 +16,7 @@ from src.core.provenance import code_digest
 from src.core.sealed import read_sealed, write_sealed
 from src.models.stable_diffusion import DTYPES
 from src.sampling.generator import DrawSettings, Job
+from src.training.determinism import numerics
 
 PNG_LEVEL = 6
 
@@ -71,7 +72,7 @@ class SampleCache:
     setting: str
 
     @staticmethod
-    def open(folder: Path, model: str, device: torch.device, settings: DrawSettings) -> "SampleCache":
+    def open(folder: Path, model: str, device: torch.device, settings: DrawSettings, by: str) -> "SampleCache":
         """Opens the cache for one base model and one way of drawing.
 
         Args:
@@ -79,12 +80,13 @@ class SampleCache:
             model: Names the base model's weights.
             device: CPU and GPU differ in the last bits.
             settings: How images are drawn.
+            by: The module that draws.
 
         Returns:
             The cache.
         """
-        code = code_digest("models", "sampling/generator.py", "core/seeding.py")
-        parts = {"model": model, "device": device.type, "code": code, **asdict(settings)}
+        named = {"model": model, "device": device.type, "code": code_digest(by), "numerics": numerics()}
+        parts = {**named, **asdict(settings)}
         del parts["num_images_per_prompt"]
         return SampleCache(folder, json.dumps(parts, sort_keys=True))
 

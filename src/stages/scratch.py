@@ -24,12 +24,11 @@ from src.core.files import (
 from src.core.provenance import code_digest
 from src.core.running import held_output
 from src.core.scratch_config import load_scratch_config
+from src.core.targets import target_modules
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import Row, StateFolder
 
 STATE_ROOT = ".train_state"
-# The code whose change can change a weight.
-CODE = ("core", "losses", "metrics", "models", "scratch", "tabletop", "tiny", "training", "stages/scratch.py")
 # Held-out images of each class that is drawn, for the page.
 REAL_EXAMPLES = 4
 # Changing these, or what evaluations measure, changes what is written down, never a weight.
@@ -62,7 +61,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
         "params": resolved,
         "data": [sha256_bytes(images.pixels.numpy().tobytes()) for images in data],
         "models": [sha256_tree(Path(folder)) for folder in folders],
-        "code": code_digest(*CODE),
+        "code": code_digest("src.stages.scratch", *target_modules(resolved)),
         "device": device,
     }
     name = sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:16]

@@ -15,8 +15,9 @@ from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_csv, write_text
-from src.core.provenance import model_digest
+from src.core.provenance import code_digest, model_digest
 from src.core.running import Lock, held_output
+from src.core.targets import target_modules
 from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
@@ -81,7 +82,10 @@ def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "Earl
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
     spec = params.model
     model = model_digest(spec.id, spec.revision, spec.variant)
-    return StateFolder(work_root() / STATE_ROOT / fingerprint(resolved, data, model, work))
+    # without early stopping no metric decides when a training ends
+    without = ("src.stages.early_stopping",) if stopping is None else ()
+    code = code_digest("src.stages.train", *target_modules(resolved), without=without)
+    return StateFolder(work_root() / STATE_ROOT / fingerprint(resolved, data, model, code, work))
 
 
 def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:

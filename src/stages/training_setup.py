@@ -32,6 +32,7 @@ from src.stages.sampling_setup import draw_settings
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
+from src.training.determinism import numerics
 from src.training.run import Hooks, Noise, Run, TrainPlan
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
@@ -136,7 +137,7 @@ def build_run(
     spec, train = params.model, params.train
     model = load_stable_diffusion(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
     vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
-    vae_digest = f"{sha256_tree(vae)}:{code_digest('models')}"
+    vae_digest = f"{sha256_tree(vae)}:{code_digest('src.models.latents')}:{numerics()}"
     with accelerator.main_process_first():
         sets = [
             latent_set(model, items, flip, vae_digest)

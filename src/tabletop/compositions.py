@@ -26,14 +26,6 @@ from src.tabletop.world import SHARD, draw_in_shards, read_shard, write_array, w
 
 Choice = TypeVar("Choice")
 NAME = "composition"
-CODE = (
-    "tabletop/compositions.py",
-    "tabletop/geometry.py",
-    "tabletop/grounds.py",
-    "tabletop/marks.py",
-    "tabletop/render.py",
-    "tabletop/toys.py",
-)
 # share of compositions that are a toy of the world in other colours
 CLASS_SHARE = 0.35
 KINDS = (Kind.ELLIPSOID, Kind.ELLIPSOID, Kind.ELLIPSOID, Kind.BOX, Kind.FRUSTUM)
@@ -71,7 +63,7 @@ def draw_compositions(folder: Path, cache: Path, count: int, resolution: int, ov
         oversampling: Rays per pixel side.
         seed: Of all of them.
     """
-    how = f"{code_digest(*CODE)} {resolution} {oversampling} {seed}"
+    how = f"{code_digest('src.tabletop.compositions')} {resolution} {oversampling} {seed}"
     size = SHARD["cpu"]
     tasks = []
     for first in range(0, count, size):

@@ -28,14 +28,6 @@ VIEWS = 2
 SHARD, AT_ONCE = {"cpu": 100, "cuda": 4000}, {"cpu": 1, "cuda": 16}
 IMAGES, MASKS, SCENES = "images.npy", "masks.npy", "scenes.csv"
 Shard = TypeVar("Shard")
-# what turns scenes into pixels
-CODE = (
-    "tabletop/geometry.py",
-    "tabletop/grounds.py",
-    "tabletop/marks.py",
-    "tabletop/render.py",
-    "tabletop/toys.py",
-)
 
 
 def plan_world(purpose: str, count: int, seed: int) -> list[Scene]:
@@ -82,7 +74,7 @@ def draw_world(
     """
     size = SHARD[device.type]
     shards = [scenes[start : start + size] for start in range(0, len(scenes), size)]
-    how = f"{code_digest(*CODE)} {resolution} {oversampling} {device.type}"
+    how = f"{code_digest('src.tabletop.render')} {resolution} {oversampling} {device.type}"
     files = [cache / f"{_shard_digest(shard, how)}.npy" for shard in shards]
     missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not _is_whole(file)]
     draw = partial(_draw_shard, resolution=resolution, oversampling=oversampling, device=device)

@@ -13,6 +13,19 @@ def set_environment() -> None:
         print(f"{name}={value} is set: the last bits may differ from a run without it", flush=True)
 
 
+def numerics() -> dict[str, bool]:
+    """Returns what `set_deterministic` chose, and whatever else chose it since; a part of every cache's keys."""
+    import torch
+
+    return {
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
+    }
+
+
 def set_deterministic(deterministic: bool) -> None:
     """Chooses deterministic kernels and full float32 products, or speed.
 

@@ -5,27 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from src.core.files import sha256_bytes, sha256_tree
-from src.core.provenance import code_digest
-
-# The code whose change can change a weight.
-CODE = (
-    "core",
-    "data/dataset.py",
-    "losses",
-    "models",
-    "stages/train.py",
-    "stages/training_setup.py",
-    "training",
-)
 
 
-def fingerprint(params: dict[str, Any], data: list[Path], model: str, work: str) -> str:
+def fingerprint(params: dict[str, Any], data: list[Path], model: str, code: str, work: str) -> str:
     """Returns a name that two runs share only when they would give the same weights.
 
     Args:
         params: The resolved parameters that decide weights.
         data: Files and folders that are read; their contents count.
         model: Names the base model's weights.
+        code: Names the code that trains.
         work: Kind of device and number of processes.
 
     Returns:
@@ -35,7 +24,7 @@ def fingerprint(params: dict[str, Any], data: list[Path], model: str, work: str)
         "params": params,
         "data": [sha256_tree(path) for path in data],
         "model": model,
-        "code": code_digest(*CODE),
+        "code": code,
         "work": work,
     }
     return sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:16]

@@ -14,16 +14,16 @@ def plain(monkeypatch):
 
 @pytest.mark.parametrize("name", ARITHMETIC)
 def test_digests_tell_arithmetic_apart(monkeypatch, name):
-    before = code_digest("core/seeding.py")
+    before = code_digest("src.core.seeding")
     monkeypatch.setenv(name, "1")
-    assert code_digest("core/seeding.py") != before
+    assert code_digest("src.core.seeding") != before
 
 
 def test_the_projects_own_values_are_as_good_as_none(monkeypatch):
-    before = code_digest("core/seeding.py")
+    before = code_digest("src.core.seeding")
     for name, value in DETERMINISTIC.items():
         monkeypatch.setenv(name, value)
-    assert code_digest("core/seeding.py") == before
+    assert code_digest("src.core.seeding") == before
     assert arithmetic_settings(os.environ) == {}
 
 

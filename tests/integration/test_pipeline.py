@@ -128,6 +128,34 @@ def test_an_edit_reruns_its_stage_and_nothing_before(project, edit, first, untou
     assert not changed & untouched
 
 
+def test_only_an_edit_of_code_reruns_only_what_imports_it_and_no_cache_serves_the_old(project):
+    file = project / "src/stages/sampling_setup.py"
+    text = file.read_text()
+    draw = ("python", "inference.py", "prompt=a photo of sksToy bear", "validation_args.num_images_per_prompt=1")
+
+    def drawn(name):
+        run(project, *draw, f"exp.run_dir=outputs/{name}")
+        return hashes(project / f"outputs/{name}/data/samples")
+
+    def changed():
+        run(project, "dvc", "repro", "-q", "config")
+        return changed_stages(project)
+
+    try:
+        first = drawn("before")
+        file.write_text(text + "# a comment\n")
+        assert changed() == set()
+        file.write_text(text.replace("PNG_LEVEL = ", "PNG_LEVEL = 1 - "))
+        assert changed() == {"check", "class_images", "train", "generate"}
+        cached = drawn("edited")
+        shutil.rmtree(project / ".cache/samples")
+        assert drawn("without-a-cache") == cached
+        assert cached != first
+    finally:
+        file.write_text(text)
+        run(project, "dvc", "repro", "-q", "config")
+
+
 def test_experiment_with_another_rate_retrains_and_compares(project):
     run(project, "git", "add", "-A")
     run(project, "git", "commit", "-qm", "first run")

@@ -13,6 +13,7 @@ from src.sampling.generator import DrawSettings, Job
 from src.sampling.prompts import Prompt, lone_prompts
 from src.stages.generate import BASE, Variant, chosen_checkpoint, draw_variants, list_checkpoints
 from src.stages.sampling_setup import SampleCache, png_bytes
+from src.training.determinism import set_deterministic
 
 SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
 CPU = torch.device("cpu")
@@ -46,8 +47,9 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/weights").write_text("1")
 
-    def path(settings=SETTINGS, adapter="", drawn=job, model="hub/id", revision="r"):
-        return SampleCache.open(tmp_path / "c", model_digest(model, revision, None), CPU, settings).path(adapter, drawn)
+    def path(settings=SETTINGS, adapter="", drawn=job, model="hub/id", revision="r", by="src.stages.generate"):
+        weights = model_digest(model, revision, None)
+        return SampleCache.open(tmp_path / "c", weights, CPU, settings, by).path(adapter, drawn)
 
     first = path(model=str(tmp_path / "m"))
     (tmp_path / "m/weights").write_text("2")
@@ -61,8 +63,12 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
         path(dataclasses.replace(SETTINGS, seed=1)),
         path(drawn=dataclasses.replace(job, seed=1)),
         path(drawn=dataclasses.replace(job, text="a dog")),
+        path(by="src.stages.class_images"),
         path(drawn=Job(Prompt("b", "test", "g", "a toy"), "a toy", 0)),
     ]
+    set_deterministic(not torch.are_deterministic_algorithms_enabled())
+    paths.append(path())
+    set_deterministic(not torch.are_deterministic_algorithms_enabled())
     assert len(set(paths)) == len(paths)
     assert path(dataclasses.replace(SETTINGS, num_images_per_prompt=9)) == path()
 

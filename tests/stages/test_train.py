@@ -80,7 +80,7 @@ def test_state_lives_in_the_repository_also_in_temporary_copies(data, monkeypatc
 
 def test_fingerprint_does_not_depend_on_the_order_of_keys(tmp_path):
     (tmp_path / "a").write_text("x")
-    names = {fingerprint(p, [tmp_path], "hub/id@rev", "cpu") for p in ({"a": 1, "b": 2}, {"b": 2, "a": 1})}
+    names = {fingerprint(p, [tmp_path], "hub/id@rev", "code", "cpu") for p in ({"a": 1, "b": 2}, {"b": 2, "a": 1})}
     assert len(names) == 1
 
 
