@@ -1,7 +1,7 @@
 """Simulates how often a comparison of two checkpoints reaches its verdict: prompts, images of each, margins.
 
-`python -m benchmarks.bench_power` takes the spread below; `A B`, two runs as in
-`python -m src.stages.compare`, measures it anew.
+`python -m benchmarks.bench_power` takes the spreads below; `A B`, two runs as in `python -m src.stages.compare`, drawn
+with two images of a prompt or more, measures theirs and takes the margins of A.
 """
 
 import argparse
@@ -11,18 +11,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from src.core.errors import MetricError
 from src.metrics import intervals, statistics
+from src.metrics.comparison import margins_of
 from src.metrics.names import PROMPT, SUBJECT, TEST
 from src.metrics.runs import EvaluatedRun
-from src.metrics.statistics import Comparison, Verdict, compare_scores, judge
+from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_scores, judge
 from src.stages.compare import read_run
 
-# standard deviations of paired differences: of a prompt's true mean, of an image within its prompt. Of the embedded
-# default against its base the means of two images spread by 0.115 and 0.078 (metrics/prompts.csv); two adapters differ
-# less from each other. That half of this is due to the images is assumed: give two runs to measure it.
-SPREAD = {SUBJECT: (0.081, 0.115), PROMPT: (0.055, 0.078)}
+# standard deviations of paired differences: of a prompt's true mean, of an image within its prompt; measured on the
+# embedded default, 24 prompts of two images: step 200 against base, and against step 100
+SPREADS = {
+    "a run against its base": {SUBJECT: (0.079, 0.118), PROMPT: (0.053, 0.081)},
+    "two checkpoints of one training": {SUBJECT: (0.0, 0.116), PROMPT: (0.022, 0.044)},
+}
 # the same number of images in each of the first three
-DESIGNS = ((24, 2), (48, 1), (12, 4), (48, 2))
+DESIGNS = ((48, 1), (24, 2), (12, 4), (48, 2))
 MARGINS = ({SUBJECT: 0.02, PROMPT: 0.02}, {SUBJECT: 0.02, PROMPT: 0.04})
 GAINS = (0.0, 0.08)
 # fewer draws than a comparison takes: a verdict changes in less than one of a hundred
@@ -37,10 +41,28 @@ def variance_components(differences: NDArray[np.float64]) -> tuple[float, float]
 
     Returns:
         The standard deviations of a prompt's true mean and of an image within its prompt.
+
+    Raises:
+        MetricError: There is one image of a prompt: its spread cannot be told from that of prompts.
     """
+    if differences.shape[1] < 2:
+        raise MetricError("expected two images of a prompt or more: validation_args.num_images_per_prompt=2")
     within = float(differences.var(axis=1, ddof=1).mean())
     between = float(differences.mean(1).var(ddof=1)) - within / differences.shape[1]
     return math.sqrt(max(between, 0.0)), math.sqrt(within)
+
+
+def largest_spread(margin: float, prompts: int) -> float:
+    """Says how far paired differences of a metric that does not change may spread for a verdict in four of five cases.
+
+    Args:
+        margin: The difference that does not matter.
+        prompts: Of one image each.
+
+    Returns:
+        The standard deviation whose interval stays above minus the margin so often: the quantiles are DETECTABLE's.
+    """
+    return margin * math.sqrt(prompts) / DETECTABLE
 
 
 def measure(a: EvaluatedRun, b: EvaluatedRun) -> dict[str, tuple[float, float]]:
@@ -62,7 +84,7 @@ def simulate(
     """Draws comparisons in which the second run has gained in likeness and in nothing else.
 
     Args:
-        spread: See SPREAD.
+        spread: See SPREADS.
         design: Prompts, and images of each.
         gain: In likeness.
         repeats: How many.
@@ -106,13 +128,18 @@ def main() -> None:
     wanted = parser.parse_args()
     for module in (intervals, statistics):
         vars(module)["DRAWS"] = DRAWS
-    spread = measure(*(read_run(name) for name in wanted.runs)) if wanted.runs else SPREAD
-    for metric, (between, within) in spread.items():
-        print(f"{metric}: sd {between:.3f} between prompts, {within:.3f} between images of a prompt")
-    heads = ["prompts x images", "true gain", *(f"half width {metric}" for metric in spread)]
-    heads += [f"BETTER at {PROMPT} ±{of[PROMPT]:g}" for of in MARGINS]
-    for row in (heads, ["---"] * len(heads), *table(spread, MARGINS, wanted.repeats)):
-        print(f"| {' | '.join(row)} |")
+    spreads, margins = SPREADS, MARGINS
+    if wanted.runs:
+        a, b = (read_run(name) for name in wanted.runs)
+        spreads, margins = {f"{a.name} and {b.name}": measure(a, b)}, (margins_of(a),)
+    for name, spread in spreads.items():
+        print(f"\n{name}:")
+        for metric, (between, within) in spread.items():
+            print(f"{metric}: sd {between:.3f} between prompts, {within:.3f} between images of a prompt")
+        heads = ["prompts x images", "true gain", *(f"half width {metric}" for metric in spread)]
+        heads += [f"BETTER at {PROMPT} ±{of[PROMPT]:g}" for of in margins]
+        for row in (heads, ["---"] * len(heads), *table(spread, margins, wanted.repeats)):
+            print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
-from src.metrics.intervals import Unit
-from src.metrics.names import IDENTITY, PRIOR, PROMPT, SUBJECT, TEST
+from src.metrics.intervals import Unit, reported_rows, score_grid
+from src.metrics.names import IDENTITY, PROMPT, SUBJECT, TEST
 from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.settings import Differs, differing_keys, is_setting, what_differs
 from src.metrics.statistics import (
@@ -79,7 +79,7 @@ class Report:
 
 
 def compare_runs(a: EvaluatedRun, b: EvaluatedRun, seed: int) -> Report:
-    """Compares the chosen checkpoints of two runs on the test prompts and on the class alone, image by image.
+    """Compares the chosen checkpoints of two runs on what each metric is reported on, image by image.
 
     Args:
         a: The one to beat; its margins count.
@@ -105,8 +105,7 @@ def compare_runs(a: EvaluatedRun, b: EvaluatedRun, seed: int) -> Report:
             if name not in PRIMARIES:
                 continue
             raise MetricError(f"{name}: {dropped[name]} of {len(both)} pairs lack a value, more than 5 %")
-        grid = (whole["b"] - whole["a"]).unstack("seed").dropna().to_numpy(dtype=np.float64)
-        comparison = compare_scores(grid, seed)
+        comparison = compare_scores(score_grid(whole["b"] - whole["a"], str(name)), seed)
         if comparison is not None:
             metrics[name] = comparison
     return _report(metrics, margins_of(a), dropped, what_differs(a, b))
@@ -147,7 +146,7 @@ def compare_configurations(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun])
 
 
 def run_means(run: EvaluatedRun) -> dict[str, float]:
-    """Returns the means of a run's chosen checkpoint on the test prompts and on the class alone, each prompt once.
+    """Returns the means of a run's chosen checkpoint on what each metric is reported on, each prompt once.
 
     Args:
         run: The run.
@@ -228,11 +227,9 @@ def _text(value: Any) -> str:
 
 
 def _scored_rows(run: EvaluatedRun) -> "pd.Series[Any]":
-    """The chosen checkpoint's values, those of metrics that have any; of the class alone there is only PRES."""
+    """The chosen checkpoint's values on what each metric is reported on, those of metrics that have any."""
     chosen = run.meta["selected"]
-    rows = run.scores[run.scores["set"].isin([TEST, PRIOR]) & (run.scores["variant"] == chosen)]
-    rows = rows[rows["references"] != "train"]
+    rows = run.scores[(run.scores["variant"] == chosen) & (run.scores["references"] != "train")]
     if rows[rows["set"] == TEST].empty:
         raise MetricError(f"{run.name}: no scores of {chosen} on test prompts")
-    rows = rows[rows.groupby("metric")["value"].transform("count") > 0]
-    return rows.set_index(["metric", "prompt_id", "seed"])["value"]
+    return reported_rows(rows).set_index(["metric", "prompt_id", "seed"])["value"]

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from src.metrics.names import IDENTITY, KID, NEAREST, PRES, PROMPT, SUBJECT, model_key
+from src.metrics.names import DIVERSITY, IDENTITY, KID, NEAREST, PRES, PROMPT, SUBJECT, model_key
 from src.metrics.scores import Metric, Score
 
 # what decides is shown with its difference to the base model
 DECISIVE = (SUBJECT, PROMPT, IDENTITY)
-SHOWN = (*DECISIVE, "div_lpips", PRES, NEAREST)
+SHOWN = (*DECISIVE, DIVERSITY, PRES, NEAREST)
 
 
 @dataclass(frozen=True)

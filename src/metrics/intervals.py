@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from src.core.seeding import derive_seed
-from src.metrics.names import BASE, PRIOR, TEST
+from src.metrics.names import BASE, DIVERSITY, REPORTED_SETS, TEST
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -135,6 +135,46 @@ def nested_bootstrap(values: NDArray[np.float64], seed: int) -> Interval:
     return Interval(mean, mean - float(high) * error, mean - float(low) * error)
 
 
+def reported_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Keeps the rows that a metric's figure is the mean of.
+
+    Args:
+        table: Scores, one row per image, metric and references.
+
+    Returns:
+        Of each metric those of the first of REPORTED_SETS on which it has a value; nothing of one without values.
+    """
+    scored = table[table["value"].notna()]
+    sets = {
+        metric: next((name for name in REPORTED_SETS if name in set(found)), None)
+        for metric, found in scored.groupby("metric")["set"]
+    }
+    return table[table["set"] == table["metric"].map(sets)]
+
+
+def score_grid(values: "pd.Series[float]", metric: str) -> NDArray[np.float64]:
+    """Lays a metric's values out by prompt and seed, so that those of one prompt are independent.
+
+    DIVERSITY of an image is its mean distance to the others of its prompt, so each image is in the values of all, and
+    their spread is half of what their mean's is. The jackknife's pseudo-values K U - (K - 1) U_(-k), U being the mean
+    over the pairs of K images and U_(-k) that without image k, have the same mean and the right spread.
+
+    Paper: Jackknifing U-Statistics (Arvesen, 1969).
+
+    Args:
+        values: Or differences, by prompt_id and seed, also of one set of images less those of another.
+        metric: Which.
+
+    Returns:
+        (P, K), finite; a prompt of which an image has no value is left out.
+    """
+    grid: NDArray[np.float64] = values.unstack("seed").dropna().to_numpy(dtype=np.float64)
+    images = grid.shape[1]
+    if metric != DIVERSITY or images < 3:
+        return grid
+    return (2 * (images - 1) * grid - images * grid.mean(axis=1, keepdims=True)) / (images - 2)
+
+
 def mean_interval(table: pd.DataFrame, variant: str, metric: str, seed: int = 0) -> Interval | None:
     """Estimates a variant's mean on the test prompts, against held-out photos.
 
@@ -149,12 +189,11 @@ def mean_interval(table: pd.DataFrame, variant: str, metric: str, seed: int = 0)
     """
     rows = table[(table["variant"] == variant) & (table["set"] == TEST) & (table["metric"] == metric)]
     rows = rows[rows["references"] != "train"]
-    grid = rows.pivot(index="prompt_id", columns="seed", values="value").dropna()
-    return estimate(grid.to_numpy(dtype=np.float64), seed)
+    return estimate(score_grid(rows.set_index(["prompt_id", "seed"])["value"], metric), seed)
 
 
 def against_base(table: pd.DataFrame, variant: str, seed: int = 0) -> dict[str, Interval]:
-    """Compares a variant with base on the test prompts and on the class alone, image by image: same prompt and seed.
+    """Compares a variant with base on what each metric is reported on, image by image: same prompt and seed.
 
     Args:
         table: Scores, one row per image, metric and references.
@@ -165,13 +204,13 @@ def against_base(table: pd.DataFrame, variant: str, seed: int = 0) -> dict[str, 
         The difference variant - base of each metric that both have, against held-out photos; one that has no interval
         (see `estimate`) is left out, and so is a prompt of which an image has no value.
     """
-    rows = table[table["set"].isin([TEST, PRIOR]) & (table["references"] != "train")].dropna(subset="value")
+    rows = reported_rows(table[table["references"] != "train"]).dropna(subset="value")
     values = rows.pivot_table(index=["metric", "prompt_id", "seed"], columns="variant", values="value", dropna=False)
     if not {variant, BASE} <= set(values.columns):
         return {}
     paired = (values[variant] - values[BASE]).dropna()
     found = {
-        str(metric): estimate(of_metric.unstack("seed").dropna().to_numpy(dtype=np.float64), seed)
+        str(metric): estimate(score_grid(of_metric.droplevel("metric"), str(metric)), seed)
         for metric, of_metric in paired.groupby("metric")
     }
     return {metric: interval for metric, interval in found.items() if interval is not None}

@@ -17,6 +17,11 @@ SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 NEAREST, GAP = "nn_train", "copy_gap"
 # the class noun alone: likeness to the subject, and distance from what the base model draws
 PRES, KID = "pres", "kid"
+# a figure of pairs of images, so an image's values are not independent
+DIVERSITY = "div_lpips"
+# a metric's figure is its mean on the first of these with values: the class alone for PRES, the subject alone for
+# DIVERSITY where each test prompt has one image
+REPORTED_SETS = (TEST, PRIOR, BARE)
 # what the assignment calls metrics
 ALIASES = {"text_sim": PROMPT, "image_sim": "clip_i"}
 # nearer to a training photo than this share of the held-out photos are: suspected of being a copy

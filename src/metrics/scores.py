@@ -210,6 +210,7 @@ class Diversity:
     """Mean LPIPS distance between an image and the others of its prompt, the higher the more diverse.
 
     The mean over a prompt's S images is the mean over its S(S-1)/2 pairs (DreamBooth, arXiv:2208.12242, 4.3 "DIV").
+    Where each test prompt has one image, the images of the subject alone (prompt set ``bare``) are what is reported.
 
     Attributes:
         name: The metric's key.

@@ -8,8 +8,8 @@ import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
-from src.metrics.intervals import against_base
-from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, PRIOR, REAL, REAL_DECODED, TEST
+from src.metrics.intervals import against_base, reported_rows
+from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, REAL, REAL_DECODED, TEST
 from src.metrics.scores import Score
 
 DIGITS = 6
@@ -82,7 +82,24 @@ def mean_scores(table: pd.DataFrame, variant: str, prompt_set: str) -> dict[str,
     Returns:
         Rounded means by metric, with a suffix for references other than the usual; a metric without values is absent.
     """
-    rows = table[(table["variant"] == variant) & (table["set"] == prompt_set)].dropna(subset="value")
+    return _means(table[table["set"] == prompt_set], variant)
+
+
+def reported_means(table: pd.DataFrame, variant: str) -> dict[str, float]:
+    """Returns a variant's figures: of each metric the mean on what it is reported on, see `reported_rows`.
+
+    Args:
+        table: From `score_table`.
+        variant: For example ``base``.
+
+    Returns:
+        As `mean_scores`.
+    """
+    return _means(reported_rows(table), variant)
+
+
+def _means(table: pd.DataFrame, variant: str) -> dict[str, float]:
+    rows = table[table["variant"] == variant].dropna(subset="value")
     prompts = rows.groupby(["metric", "references", "prompt_id"])["value"].mean()
     means = prompts.groupby(["metric", "references"]).mean().reset_index().to_numpy().tolist()
     suffixes = REAL_SUFFIXES if variant in HELD_OUT_ROWS else SUFFIXES
@@ -115,12 +132,10 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: di
         drift: From `class_kid`.
 
     Returns:
-        Means on the test prompts of run, base, copy and every checkpoint, of the held-out photos, counts, and the
-        run's difference to base with its 95 % interval.
+        Means of run, base, copy and every checkpoint on what each metric is reported on, of the held-out photos,
+        counts, and the run's difference to base with its 95 % interval.
     """
-    base, *checkpoints_ = (
-        mean_scores(table, variant, TEST) | mean_scores(table, variant, PRIOR) for variant in (BASE, *steps)
-    )
+    base, *checkpoints_ = (reported_means(table, variant) for variant in (BASE, *steps))
     checkpoints = dict(zip(steps, checkpoints_, strict=True))
     for variant, value in drift.items():
         checkpoints[variant][KID] = rounded(value)

@@ -13,7 +13,7 @@ from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.samples import STEP_VARIANT
 from src.metrics.spread import SeedSpread, spread_of
-from src.metrics.summary import mean_scores
+from src.metrics.summary import mean_scores, reported_means
 from src.reporting.charts import Row
 from src.reporting.comparison_charts import forest, metric_scatter, run_colours
 from src.reporting.comparison_samples import PromptPictures
@@ -148,8 +148,8 @@ def write_comparison(
     margins = margins_of(first)
     comparable = [entry for entry in entries if not entry.refusal]
     reports = {entry.run.name: entry.report for entry in comparable if entry.report is not None}
-    means = {f"{first.name} · {BASE}": mean_scores(first.scores, BASE, TEST)}
-    means |= {entry.run.name: mean_scores(entry.run.scores, entry.run.meta["selected"], TEST) for entry in comparable}
+    means = {f"{first.name} · {BASE}": reported_means(first.scores, BASE)}
+    means |= {entry.run.name: reported_means(entry.run.scores, entry.run.meta["selected"]) for entry in comparable}
     names = [entry.run.name for entry in comparable]
     points = [row for entry in comparable for row in checkpoint_rows(entry.run)]
     intervals = {name: {m: found.interval for m, found in report.metrics.items()} for name, report in reports.items()}

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from src.metrics.intervals import reported_rows
+from src.metrics.names import DEV, TEST
 from src.reporting.inputs import Inputs
 
 # +1: higher is better, -1: lower, 0: neither, as for a metric that is not listed; a copy_gap far below 0 is no merit
@@ -122,8 +124,10 @@ def image_scores(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, f
 
 
 def unscored(scores: pd.DataFrame) -> list[str]:
-    """Counts the rows without a value, by metric and reason, one line each."""
-    rows = scores[scores["value"].isna()]
+    """Counts the rows without a value, by metric and reason, one line each; a metric is missed where it is reported."""
+    shown = reported_rows(scores)
+    elsewhere = set(shown["metric"]) - set(shown.loc[shown["set"] == TEST, "metric"])
+    rows = scores[scores["value"].isna() & ~(scores["metric"].isin(elsewhere) & scores["set"].isin([DEV, TEST]))]
     counts = Counter(rows[["metric", "reason"]].itertuples(index=False, name=None))
     return [f"{count} × {metric}: {reason}" for (metric, reason), count in sorted(counts.items())]
 

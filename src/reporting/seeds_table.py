@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 
 from src.metrics.comparison import PRIMARIES, compare_configurations, compare_runs, run_means
-from src.metrics.names import BASE, TEST
+from src.metrics.names import BASE
 from src.metrics.runs import EvaluatedRun
 from src.metrics.settings import Differs
 from src.metrics.statistics import Verdict
-from src.metrics.summary import mean_scores
+from src.metrics.summary import reported_means
 from src.reporting.scoring import arrow, metric_order
 
 FIRM = (Verdict.BETTER, Verdict.WORSE, Verdict.TRADE_OFF)
@@ -43,7 +43,7 @@ def describe_seeds(name: str, runs: Sequence[EvaluatedRun]) -> str:
         for run, of_run in zip(runs, means, strict=True)
     ]
     table = np.array([[of_run[column] for column in columns] for of_run in means])
-    base = mean_scores(runs[0].scores, BASE, TEST)
+    base = reported_means(runs[0].scores, BASE)
     rows.append([BASE, "", *(f"{base[column]:.3f}" if column in base else "–" for column in columns)])
     rows.append(["mean", "", *(f"{value:.3f}" for value in table.mean(0))])
     rows.append(["standard deviation", "", *(f"{value:.4f}" for value in table.std(0, ddof=1))])

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from src.core.errors import ConfigError, MetricError
-from src.metrics.comparison import compare_configurations, compare_runs, differing_fields
+from src.metrics.comparison import compare_configurations, compare_runs, differing_fields, run_means
 from src.metrics.intervals import Unit
 from src.metrics.statistics import Verdict
-from tests.metrics.finished_runs import PARAMS, read_folder, with_pres, write_run, write_seeds
+from tests.metrics.finished_runs import CHOSEN, COLUMNS, PARAMS, read_folder, with_pres, write_run, write_seeds
 
 
 def test_margins_are_those_of_the_runs_and_must_agree(tmp_path):
@@ -45,6 +46,21 @@ def test_the_class_alone_is_compared_by_its_images(tmp_path):
     assert found.interval.low < found.interval.mean < found.interval.high
 
 
+def test_diversity_of_one_image_per_prompt_is_compared_on_the_subject_alone(tmp_path):
+    runs = []
+    for name, gain in (("a", 0.0), ("b", 0.1)):
+        run = write_run(tmp_path / name)
+        prompts = [(CHOSEN, f"p{n}", "test", "g", 0, "div_lpips", "none", None, "the only image") for n in range(24)]
+        alone = [(CHOSEN, "bare", "bare", "bare", k, "div_lpips", "none", 0.3 + gain * k, "") for k in range(8)]
+        scores = pd.concat([run.scores, pd.DataFrame([*prompts, *alone], columns=COLUMNS)])
+        runs.append(replace(run, scores=scores))
+    found = compare_runs(*runs, 0)
+    diversity = found.metrics["div_lpips"]
+    assert (diversity.unit, diversity.units, found.dropped["div_lpips"]) == (Unit.IMAGES, 8, 0)
+    assert diversity.interval.mean == pytest.approx(0.35)
+    assert run_means(runs[1])["div_lpips"] == pytest.approx(0.65)
+
+
 def test_one_primary_metric_is_enough_for_a_verdict(tmp_path):
     a, b = (write_run(tmp_path / name, effect, metrics=("dino",)) for name, effect in (("a", 0.0), ("b", 0.1)))
     report = compare_runs(a, b, 0)
@@ -52,7 +68,7 @@ def test_one_primary_metric_is_enough_for_a_verdict(tmp_path):
 
 
 def test_a_metric_without_any_value_is_left_out(tmp_path):
-    """For example div_lpips where each prompt has one image."""
+    """For example div_lpips where each prompt and the subject alone have one image."""
     run = write_run(tmp_path / "a")
     scores = run.scores.assign(value=run.scores["value"].mask(run.scores["metric"] == "clip_t"))
     assert list(compare_runs(*[replace(run, scores=scores)] * 2, 0).metrics) == ["dino"]

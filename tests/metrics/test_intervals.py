@@ -12,6 +12,8 @@ from src.metrics.intervals import (
     independent_units,
     mean_interval,
     nested_bootstrap,
+    reported_rows,
+    score_grid,
     students_interval,
 )
 
@@ -95,9 +97,9 @@ def test_the_same_seed_gives_the_same_interval():
     assert DRAWS == 10_000
 
 
-def rows(variant, values, prompt_set="test", references="val"):
+def rows(variant, values, prompt_set="test", references="val", metric="dino"):
     return [
-        (variant, f"p{p}", prompt_set, "g", k, "dino", references, value, "")
+        (variant, f"{prompt_set}{p}", prompt_set, "g", k, metric, references, value, "")
         for p, of_prompt in enumerate(values)
         for k, value in enumerate(of_prompt)
     ]
@@ -119,7 +121,7 @@ def test_pairs_by_prompt_and_seed_and_reads_the_held_out_rows_of_the_test_prompt
     interval = against_base(table.sample(frac=1, random_state=0), "step-2")["dino"]
     assert interval.mean == pytest.approx(0.25)
     assert interval.low == pytest.approx(0.25)
-    table.loc[(table.variant == "step-2") & (table.prompt_id == "p0") & (table.seed == 1), "value"] = np.nan
+    table.loc[(table.variant == "step-2") & (table.prompt_id == "test0") & (table.seed == 1), "value"] = np.nan
     assert against_base(table, "step-2")["dino"].mean == pytest.approx(0.25)
     assert against_base(table[table.variant == "base"], "step-2") == {}
 
@@ -137,3 +139,55 @@ def test_a_metric_with_a_single_value_is_left_out():
     assert against_base(table, "step-2") == {}
     assert mean_interval(table, "step-2", "dino") is None
     assert mean_interval(table, "step-2", "clip_t") is None
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_diversity_is_reported_on_the_subject_alone_where_a_prompt_has_one_image(seeds):
+    of_test = np.full((3, seeds), 0.2 if seeds > 1 else np.nan)
+    table = score_frame(
+        rows("base", of_test, metric="div_lpips"),
+        rows("base", np.full((1, 8), 0.7), "bare", metric="div_lpips"),
+        rows("base", np.full((3, seeds), 0.5)),
+        rows("base", np.full((1, 8), 0.9), "bare"),
+        rows("base", np.full((1, 8), 0.3), "prior", metric="pres"),
+        rows("real", np.full((1, 5), 0.9), "none", metric="div_lpips"),
+        rows("base", np.full((3, seeds), np.nan), metric="id_sim_all"),
+    )
+    shown = reported_rows(table)
+    assert shown.groupby("metric")["set"].unique().map(list).to_dict() == {
+        "div_lpips": ["bare"] if seeds == 1 else ["test"],
+        "dino": ["test"],
+        "pres": ["prior"],
+    }
+    assert len(shown) == (8 if seeds == 1 else 6) + 3 * seeds + 8
+
+
+def mean_distances(points):
+    """Of each point to the others."""
+    return np.linalg.norm(points[:, None] - points[None], axis=2).sum(1) / (len(points) - 1)
+
+
+@pytest.mark.parametrize("images", [8, 50])
+def test_interval_of_a_mean_over_pairs_covers_the_truth_as_often_as_it_says(images):
+    """Each image is in the values of all: taken as independent they would cover 68 % instead of 95 %."""
+    random = np.random.default_rng(0)
+    truth = np.mean([mean_distances(random.normal(size=(400, 3))).mean() for _ in range(20)])
+    covered = np.zeros(2)
+    for _ in range(400):
+        values = pd.Series(
+            mean_distances(random.normal(size=(images, 3))),
+            pd.MultiIndex.from_product([["bare"], range(images)], names=["prompt_id", "seed"]),
+        )
+        for place, metric in enumerate(("div_lpips", "dino")):
+            found = estimate(score_grid(values, metric), 0)
+            assert found.mean == pytest.approx(values.mean())
+            covered[place] += found.low <= truth <= found.high
+    assert 0.92 <= covered[0] / 400 <= 0.98
+    assert covered[1] / 400 < 0.8
+
+
+def test_pairs_of_two_images_are_what_they_were():
+    values = pd.Series(
+        [0.1, 0.1, 0.4, 0.4], pd.MultiIndex.from_product([["p", "q"], [0, 1]], names=["prompt_id", "seed"])
+    )
+    assert score_grid(values, "div_lpips").tolist() == [[0.1, 0.1], [0.4, 0.4]]

@@ -60,7 +60,15 @@ def test_prompt_means_count_each_prompt_once():
 
 def test_unscored_counts_by_reason():
     table = pd.DataFrame({"metric": ["m"] * 3, "reason": ["lone", "", "lone"], "value": [np.nan, 1.0, np.nan]})
-    assert unscored(table) == ["2 × m: lone"]
+    assert unscored(table.assign(set="test")) == ["2 × m: lone"]
+
+
+def test_unscored_leaves_out_prompts_of_one_image_where_diversity_is_reported_on_the_subject_alone():
+    sets = ["dev", "test", "bare", "bare"]
+    table = pd.DataFrame({"metric": "div_lpips", "set": sets, "reason": ["lone"] * 3 + ["other"], "value": np.nan})
+    assert unscored(table) == ["3 × div_lpips: lone", "1 × div_lpips: other"]
+    table.loc[3, "value"] = 0.4
+    assert unscored(table) == ["1 × div_lpips: lone"]
 
 
 def dev_scores(means: dict[str, tuple[float, float]]) -> pd.DataFrame:

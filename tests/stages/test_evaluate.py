@@ -84,11 +84,11 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     per_variant = table.groupby("variant").size()
     rows = 2 + 2 + 1 + 1 + 2  # dino and clip_i have two sets of references, nn_train has the gap beside it
     of_photos = {"copy": 48, "copy (autoencoder)": 48, "real": 16, "real (autoencoder)": 16}
-    assert per_variant.to_dict() == {"base": 88, "step-000010": 88, "step-000020": 88, **of_photos}
-    # the class alone is for pres (two sets of references), the subject alone for nn_train
-    assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 2) * 2
+    assert per_variant.to_dict() == {"base": 90, "step-000010": 90, "step-000020": 90, **of_photos}
+    # the class alone is for pres (two sets of references), the subject alone for nn_train and diversity
+    assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 3) * 2
     assert set(table[table["set"] == "prior"]["metric"]) == {"pres"}
-    assert set(table[table["set"] == "bare"]["metric"]) == {"nn_train", "copy_gap"}
+    assert set(table[table["set"] == "bare"]["metric"]) == {"nn_train", "copy_gap", "div_lpips"}
     assert table["value"].astype(float).between(-1, 1).all()
     assert (table["reason"] == "").all()
     assert not table.duplicated(["variant", "prompt_id", "seed", "metric", "references"]).any()
@@ -187,6 +187,23 @@ def test_evaluate_prompt_table_has_the_test_prompts(project):
     assert list(table["prompt_id"]) == ["t0", "t1", "t2"]
     assert table["dino"].mean() == pytest.approx(summary["run"]["dino"], abs=1e-5)
     assert table["clip_t_base"].mean() == pytest.approx(summary["base"]["clip_t"], abs=1e-5)
+
+
+def test_evaluate_of_one_image_per_prompt_compares_those_of_the_subject_alone(project):
+    manifest = project / "data/samples/manifest.csv"
+    table = pd.read_csv(manifest)
+    second = (table["seed"] == 1) & table["set"].isin(["dev", "test"])
+    for path in table.loc[second, "path"]:
+        (project / "data/samples" / path).unlink()
+    table[~second].to_csv(manifest, index=False)
+    summary = evaluate(project, "inference_metrics=[dino,div_lpips]")
+    scores = pd.read_csv(project / "metrics/scores.csv")
+    alone = scores[(scores["set"] == "bare") & (scores["metric"] == "div_lpips")].groupby("variant")["value"].mean()
+    chosen = f"step-{summary['selected_step']:06d}"
+    assert summary["run"]["div_lpips"] == pytest.approx(alone[chosen], abs=1e-6)
+    assert summary["against_base"]["div_lpips"]["mean"] == pytest.approx(alone[chosen] - alone["base"], abs=1e-6)
+    assert "div_lpips" not in summary["copy"]
+    assert json.loads((project / "metrics/metrics.json").read_text())["div_lpips_tiny"] == summary["run"]["div_lpips"]
 
 
 def test_evaluate_of_one_image_per_prompt_has_a_reason_instead_of_a_diversity(project):
