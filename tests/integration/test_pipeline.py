@@ -65,7 +65,7 @@ def test_outputs_are_complete(project):
     assert {"dino", "clip_i", "clip_t", "div_lpips"} <= metrics["run"].keys()
     assert sorted(p.name for p in (project / "models/adapter").iterdir()) == ["step-000006", "step-000012"]
     manifest = pd.read_csv(project / "data/samples/manifest.csv")
-    assert len(manifest) == 3 * (32 * 2 + 2 * 3)
+    assert len(manifest) == 3 * (64 + 2 * 3)  # dev and test prompts once, class and subject alone
     split = pd.read_csv(project / "data/split.csv")
     assert set(split.split) == {"train", "val"}
     assert (project / "metrics/report.html").stat().st_size > 500_000
