@@ -5,6 +5,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +16,22 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from src.core.config import load_config
 from src.core.device import choose_device
 from src.metrics.copying import TrainingLikeness, copying_summary
+from src.metrics.copying_verdict import Said, judge_copying
 from src.metrics.features import FeatureStore, ImageFile, image_file
-from src.metrics.names import BASE, GAP, NEAREST, TEST
+from src.metrics.names import BASE, GAP, NEAREST, PART, TEST
 from src.metrics.samples import read_references, read_samples
 from src.metrics.scores import References, Sample
 from src.metrics.summary import mean_scores, score_table
 from src.models.autoencoder import reconstruct
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the measures make of an attack: nn_train, copy_gap and the others, and the verdict."""
+
+    numbers: dict[str, float]
+    said: Said
+
 
 Attack = Callable[[Image.Image, Image.Image], Image.Image]
 
@@ -55,6 +66,17 @@ def halved(photo: Image.Image, base: Image.Image) -> Image.Image:
     return result
 
 
+def pasted_elsewhere(photo: Image.Image, base: Image.Image) -> Image.Image:
+    """The middle of the photo, smaller and in another place, on the base model's picture."""
+    side, result = photo.width, base.resize(photo.size)
+    subject = photo.crop((side // 5, side // 6, side - side // 5, side - side // 8))
+    subject = subject.resize((round(subject.width * 0.85), round(subject.height * 0.85)), Image.Resampling.BICUBIC)
+    mask = Image.new("L", subject.size)
+    ImageDraw.Draw(mask).ellipse((0, 0, *subject.size), fill=255)
+    result.paste(subject, (side // 12, side // 4), mask)
+    return result
+
+
 def written(photo: Image.Image, base: Image.Image) -> Image.Image:  # noqa: ARG001
     """A prompt on the photo."""
     result = photo.copy()
@@ -69,7 +91,9 @@ ATTACKS: dict[str, Attack] = {
     "zoomed 15 %, JPEG 60": zoomed,
     "turned 12 degrees": lambda photo, _: photo.rotate(12, Image.Resampling.BICUBIC),
     "subject pasted on the base's picture": pasted,
+    "the same, smaller and elsewhere": pasted_elsewhere,
     "half photo, half base": halved,
+    "half the mirrored photo, half base": lambda photo, base: halved(ImageOps.mirror(photo), base),
     "prompt written on the photo": written,
 }
 
@@ -95,18 +119,20 @@ def measure(
     images: Sequence[ImageFile],
     places: Sequence[Sample],
     store: FeatureStore,
-) -> dict[str, float]:
-    """Scores images in the places of a run's; returns nn_train, copy_gap and what `copying_summary` says."""
+) -> Outcome:
+    """Scores images in the places of a run's."""
     drawn = [
         Sample("step-000001", p.prompt_id, TEST, p.group, p.seed, p.text, image)
         for p, image in zip(places, images, strict=True)
     ]
     table = score_table(metric.score([*real, *drawn], references, store))
-    return mean_scores(table, "step-000001", TEST) | copying_summary(table, "step-000001")
+    judged = judge_copying(table, "step-000001")
+    assert judged is not None, "everything that the rule needs was measured"
+    return Outcome(mean_scores(table, "step-000001", TEST) | copying_summary(table, "step-000001"), judged[0])
 
 
-def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, dict[str, float]]:
-    """Measures every attack, the memoriser and the ideal generator.
+def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, Outcome]:
+    """Measures every attack, the memoriser, the held-out photos as if they were drawn, and what the models drew.
 
     Args:
         params: With model, judges and metrics.
@@ -114,7 +140,7 @@ def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, dict
         folder: For the images that are made.
 
     Returns:
-        Numbers by attack.
+        By attack.
     """
     store, metric = FeatureStore(16, "cpu"), instantiate(params.metrics[NEAREST])
     references = read_references(data / "split.csv", data / "crops")
@@ -127,11 +153,14 @@ def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, dict
         Sample("real (autoencoder)", "held_out", "none", "none", index, "", file)
         for index, file in enumerate(references.val_decoded)
     ]
-    places = [s for s in read_samples(data / "samples") if s.variant == BASE and s.set == TEST]
+    samples = [sample for sample in read_samples(data / "samples") if sample.set == TEST]
+    places = [sample for sample in samples if sample.variant == BASE]
     made = attack_rows(references.train, [place.image for place in places], folder)
-    repeated = {"memoriser": references.train_decoded, "ideal generator": references.val_decoded}
+    repeated = {"memoriser": references.train_decoded, "held-out photos": references.val_decoded}
     rows = {name: [files[index % len(files)] for index in range(len(places))] for name, files in repeated.items()}
     rows["base model"] = [place.image for place in places]
+    for variant in sorted({sample.variant for sample in samples} - {BASE}):
+        rows[variant] = [sample.image for sample in samples if sample.variant == variant]
     return {name: measure(metric, references, real, files, places, store) for name, files in (rows | made).items()}
 
 
@@ -139,9 +168,11 @@ def main() -> None:
     """Prints the table as Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         rows = attack_table(load_config([]), Path("data"), Path(folder))
-    print("| images | nn_train | share_over_real | copy_gap |\n|---|---|---|---|")
-    for name, found in rows.items():
-        print(f"| {name} | {found[NEAREST]:.3f} | {found['share_over_real']:.2f} | {found[GAP]:+.3f} |")
+    print("| images | nn_train | share_over_real | copy_gap | part_train | verdict |\n|---|---|---|---|---|---|")
+    for name, outcome in rows.items():
+        found, said = outcome.numbers, outcome.said.value.replace("_", " ")
+        share = found["share_over_real"]
+        print(f"| {name} | {found[NEAREST]:.3f} | {share:.2f} | {found[GAP]:+.3f} | {found[PART]:.2f} | {said} |")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
+from src.metrics.copied_parts import part_likeness
 from src.metrics.copying_limits import held_out_level
 from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge
-from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, REAL, REAL_DECODED, TEST
+from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, PART, REAL, REAL_DECODED, TEST
 from src.metrics.scores import ALONE, Metric, References, Sample, Score, checked_cosine
 
 
@@ -26,7 +27,7 @@ class TrainingLikeness:
     not, so its likeness to a photo is the larger of those to the photo and to what the autoencoder makes of it.
 
     Attributes:
-        name: The key of the nearest likeness; the gap is called GAP.
+        name: The key of the nearest likeness; the gap is called GAP, likeness of parts PART.
         sets: The sets of samples that it looks at.
         judge: The model that embeds images.
     """
@@ -44,7 +45,8 @@ class TrainingLikeness:
             store: Computes features.
 
         Returns:
-            Two rows per sample; the gap of a held-out photo without another has a reason instead of a value.
+            Three rows per sample: likeness, gap and PART, see `part_likeness`; the gap of a held-out photo without
+            another has a reason instead of a value.
 
         Raises:
             MetricError: There are no images, or one cannot be embedded.
@@ -52,7 +54,9 @@ class TrainingLikeness:
         features = store.embed_images(self.judge, [sample.image for sample in samples])
         train = likeness_to(store, self.judge, (references.train, references.train_decoded), features)
         val = likeness_to(store, self.judge, (references.val, references.val_decoded), features)
-        scores = []
+        files = [sample.image for sample in samples]
+        parts = part_likeness(files, (*references.train, *references.train_decoded))
+        scores = [Score(sample, PART, "none", float(value), "") for sample, value in zip(samples, parts, strict=True)]
         for sample, to_train, to_val in zip(samples, train, val, strict=True):
             nearest = checked_cosine(float(to_train.max()), sample)
             scores.append(Score(sample, self.name, "none", nearest, ""))

@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import timm
+import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.core.errors import ConfigError, MissingModelError
 from src.metrics.preprocessing import IMAGENET, Preparation
 from src.metrics.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
+
+# added to the new side by the authors' code, so that rounding never makes it a cell too short
+HUB_OFFSET = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class DinoJudge:
         resize_px: The shorter side before the crop.
         crop_px: The model's input side.
         any_size: Whether the model was made for any input side (DINOv2), so that its position embeddings may be
-            resampled to `crop_px`.
+            resampled to `crop_px`, as its authors' code does.
         id: A folder on this machine or a hub id.
         revision: The pinned commit on the hub; None for a folder.
         file: The weights' name inside the model.
@@ -71,6 +75,7 @@ class DinoJudge:
             "feature": "class token after the final layer norm",
             "dtype": "float32",
             "preprocessing": self._preparation().description,
+            **({"positions": "resampled as torch.hub's dinov2 does"} if self.any_size else {}),
             **self.weights.describe(),
         }
 
@@ -103,13 +108,39 @@ class DinoJudge:
             raise ConfigError(f"crop_px={self.crop_px}, but {self.architecture} reads {model.patch_embed.img_size}")
         load_strictly(model, read_state(path), path)
         if model.patch_embed.img_size != side:
-            model.set_input_size(img_size=side)
+            fit_positions(model, side)
         frozen = freeze(model, device)
         assert isinstance(frozen, VisionTransformer)
         return DinoTower(frozen, self._preparation())
 
     def _preparation(self) -> Preparation:
         return Preparation(self.resize_px, self.crop_px, IMAGENET)
+
+
+@torch.no_grad()
+def fit_positions(model: VisionTransformer, side: tuple[int, int]) -> None:
+    """Makes a model read another input side; its position embeddings are resampled as DINOv2's authors do.
+
+    Reference code: facebookresearch/dinov2, `interpolate_pos_encoding` with the hub's arguments for models without
+    registers: bicubic, not antialiased, with the scale (new side + 0.1) / old side. timm antialiases, and its scale is
+    exact; features then differ by up to 4e-3.
+
+    Args:
+        model: Loaded; is changed.
+        side: Height and width of the input, pixels.
+    """
+    rows, columns = model.patch_embed.grid_size
+    positions = model.pos_embed.clone()
+    prefix = positions.shape[1] - rows * columns
+    model.set_input_size(img_size=side)
+    new_rows, new_columns = model.patch_embed.grid_size
+    resampled = nn.functional.interpolate(
+        positions[:, prefix:].reshape(1, rows, columns, -1).permute(0, 3, 1, 2),
+        scale_factor=((new_rows + HUB_OFFSET) / rows, (new_columns + HUB_OFFSET) / columns),
+        mode="bicubic",
+        antialias=False,
+    )
+    model.pos_embed.copy_(torch.cat([positions[:, :prefix], resampled.flatten(2).transpose(1, 2)], dim=1))
 
 
 class DinoTower:

@@ -1,17 +1,29 @@
 """How far the class has drifted: images of the class noun alone, of the adapted model against the base model's."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
 from src.metrics.features import Features, FeatureStore
+from src.metrics.intervals import LEVEL, Interval
 from src.metrics.names import BASE, PRES, PRIOR
 from src.metrics.scores import Metric, Sample
 
 
-def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: FeatureStore) -> dict[str, float]:
+@dataclass(frozen=True)
+class Drift:
+    """How far a checkpoint's class is from the base model's; `interval` is None with two images."""
+
+    kid: float
+    interval: Interval | None
+
+
+def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: FeatureStore) -> dict[str, Drift]:
     """Computes KID between each checkpoint's class images and the base model's, in the features that PRES uses.
 
     Custom Diffusion (Kumari et al., 2022, arXiv:2212.04488) looks for forgetting in this way.
@@ -32,7 +44,7 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
         return {}
     images: dict[str, dict[tuple[str, int], Features]] = {}
     looked_at = [sample for sample in samples if sample.set == PRIOR]
-    features = store.embed_images(judge, [sample.image for sample in looked_at])
+    features = store.image_features(judge, [sample.image for sample in looked_at])
     for sample, feature in zip(looked_at, features, strict=True):
         images.setdefault(sample.variant, {})[sample.prompt_id, sample.seed] = feature
     base = images.pop(BASE)
@@ -40,23 +52,43 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
         return {}
     if wrong := [variant for variant, own in images.items() if own.keys() != base.keys()]:
         raise MetricError(f"class images of {wrong[0]}: expected the seeds of {BASE}")
-    return {
-        variant: kid(np.stack([own[key] for key in base]), np.stack(list(base.values())))
-        for variant, own in images.items()
-    }
+    sides = {variant: np.stack([own[key] for key in base]) for variant, own in images.items()}
+    of_base = np.stack(list(base.values()))
+    return {variant: Drift(kid(own, of_base), kid_interval(own, of_base)) for variant, own in sides.items()}
+
+
+def kid_interval(first: Features, second: Features) -> Interval | None:
+    """Estimates how sure a KID is, from what it becomes without each pair of images in turn.
+
+    Paper: The Jackknife, the Bootstrap and Other Resampling Plans (Efron, 1982), chapter 3; with Student's t. Where
+    the sets do not differ it is wider than its level says.
+
+    Args:
+        first: (N, D).
+        second: (N, D), in the same order of seeds.
+
+    Returns:
+        The KID and its LEVEL interval; None with fewer than three pairs.
+    """
+    count = len(first)
+    if count < 3:
+        return None
+    without = np.array([kid(np.delete(first, row, axis=0), np.delete(second, row, axis=0)) for row in range(count)])
+    error = math.sqrt((count - 1) * float(without.var()))
+    value, half = kid(first, second), float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
+    return Interval(value, value - half, value + half)
 
 
 def kid(first: Features, second: Features) -> float:
     """Computes the kernel distance of two sets drawn from the same noise, row by row.
 
-    Paper: Demystifying MMD GANs (Bińkowski et al., 2018), arXiv:1801.01401; its kernel (x·y / D + 1)³ with D the
-    number of features, here of vectors of length sqrt(D), so that the mean square of a feature is 1 as the kernel
-    expects, whatever the judge. Pairs of one seed are left out (the U-statistic): they are alike for another reason
-    than the model.
+    Paper: Demystifying MMD GANs (Bińkowski et al., 2018), arXiv:1801.01401, its kernel (x·y / D + 1)³ with D the number
+    of features, of features as the model gives them; but of the judge's, where the paper has Inception's. Pairs of one
+    seed are left out (the U-statistic): they are alike for another reason than the model.
 
     Args:
-        first: (N, D), unit vectors.
-        second: (N, D), unit vectors, in the same order of seeds.
+        first: (N, D), as the model gives them.
+        second: (N, D), in the same order of seeds.
 
     Returns:
         The squared maximum mean discrepancy; may be below 0.
@@ -66,7 +98,5 @@ def kid(first: Features, second: Features) -> float:
     """
     if len(first) < 2:
         raise MetricError(f"KID needs two images or more, found {len(first)}")
-    kernels = [
-        kernel_poly(*pair, kid_kernel_poly_gamma=1.0) for pair in ((first, first), (first, second), (second, second))
-    ]
+    kernels = [kernel_poly(*pair) for pair in ((first, first), (first, second), (second, second))]
     return float(mmd2(*kernels, mmd_est="u-statistic"))

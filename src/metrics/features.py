@@ -98,6 +98,7 @@ class FeatureStore:
         self.device = device
         self._towers: dict[Judge[Any], Any] = {}
         self._features: dict[tuple[Judge[Any], str], Features] = {}
+        self._lengths: dict[tuple[Judge[Any], str], float] = {}
 
     def tower(self, judge: Judge[LoadedTower]) -> LoadedTower:
         """Returns the judge's model, loaded at the first call."""
@@ -127,7 +128,13 @@ class FeatureStore:
         for batch, rows in zip(batches, self.map(lambda b: self._embed_batch(tower, b), batches), strict=True):
             for file, row in zip(batch, rows, strict=True):
                 self._features[judge, file.sha256] = unit_vector(row, str(file.path))
+                self._lengths[judge, file.sha256] = float(np.linalg.norm(row))
         return np.stack([self._features[judge, file.sha256] for file in files])
+
+    def image_features(self, judge: Judge[Any], files: Sequence[ImageFile]) -> Features:
+        """Returns features of images as the model gives them, (N, D); arguments and errors as `embed_images`."""
+        units = self.embed_images(judge, files)
+        return units * np.array([self._lengths[judge, file.sha256] for file in files])[:, None]
 
     def embed_texts(self, judge: Judge[Any], texts: Sequence[str]) -> Features:
         """Returns one unit vector per text.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from src.metrics.names import DIVERSITY, IDENTITY, KID, NEAREST, PRES, PROMPT, SUBJECT, model_key
+from src.metrics.names import DIVERSITY, IDENTITY, KID, NEAREST, PART, PRES, PROMPT, SUBJECT, model_key
 from src.metrics.scores import Metric, Score
 
 # what decides is shown with its difference to the base model
@@ -33,11 +33,11 @@ def models_behind(metrics: Sequence[Metric], scores: Sequence[Sequence[Score]]) 
         scores: Of each; one metric may write several numbers.
 
     Returns:
-        The model by the name under which `Score.metric` has its numbers.
+        The model by the name under which `Score.metric` has its numbers; PART has none, it compares pixels.
     """
     found = {}
     for metric, rows in zip(metrics, scores, strict=True):
-        names = {row.metric for row in rows} | ({KID} if metric.name == PRES else set())
+        names = {row.metric for row in rows} - {PART} | ({KID} if metric.name == PRES else set())
         for name in sorted(names):
             found[name] = Model(model_key(name, metric.judge.name), metric.judge.title)
     return found

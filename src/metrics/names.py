@@ -15,6 +15,8 @@ SUBJECT, PROMPT, IDENTITY = "dino", "clip_t", "id_sim_all"
 SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 # likeness to the nearest training photo, and to the held-out ones
 NEAREST, GAP = "nn_train", "copy_gap"
+# the most similar part of a training photo, by pixels: no model measures it
+PART = "part_train"
 # the class noun alone: likeness to the subject, and distance from what the base model draws
 PRES, KID = "pres", "kid"
 # a figure of pairs of images, so an image's values are not independent

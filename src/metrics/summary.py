@@ -1,6 +1,6 @@
 """From scores to means: every mean is taken over a prompt's images first, then over prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
 from src.metrics.copying import copying_summary
+from src.metrics.drift import Drift
 from src.metrics.intervals import against_base, reported_rows
 from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, REAL, REAL_DECODED, TEST
 from src.metrics.scores import Score
@@ -122,7 +123,7 @@ def reached(table: pd.DataFrame, variant: str) -> dict[str, float]:
     return {name: rounded(own[name] / best[name]) for name in names}
 
 
-def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: dict[str, float]) -> dict[str, Any]:
+def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: Mapping[str, Drift]) -> dict[str, Any]:
     """Builds details.json: all means, counts and intervals, numbers only.
 
     Args:
@@ -137,11 +138,13 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: di
     """
     base, *checkpoints_ = (reported_means(table, variant) for variant in (BASE, *steps))
     checkpoints = dict(zip(steps, checkpoints_, strict=True))
-    for variant, value in drift.items():
-        checkpoints[variant][KID] = rounded(value)
+    for variant, of_class in drift.items():
+        checkpoints[variant][KID] = rounded(of_class.kid)
     scored = table.groupby("metric")["value"].agg(["count", "size"])
     drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
     intervals = against_base(table, chosen)
+    if chosen in drift and (of_kid := drift[chosen].interval) is not None:
+        intervals[KID] = of_kid
     return {
         "run": checkpoints[chosen],
         "against_base": {

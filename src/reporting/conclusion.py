@@ -7,13 +7,14 @@ from src.reporting.scoring import metric_order, verdict
 from src.reporting.texts import Texts
 
 
-def conclude(against_base: Mapping[str, Mapping[str, float]], texts: Texts) -> str:
+def conclude(against_base: Mapping[str, Mapping[str, float]], reached: Mapping[str, float], texts: Texts) -> str:
     """Says whether the subject was learned, what became of prompt fidelity, and what else got worse.
 
     A person is recognised by identity, anything else by likeness.
 
     Args:
-        against_base: ``mean``, ``low`` and ``high`` by metric, as in metrics.json.
+        against_base: ``mean``, ``low`` and ``high`` by metric, as in details.json.
+        reached: The run's share of the likeness that the subject itself has through the autoencoder, by metric.
         texts: The words.
 
     Returns:
@@ -23,6 +24,8 @@ def conclude(against_base: Mapping[str, Mapping[str, float]], texts: Texts) -> s
     told = [
         _sentence(role, metric, against_base, texts) for role, metric in (("subject", likeness), ("prompt", PROMPT))
     ]
+    if likeness in reached:
+        told.insert(1, texts("conclude.reached", metric=likeness, share=f"{reached[likeness]:.0%}"))
     worse = [
         f"{metric} ({against_base[metric]['mean']:+.3f})"
         for metric in metric_order(against_base)

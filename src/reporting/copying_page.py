@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.metrics.copying_limits import ENOUGH_PHOTOS, held_out_level, largest_rank_z
+from src.metrics.copying_verdict import judge_copying
 from src.metrics.names import BARE, NEAREST, REAL, REAL_DECODED, TEST
 from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
@@ -32,11 +33,15 @@ class CopyingFacts:
     """What the numbers of copying say, and how much so few images and photos let them say.
 
     Attributes:
+        verdict: Whether photos are copied, in one sentence; empty where it was not measured.
+        findings: What it stands on, and what is not looked for, a sentence each.
         figures: Label and value pairs.
         counts: The numbers of images and photos behind them, and what those do not allow.
         caption: Of the histogram; says what its dashed line is.
     """
 
+    verdict: str
+    findings: tuple[str, ...]
     figures: tuple[tuple[str, str], ...]
     counts: str
     caption: str
@@ -62,11 +67,28 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     parts = [texts("copying.counts", test=test, bare=bare, photos=photos)]
     parts += [texts("copying.few", enough=ENOUGH_PHOTOS)] if few else []
     parts += [texts("copying.reach", limit=limit)] if "meehan_z" in found else []
+    verdict, findings = _verdict(inputs, texts)
     return CopyingFacts(
+        verdict=verdict,
+        findings=findings,
         figures=tuple((labels[name], _shown(name, value, texts)) for name, value in found.items()),
         counts=" ".join(parts),
         caption=f"{texts('copying.histogram')} {texts(f'copying.level{few}')}",
     )
+
+
+def _verdict(inputs: Inputs, texts: Texts) -> tuple[str, tuple[str, ...]]:
+    judged = judge_copying(inputs.scores, inputs.run_variant)
+    if judged is None:
+        return "", ()
+    said, findings = judged
+    sentences = []
+    for one in findings:
+        shares = {name: f"{getattr(one, name):.0%}" for name in ("low", "high", "limit")}
+        sentences.append(texts(f"copying.finding.{one.kind}", count=one.count, total=one.total, **shares))
+        if one.blind:
+            sentences.append(texts("copying.finding.blind"))
+    return texts(f"copying.verdict.{said.value}"), (*sentences, texts("copying.unseen"))
 
 
 def _shown(name: str, value: float, texts: Texts) -> str:

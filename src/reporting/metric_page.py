@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL_DECODED, SUBJECT
+from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL, REAL_DECODED, SUBJECT
 from src.reporting.inputs import Inputs
 from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, metric_order, unscored, verdict
 from src.reporting.texts import Texts
@@ -19,8 +19,9 @@ HEADLINE = {
     "div_lpips": "diversity",
     NEAREST: "nearest",
 }
-# beside which rows of the table a headline stands
-BESIDE = ("base", "run", "real")
+# beside which rows of the table a headline stands, and then the best that is reachable
+BESIDE = ("base", "run")
+SHOWN_WITHOUT_HEADLINES = 3
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Headline:
         metric: Its name in the tables.
         name: What it measures, in words; empty where there are none.
         arrow: ``↑``, ``↓`` or empty.
-        cells: Of the rows BESIDE.
+        cells: Of the rows BESIDE and of the best row.
         difference: To base, where there is an interval.
     """
 
@@ -104,8 +105,12 @@ class Headline:
 
 @dataclass(frozen=True)
 class MetricPage:
-    """The metric section: the headlines, the whole table, what surrounds it and what its columns mean."""
+    """The metric section: the headlines, the whole table, what surrounds it and what its columns mean.
 
+    `best` is the row that shows what is reachable: the subject as the model could draw it, where that was measured.
+    """
+
+    best: str
     headlines: tuple[Headline, ...]
     table: MetricTable
     differences: tuple[Difference, ...]
@@ -132,8 +137,11 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     counts = flatten(inputs.metrics["counts"]) if "counts" in inputs.metrics else {}
     shares = inputs.metrics.get("reached", {})
     of_best = [texts("metrics.reached", metric=name, share=f"{share:.0%}") for name, share in sorted(shares.items())]
+    best = REAL_DECODED if rows.get(REAL_DECODED) else REAL
+    beside = [rows.get(name, {}) for name in (*BESIDE, best)]
     return MetricPage(
-        headlines=tuple(_headline(metric, rows, found, texts) for metric in headline_metrics(table.columns)),
+        best=best,
+        headlines=tuple(_headline(metric, beside, found, texts) for metric in headline_metrics(table.columns)),
         table=table,
         differences=found,
         intro=" ".join(
@@ -147,7 +155,7 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
 
 def headline_metrics(columns: Sequence[str]) -> tuple[str, ...]:
     """Returns the metrics that are shown first: those of HEADLINE, or the first ones where there is none of them."""
-    return tuple(name for name in HEADLINE if name in columns) or tuple(columns[: len(BESIDE)])
+    return tuple(name for name in HEADLINE if name in columns) or tuple(columns[:SHOWN_WITHOUT_HEADLINES])
 
 
 def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Difference, ...]:
@@ -228,15 +236,13 @@ def metric_table(
     )
 
 
-def _headline(
-    metric: str, rows: Mapping[str, Mapping[str, Any]], found: Sequence[Difference], texts: Texts
-) -> Headline:
+def _headline(metric: str, beside: Sequence[Mapping[str, Any]], found: Sequence[Difference], texts: Texts) -> Headline:
     of_metric = next((row for row in found if row.metric == metric), None)
     return Headline(
         metric=metric,
         name=texts(f"headline.{HEADLINE[metric]}") if metric in HEADLINE else "",
         arrow=arrow(metric),
-        cells=tuple(_cell(rows.get(name, {}).get(metric), "") for name in BESIDE),
+        cells=tuple(_cell(row.get(metric), "") for row in beside),
         difference=of_metric,
     )
 

@@ -22,6 +22,7 @@ DIRECTION = {
     "kid": -1,
     "nn_train": 0,
     "copy_gap": 0,
+    "part_train": 0,
     "id_sim_all": 1,
     "id_sim_detected": 1,
     "face_rate": 1,

@@ -119,7 +119,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         "seed": str(facts.seed),
     }
     return Summary(
-        conclusion=conclude(inputs.metrics.get("against_base", {}), texts),
+        conclusion=conclude(inputs.metrics.get("against_base", {}), inputs.metrics.get("reached", {}), texts),
         ran=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
         notices=(*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])),

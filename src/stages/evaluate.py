@@ -20,6 +20,7 @@ from src.core.device import choose_device
 from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
 from src.metrics.copying import nearest_table
+from src.metrics.copying_verdict import judge_copying
 from src.metrics.drift import class_kid
 from src.metrics.features import FeatureStore, image_file
 from src.metrics.headline import describe_models, headline, models_behind
@@ -100,6 +101,7 @@ def evaluate_samples(
     steps = checkpoint_steps(judged.samples)
     selection = select_checkpoint(table, steps, rule)
     summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store))
+    copying = judge_copying(table, selection.variant)
     counts = {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
     summary["counts"] |= counts
     meta = {
@@ -108,6 +110,7 @@ def evaluate_samples(
         "selected": selection.variant,
         "models": describe_models(models),
         "judges": {metric.name: metric.judge.describe() for metric in metrics},
+        "copying": None if copying is None else copying[0].value,
         "device": store.device,
         "counts": summary["counts"],
         **describe_inputs(judged, data),
@@ -118,6 +121,7 @@ def evaluate_samples(
     write_json(out / "details.json", summary)
     write_json(out / "metrics.json", headline(summary, models))
     write_json(out / "metrics_meta.json", meta)
+    print(f"evaluate: copying: {'not measured' if copying is None else copying[0].value.replace('_', ' ')}")
     if selection.missed:
         print(f"evaluate: WARNING: {selection.missed}", file=sys.stderr)
     return summary

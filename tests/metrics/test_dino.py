@@ -121,13 +121,37 @@ def test_dino_of_any_size_has_its_position_embeddings_resampled(dino_judge, imag
         store.tower(replace(dino_judge, crop_px=20))
     smaller = replace(dino_judge, resize_px=24, crop_px=20, any_size=True)
     tower = store.tower(smaller)
-    model = timm.create_model(VIT_ARCHITECTURE, num_classes=0, **VIT_ARGUMENTS | {"img_size": 20}).eval()
-    state = checkpoint_filter_fn(load_file(dino_judge.weights.find()), model, interpolation="bicubic")
-    model.load_state_dict(state)
     batch = torch.stack([tower.prepare(Image.open(file.path)) for file in images])
     assert batch.shape[-2:] == (20, 20)
+    state = load_file(dino_judge.weights.find())
+    model = timm.create_model(VIT_ARCHITECTURE, num_classes=0, **VIT_ARGUMENTS | {"img_size": 20}).eval()
+    model.load_state_dict(state | {"pos_embed": hub_positions(state["pos_embed"], 20 // VIT_ARGUMENTS["patch_size"])})
     with torch.no_grad():
         assert (tower.embed_images(batch) - model(batch)).abs().max() < 1e-5
+    of_timm = checkpoint_filter_fn(state, model, interpolation="bicubic")["pos_embed"]
+    assert (tower.model.pos_embed - of_timm).abs().max() > 1e-3, "timm's own resampling is another one"
+
+
+def hub_positions(table, side):
+    """DINOv2's interpolate_pos_encoding (interpolate_offset 0.1, no antialiasing) in NumPy, cell by cell."""
+    old = round((table.shape[1] - 1) ** 0.5)
+    cells = table[0, 1:].double().numpy().reshape(old, old, -1)
+    places = (np.arange(side) + 0.5) * old / (side + 0.1) - 0.5
+
+    def along(values):  # the first axis; Keys' cubic kernel with a = -0.75, edges repeated
+        rows = []
+        for place in places:
+            first = int(np.floor(place))
+            taps = np.arange(first - 1, first + 3)
+            far = np.abs(place - taps)
+            near_weight = 1.25 * far**3 - 2.25 * far**2 + 1
+            far_weight = -0.75 * (far**3 - 5 * far**2 + 8 * far - 4)
+            weights = np.where(far <= 1, near_weight, far_weight)
+            rows.append(np.tensordot(weights, values[np.clip(taps, 0, old - 1)], 1))
+        return np.stack(rows)
+
+    resampled = along(along(cells).swapaxes(0, 1)).swapaxes(0, 1)
+    return torch.cat([table[:, :1], torch.from_numpy(resampled.reshape(1, side * side, -1)).float()], dim=1)
 
 
 def test_dinov2_configuration_is_the_published_architecture():

@@ -8,7 +8,7 @@ import pytest
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
-from src.metrics.drift import class_kid, kid
+from src.metrics.drift import class_kid, kid, kid_interval
 from src.metrics.features import ImageFile
 from tests.metrics.synthetic import sample
 from tests.metrics.test_copying import Store, unit_vectors
@@ -22,7 +22,7 @@ class Named:
 
 def by_hand(first, second):
     pairs = list(permutations(range(len(first)), 2))
-    kernel = lambda x, y: (float(x @ y) + 1) ** 3  # noqa: E731
+    kernel = lambda x, y: (float(x @ y) / len(x) + 1) ** 3  # noqa: E731
     within = np.mean([kernel(side[i], side[j]) for side in (first, second) for i, j in pairs])
     return 2 * within - 2 * np.mean([kernel(first[i], second[j]) for i, j in pairs])
 
@@ -70,7 +70,7 @@ def test_class_images_are_paired_by_seed():
     rows += [drawn("step-000010", seed, name) for seed, name in ((2, "f"), (0, "d"), (1, "e"))]
     found = class_kid([Named("pres", "dino")], rows, Store(features))
     sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
-    assert found == {"step-000010": pytest.approx(kid(*sides))}
+    assert {name: one.kid for name, one in found.items()} == {"step-000010": pytest.approx(kid(*sides))}
 
 
 def test_class_images_of_other_seeds_are_refused():
@@ -84,8 +84,29 @@ def test_without_pres_there_is_no_kid():
     assert class_kid([Named("clip_t", "clip")], [], Store({})) == {}
 
 
-def test_kernel_is_the_published_one_of_features_whose_mean_square_is_one():
-    first, second = unit_vectors(6, 1), unit_vectors(6, 2)
-    scaled = [np.sqrt(24) * side for side in (first, second)]
-    published = [kernel_poly(*pair) for pair in ((scaled[0],) * 2, tuple(scaled), (scaled[1],) * 2)]
-    assert kid(first, second) == pytest.approx(float(mmd2(*published, mmd_est="u-statistic")), abs=1e-12)
+def test_kid_is_torch_fidelitys_of_the_features_as_the_model_gives_them():
+    features = dict(zip("abcdef", 3 * unit_vectors(6, 7), strict=True))
+    rows = [drawn("base", seed, name) for seed, name in enumerate("abc")]
+    rows += [drawn("step-000010", seed, name) for seed, name in enumerate("def")]
+    sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
+    published = [kernel_poly(*pair) for pair in ((sides[0],) * 2, tuple(sides), (sides[1],) * 2)]
+    found = class_kid([Named("pres", "dino")], rows, Store(features))["step-000010"]
+    assert found.kid == pytest.approx(float(mmd2(*published, mmd_est="u-statistic")), abs=1e-12)
+
+
+@pytest.mark.parametrize(("shift", "least"), [(1.0, 0.9), (0.0, 0.95)])
+def test_kid_interval_covers_the_truth(shift, least):
+    """Features of paired noise, the second side moved; the truth comes from 2,000 pairs."""
+
+    def pairs(count, seed):
+        noise = np.random.default_rng(seed).normal(size=(count, 24))
+        other = 0.5 * noise + np.random.default_rng((seed, 1)).normal(size=(count, 24)) * np.sqrt(0.75)
+        return noise, other + shift * np.eye(24)[0]
+
+    truth = kid(*pairs(2000, 10**6))
+    found = [kid_interval(*pairs(12, seed)) for seed in range(300)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= least
+
+
+def test_kid_of_two_images_has_no_interval():
+    assert kid_interval(unit_vectors(2, 0), unit_vectors(2, 1)) is None

@@ -65,6 +65,12 @@ def test_store_is_scale_invariant(images):
     assert np.allclose(np.linalg.norm(once, axis=1), 1, atol=1e-12)
 
 
+def test_store_gives_features_as_the_model_does(images):
+    once, thrice = (FeatureStore(2, "cpu").image_features(CountingJudge(factor), images) for factor in (1.0, 3.0))
+    assert np.allclose(3 * once, thrice, rtol=1e-6)
+    assert np.ptp(np.linalg.norm(once, axis=1)) > 0
+
+
 def test_store_names_a_feature_that_is_zero_or_not_finite(images):
     for factor in (0.0, float("nan"), float("inf")):
         with pytest.raises(MetricError, match=r"gradient\.png"):

@@ -3,6 +3,8 @@
 import pytest
 
 from src.core.errors import ConfigError, MetricError
+from src.metrics.drift import Drift
+from src.metrics.intervals import Interval
 from src.metrics.summary import (
     choose_names,
     mean_scores,
@@ -78,10 +80,13 @@ def leaves(node):
 
 def test_summary_holds_only_numbers_and_the_chosen_run():
     table = full_table()
-    summary = summarise(table, STEPS, "step-000300", {"step-000300": 0.0123456789})
+    summary = summarise(
+        table, STEPS, "step-000300", {"step-000300": Drift(0.0123456789, Interval(0.0123456789, -0.1, 0.12))}
+    )
     assert summary["selected_step"] == 300
     assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino": 0.3, "kid": 0.012346}
     assert "kid" not in summary["base"]
+    assert summary["against_base"]["kid"] == {"mean": 0.012346, "low": -0.1, "high": 0.12}
     assert (summary["base"], summary["real"], summary["copy"]) == (
         {"dino": 0.0},
         {"dino": 0.9},

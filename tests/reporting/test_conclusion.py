@@ -52,12 +52,20 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_first_sentences_come_from_the_intervals(case):
     found, said = CASES[case]
-    assert conclude(found, EN) == said
+    assert conclude(found, {}, EN) == said
+
+
+def test_the_share_of_what_the_model_could_draw_follows_the_likeness():
+    said = conclude(LEARNED, {"dino": 0.7627, "clip_i": 0.9}, EN)
+    assert "That is 76% of the dino that the subject itself has as this model could draw it." in said
+    assert said.index("likeness (dino)") < said.index("76%") < said.index("(clip_t)")
+    assert "76%" not in conclude(LEARNED | {"id_sim_all": interval(0.01, -0.02, 0.04)}, {"dino": 0.7627}, EN)
+    assert "76% того dino" in conclude(LEARNED, {"dino": 0.7627}, RU)
 
 
 def test_a_person_is_concluded_about_by_identity():
     found = LEARNED | {"id_sim_all": interval(0.01, -0.02, 0.04)}
-    assert conclude(found, EN).startswith("The run did not measurably learn the subject: likeness (id_sim_all)")
+    assert conclude(found, {}, EN).startswith("The run did not measurably learn the subject: likeness (id_sim_all)")
 
 
 def test_other_losses_are_told_and_other_gains_are_not():
@@ -67,7 +75,7 @@ def test_other_losses_are_told_and_other_gains_are_not():
         "pres": interval(0.194, 0.006, 0.382),
         "nn_train": interval(0.399, 0.344, 0.46),
     }
-    assert conclude(found, EN).endswith("Also measurably worse: div_lpips (-0.067), pres (+0.194).")
+    assert conclude(found, {}, EN).endswith("Also measurably worse: div_lpips (-0.067), pres (+0.194).")
 
 
 @pytest.mark.parametrize(("found", "learned"), [(LEARNED, True), (UNLEARNED, False)])
@@ -79,7 +87,7 @@ def test_page_and_markdown_conclude_alike_and_colour_by_the_same_rule(own_projec
         build_report(own_project, out, FACTS, texts.language)
         page, markdown = out.read_text(), out.with_suffix(".md").read_text()
         (lead,) = re.findall(r'<p class="lead">(.*?)</p>', page)
-        assert lead == conclude(found, texts)
+        assert lead == conclude(found, {}, texts)
         assert markdown.splitlines()[2] == lead
         assert "taught" not in page
     coloured = set(re.findall(r'<td class="(better|worse)"', page))

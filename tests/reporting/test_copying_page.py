@@ -1,6 +1,7 @@
 """The section on copying: the nearest pairs, and no more said than the numbers of images and photos allow."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -91,3 +92,25 @@ def test_page_and_markdown_say_how_much_the_numbers_of_copying_can_say(own_proje
         assert "Counted: 40 test images, 8 images of the subject alone, 3 held-out photos." in text
         assert "nearer to training photos, as copies are (-2.2)" in text
         assert "99 % of the held-out photos lie" not in text
+
+
+@pytest.mark.parametrize(("parts", "key"), [(0.5, "no_sign"), (0.99, "copies")])
+def test_the_section_opens_with_the_verdict_and_what_is_not_looked_for(project, tables, tmp_path, parts, key):
+    own = tables.scores[(tables.scores["metric"] == "nn_train") & (tables.scores["set"] == "test")]
+    scores = pd.concat([tables.scores, own.assign(metric="part_train", value=parts)])
+    facts = copying_facts(dataclasses.replace(tables, scores=scores), TEXTS)
+    assert facts.verdict == TEXTS(f"copying.verdict.{key}")
+    assert any(f"{40 if key == 'copies' else 0} of 40 test images have a part" in line for line in facts.findings)
+    assert facts.findings[-1] == TEXTS("copying.unseen")
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    copied = tmp_path / "project"
+    shutil.copytree(project, copied)
+    shutil.copy(tmp_path / "scores.csv", copied / "metrics/scores.csv")
+    for language in ("en", "ru"):
+        texts = load_texts(language)
+        build_report(copied, tmp_path / language / "report.html", FACTS, language)
+        for name in ("report.html", "report.md"):
+            page = (tmp_path / language / name).read_text()
+            section = page[page.rindex(texts("copying.title")) :]
+            assert texts(f"copying.verdict.{key}") in section
+            assert section.index(texts(f"copying.verdict.{key}")) < section.index(texts("copying.nn_train_p95"))

@@ -25,7 +25,7 @@ from tests.metrics.synthetic import write_photos, write_samples
 VARIANTS = ("base", "step-000010", "step-000020")
 PROMPTS = (("d0", "dev"), ("d1", "dev"), ("t0", "test"), ("t1", "test"), ("t2", "test"))
 LONE = (("prior", "prior"), ("bare", "bare"))
-METRICS = ["clip_i", "clip_t", "copy_gap", "dino", "div_lpips", "nn_train"]
+METRICS = ["clip_i", "clip_t", "copy_gap", "dino", "div_lpips", "nn_train", "part_train"]
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +82,13 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     assert list(table.columns) == columns
     assert sorted(set(table["metric"])) == [*METRICS, "pres"]
     per_variant = table.groupby("variant").size()
-    rows = 2 + 2 + 1 + 1 + 2  # dino and clip_i have two sets of references, nn_train has the gap beside it
-    of_photos = {"copy": 48, "copy (autoencoder)": 48, "real": 16, "real (autoencoder)": 16}
-    assert per_variant.to_dict() == {"base": 90, "step-000010": 90, "step-000020": 90, **of_photos}
+    rows = 2 + 2 + 1 + 1 + 3  # dino and clip_i have two sets of references, nn_train has gap and parts beside it
+    of_photos = {"copy": 54, "copy (autoencoder)": 54, "real": 18, "real (autoencoder)": 18}
+    assert per_variant.to_dict() == {"base": 102, "step-000010": 102, "step-000020": 102, **of_photos}
     # the class alone is for pres (two sets of references), the subject alone for nn_train and diversity
-    assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 3) * 2
+    assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 4) * 2
     assert set(table[table["set"] == "prior"]["metric"]) == {"pres"}
-    assert set(table[table["set"] == "bare"]["metric"]) == {"nn_train", "copy_gap", "div_lpips"}
+    assert set(table[table["set"] == "bare"]["metric"]) == {"nn_train", "copy_gap", "part_train", "div_lpips"}
     assert table["value"].astype(float).between(-1, 1).all()
     assert (table["reason"] == "").all()
     assert not table.duplicated(["variant", "prompt_id", "seed", "metric", "references"]).any()
