@@ -120,7 +120,7 @@ def _missed(dev: Mapping[str, Mapping[str, float]], chosen: str, floor: float) -
     """Says by how much the chosen checkpoint misses the bar, and what it has learnt for that."""
     prompt, subject = dev[chosen][PROMPT], dev[chosen][SUBJECT]
     return (
-        f"no checkpoint follows the prompts as well as wanted: {chosen} has {PROMPT} {prompt:.3f} on the dev prompts, "
-        f"{floor - prompt:.3f} below the bar of {floor:.3f}; base {dev[BASE][PROMPT]:.3f}; {SUBJECT} {subject:.3f}, "
-        f"base {dev[BASE][SUBJECT]:.3f}"
+        f"no checkpoint follows the prompts as well as wanted: {chosen} has {PROMPT} {prompt:z.3f} on the dev prompts, "
+        f"{floor - prompt:z.3f} below the bar of {floor:z.3f}; base {dev[BASE][PROMPT]:z.3f}; "
+        f"{SUBJECT} {subject:z.3f}, base {dev[BASE][SUBJECT]:z.3f}"
     )

@@ -42,8 +42,8 @@ def describe(report: Report, about: str, basis: str, spreads: Sequence[SeedSprea
         found = report.metrics[name]
         margin = f"{report.margins[name]:g}" if name in report.primaries else "descriptive"
         lines.append(
-            f"| {name} | {BETTER[arrow(name)]} | {found.interval.mean:+.4f} "
-            f"| {found.interval.low:+.4f} to {found.interval.high:+.4f} | {found.p:.4f} | {found.detectable:.4f} "
+            f"| {name} | {BETTER[arrow(name)]} | {found.interval.mean:+z.4f} "
+            f"| {found.interval.low:+z.4f} to {found.interval.high:+z.4f} | {found.p:z.4f} | {found.detectable:z.4f} "
             f"| {margin} | {shown_reach(name, spreads, ENGLISH) if name in report.primaries else '–'} "
             f"| {ENGLISH(f'compare.{found.unit.value}', count=found.units)} |"
         )

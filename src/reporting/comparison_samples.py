@@ -80,5 +80,5 @@ def _picture(
     except MetricError:
         return None
     scores = image_scores(run.scores).get((variant, str(row["prompt_id"]), row["seed"]), {})
-    shown = tuple((metric, f"{scores[metric]:.2f}") for metric in (SUBJECT, PROMPT) if metric in scores)
+    shown = tuple((metric, f"{scores[metric]:z.2f}") for metric in (SUBJECT, PROMPT) if metric in scores)
     return Picture(thumbnail(io.BytesIO(content), SMALL_PX), f"{label}: {row['prompt']}", label, shown)

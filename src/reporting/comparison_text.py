@@ -57,7 +57,7 @@ def explain_findings(report: Report, texts: Texts) -> list[str]:
     for name, finding in report.findings.items():
         found = report.metrics[name]
         figures = {"mean": found.interval.mean, "low": found.interval.low, "high": found.interval.high}
-        shown = {key: f"{value:+.4f}" for key, value in figures.items()}
+        shown = {key: f"{value:+z.4f}" for key, value in figures.items()}
         line = texts(f"finding.{finding.value}", metric=name, margin=f"{report.margins[name]:g}", **shown)
         if name in report.blocked:
             needed = report.blocked[name]
@@ -108,8 +108,8 @@ def explain_spread(report: Report, spreads: Sequence[SeedSpread | None], texts: 
     if spread is None:
         return texts("compare.spread.unknown")
     known = [name for name in report.primaries if name in spread.sd]
-    reach = ", ".join(f"{name} {spread.reach(name):.3f}" for name in known)
-    sd = ", ".join(f"{name} {spread.sd[name]:.4f}" for name in known)
+    reach = ", ".join(f"{name} {spread.reach(name):z.3f}" for name in known)
+    sd = ", ".join(f"{name} {spread.sd[name]:z.4f}" for name in known)
     figures = {"count": len(spread.seeds), "date": spread.date, "machine": spread.machine, "model": spread.model}
     return texts("compare.spread.known", reach=reach, sd=sd, **figures)
 
@@ -129,7 +129,7 @@ def shown_reach(metric: str, spreads: Sequence[SeedSpread | None], texts: Texts)
     if not spreads:
         return "–"
     spread = next((found for found in spreads if found is not None and metric in found.sd), None)
-    return texts("compare.unknown") if spread is None else f"±{spread.reach(metric):.4f}"
+    return texts("compare.unknown") if spread is None else f"±{spread.reach(metric):z.4f}"
 
 
 def _way(found: Comparison) -> str:

@@ -27,7 +27,7 @@ def conclude(against_base: Mapping[str, Mapping[str, float]], reached: Mapping[s
     if likeness in reached:
         told.insert(1, texts("conclude.reached", metric=likeness, share=f"{reached[likeness]:.0%}"))
     worse = [
-        f"{metric} ({against_base[metric]['mean']:+.3f})"
+        f"{metric} ({against_base[metric]['mean']:+z.3f})"
         for metric in metric_order(against_base)
         if metric not in (likeness, PROMPT) and _verdict(metric, against_base) == "worse"
     ]
@@ -45,8 +45,8 @@ def _sentence(role: str, metric: str, against_base: Mapping[str, Mapping[str, fl
         return texts(f"conclude.{role}.absent", metric=metric)
     found, said = against_base[metric], _verdict(metric, against_base)
     if said == "unsure":
-        size = {name: f"{found[name]:+.3f}" for name in ("mean", "low", "high")}
+        size = {name: f"{found[name]:+z.3f}" for name in ("mean", "low", "high")}
     else:  # "rose by" and "fell by" take sizes
         low, high = sorted((abs(found["low"]), abs(found["high"])))
-        size = {"mean": f"{abs(found['mean']):.3f}", "low": f"{low:.3f}", "high": f"{high:.3f}"}
+        size = {"mean": f"{abs(found['mean']):z.3f}", "low": f"{low:z.3f}", "high": f"{high:z.3f}"}
     return texts(f"conclude.{role}.{said}", metric=metric, **size)

@@ -60,7 +60,7 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     photos = len(_held_out_scores(inputs))
     test, bare = (len(_nearest_scores(inputs, which)) for which in (TEST, BARE))
     few = "_few" if photos < ENOUGH_PHOTOS else ""
-    limit = f"{largest_rank_z(bare, photos):.3f}"
+    limit = f"{largest_rank_z(bare, photos):z.3f}"
     labels = {name: texts(f"copying.{name}") for name in ("nn_train_p95", "meehan_z")}
     labels["share_over_real"] = texts(f"copying.share_over_real{few}")
     found = inputs.metrics.get("copying", {})
@@ -93,9 +93,9 @@ def _verdict(inputs: Inputs, texts: Texts) -> tuple[str, tuple[str, ...]]:
 
 def _shown(name: str, value: float, texts: Texts) -> str:
     if name != "meehan_z":
-        return f"{value:.3f}"
+        return f"{value:z.3f}"
     where = "nearer" if value < -CHANCE_Z else "farther" if value > CHANCE_Z else "alike"
-    return texts(f"copying.z.{where}", value=f"{value:+.1f}")
+    return texts(f"copying.z.{where}", value=f"{value:+z.1f}")
 
 
 def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
@@ -123,7 +123,7 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
                 left,
                 f"{row.prompt}, seed {row.seed}",
                 f"{row.prompt_id} · {row.seed}",
-                ((NEAREST, f"{row.value:.2f}"),),
+                ((NEAREST, f"{row.value:z.2f}"),),
             ),
             Picture(right, str(row.photo), str(row.photo)),
         )

@@ -1,6 +1,7 @@
 """The report as Markdown: the same tables, pictures by their paths; for a pull request or a notebook."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
 from src.reporting.metric_page import Cell, MetricTable
 from src.reporting.samples import SAMPLES, CheckpointStrip
+from src.reporting.scoring import shown_name
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
 from src.reporting.templating import render_markdown
@@ -32,14 +34,16 @@ def write_markdown(
         sections: The sections of the page.
         texts: The words.
     """
+    label = partial(shown_name, models=inputs.meta["models"])
     page = render_markdown(
         "report.md.j2",
         texts=texts,
         facts=facts,
         summary=summary,
         copying=sections["copying"],
-        table=_table,
-        lines=_lines,
+        label=label,
+        table=partial(_table, label=label),
+        lines=partial(_lines, label=label),
         film=_film,
         strip=sections["strip"],
         pictures=list(_pictures(inputs)),
@@ -54,12 +58,12 @@ def write_markdown(
     write_text(out, page)
 
 
-def _lines(table: MetricTable, head: str) -> Markdown:
+def _lines(table: MetricTable, head: str, label: Callable[[str], str]) -> Markdown:
     """A metric a line: a table of many columns is cut off where it is read."""
     lines = [f"| {' | '.join([head, *(row.name for row in table.rows)])} |", f"|{'---|' * (len(table.rows) + 1)}"]
     for place, (metric, arrow) in enumerate(zip(table.columns, table.arrows, strict=True)):
         cells = [_shown(row.cells[place]) for row in table.rows]
-        lines.append(f"| {' | '.join([f'{escape_markdown(metric)} {arrow}'.strip(), *cells])} |")
+        lines.append(f"| {' | '.join([f'{escape_markdown(label(metric))} {arrow}'.strip(), *cells])} |")
     return Markdown("\n".join(lines))
 
 
@@ -67,8 +71,8 @@ def _shown(cell: Cell) -> str:
     return f"**{cell.shown}**" if cell.verdict in COLOURED else cell.shown or "–"
 
 
-def _table(table: MetricTable, head: str) -> Markdown:
-    names = [f"{column} {arrow}".strip() for column, arrow in zip(table.columns, table.arrows, strict=True)]
+def _table(table: MetricTable, head: str, label: Callable[[str], str]) -> Markdown:
+    names = [f"{label(column)} {arrow}".strip() for column, arrow in zip(table.columns, table.arrows, strict=True)]
     lines = [f"| {' | '.join(map(escape_markdown, [head, *names]))} |", f"|{'---|' * (len(names) + 1)}"]
     for row in table.rows:
         cells = [_shown(cell) for cell in row.cells]

@@ -171,9 +171,9 @@ def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Differ
         Difference(
             metric=metric,
             arrow=arrow(metric),
-            mean=f"{against_base[metric]['mean']:+.4f}",
-            low=f"{against_base[metric]['low']:+.4f}",
-            high=f"{against_base[metric]['high']:+.4f}",
+            mean=f"{against_base[metric]['mean']:+z.4f}",
+            low=f"{against_base[metric]['low']:+z.4f}",
+            high=f"{against_base[metric]['high']:+z.4f}",
             verdict=verdict(metric, against_base[metric]["low"], against_base[metric]["high"]),
         )
         for metric in metric_order(against_base)
@@ -250,7 +250,7 @@ def _headline(metric: str, beside: Sequence[Mapping[str, Any]], found: Sequence[
 def _cell(value: float | None, said: str) -> Cell:
     if value is None:
         return Cell("", "", "")
-    return Cell(exact=repr(float(value)), shown=f"{value:.4f}", verdict=said)
+    return Cell(exact=repr(float(value)), shown=f"{value:z.4f}", verdict=said)
 
 
 def _plain(value: Any) -> str:

@@ -192,7 +192,7 @@ def _point(name: str, means: Mapping[str, Any], kind: str) -> Row:
 
 
 def _described(row: Row) -> str:
-    return f"{row['name']} ({', '.join(f'{axis} {row[axis]:.2f}' for axis in AXES if axis in row)})"
+    return f"{row['name']} ({', '.join(f'{axis} {row[axis]:z.2f}' for axis in AXES if axis in row)})"
 
 
 def _cross(inputs: Inputs, variant: str, kind: str) -> Row | None:

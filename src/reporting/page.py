@@ -1,5 +1,6 @@
 """Puts the sections together into one self-contained page that needs no network."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from src.reporting.persons_page import face_rate_chart, faceless_samples, identi
 from src.reporting.prompt_charts import group_charts, prompt_heatmap
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
+from src.reporting.scoring import shown_name
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, summarise
 from src.reporting.templating import render_page
@@ -48,6 +50,7 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
         texts=texts,
         facts=facts,
         inputs=inputs,
+        label=partial(shown_name, models=inputs.meta["models"]),
         summary=summary,
         provenance=describe_provenance(inputs),
         sources=load_sources(),

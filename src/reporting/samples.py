@@ -177,7 +177,7 @@ def manifest_pictures(
             src=src,
             alt=f"{row['variant']}: {row['prompt']}",
             label=label(row),
-            scores=tuple((name, f"{own[name]:.2f}") for name in shown),
+            scores=tuple((name, f"{own[name]:z.2f}") for name in shown),
             selected=row["variant"] == inputs.run_variant,
         )
 

@@ -27,6 +27,8 @@ DIRECTION = {
     "id_sim_detected": 1,
     "face_rate": 1,
 }
+# judges of the literature, by the names that keys give them: a metric's bare name means one of these
+PUBLISHED = ("vits16", "vitb32", "vits14", "alexnet", "sface", "buffalo_l")
 # columns against which an image's own likeness counts; "train" is the memorisation side
 JUDGED = ("val", "none")
 
@@ -66,6 +68,23 @@ def verdict(metric: str, low: float, high: float) -> str:
     if not direction:
         return "differs"
     return "better" if direction * low > 0 else "worse"
+
+
+def shown_name(metric: str, models: Mapping[str, Mapping[str, str]]) -> str:
+    """Names a metric for a table's head: with the model that measured, unless that is the published one.
+
+    Args:
+        metric: For example ``dino_train``.
+        models: The model behind each metric, as in metrics_meta.json.
+
+    Returns:
+        For example ``dino_tabletop_train``, and ``dino_train`` where DINO ViT-S/16 measured.
+    """
+    name = max((known for known in models if f"{metric}_".startswith(f"{known}_")), key=len, default="")
+    key = models[name]["key"] if name else ""
+    if not name or key.removeprefix(f"{name}_") in PUBLISHED:
+        return metric
+    return f"{key}{metric.removeprefix(name)}"
 
 
 def metric_order(names: Iterable[str]) -> list[str]:

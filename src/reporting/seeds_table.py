@@ -39,14 +39,14 @@ def describe_seeds(name: str, runs: Sequence[EvaluatedRun]) -> str:
     means = [run_means(run) for run in runs]
     columns = metric_order(set.intersection(*(set(of_run) for of_run in means)))
     rows = [
-        [str(run.params["seed"]), str(run.meta["selected"]), *(f"{of_run[column]:.3f}" for column in columns)]
+        [str(run.params["seed"]), str(run.meta["selected"]), *(f"{of_run[column]:z.3f}" for column in columns)]
         for run, of_run in zip(runs, means, strict=True)
     ]
     table = np.array([[of_run[column] for column in columns] for of_run in means])
     base = reported_means(runs[0].scores, BASE)
-    rows.append([BASE, "", *(f"{base[column]:.3f}" if column in base else "–" for column in columns)])
-    rows.append(["mean", "", *(f"{value:.3f}" for value in table.mean(0))])
-    rows.append(["standard deviation", "", *(f"{value:.4f}" for value in table.std(0, ddof=1))])
+    rows.append([BASE, "", *(f"{base[column]:z.3f}" if column in base else "–" for column in columns)])
+    rows.append(["mean", "", *(f"{value:z.3f}" for value in table.mean(0))])
+    rows.append(["standard deviation", "", *(f"{value:z.4f}" for value in table.std(0, ddof=1))])
     heads = ["seed", "checkpoint", *(f"{column} {arrow(column)}".strip() for column in columns)]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
     return "\n".join([f"{name}: {len(runs)} seeds of the training", "", *lines, "", _pairs(runs), _halves(runs), ""])

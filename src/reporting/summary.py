@@ -132,7 +132,7 @@ def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
         return []
     means = development_means(inputs)
     chosen, base = (means[name][PROMPT] for name in (inputs.run_variant, "base"))
-    figures = {"value": f"{chosen:.3f}", "base": f"{base:.3f}", "margin": f"{facts.clip_t_margin:g}"}
+    figures = {"value": f"{chosen:z.3f}", "base": f"{base:z.3f}", "margin": f"{facts.clip_t_margin:g}"}
     return [texts("notice.bar_missed", checkpoint=inputs.run_variant, **figures)]
 
 

@@ -162,7 +162,7 @@ def tables(restored: dict[tuple[str, str], Restored], drawn: Sequence[Drawn]) ->
         "| autoencoder | pictures | PSNR, dB | LPIPS | sharpness of renders' | dino of its own |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {name} | {pictures} | {row.psnr_db:.1f} | {row.lpips:.3f} | {row.sharpness:.0%} | "
+            f"| {name} | {pictures} | {row.psnr_db:z.1f} | {row.lpips:z.3f} | {row.sharpness:.0%} | "
             f"{'' if row.likeness is None else format(row.likeness, '.2f')} |"
             for (name, pictures), row in restored.items()
         ),

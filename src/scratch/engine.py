@@ -194,7 +194,7 @@ def train_from_noise(
             evaluations.append(_evaluation(task, average, done))
             rate = (done - start) * plan.batch_size / (time.monotonic() - began)
             numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**losses[-1], **evaluations[-1]}.items() if k != "step")
-            print(f"step {done}/{plan.steps}: {numbers}; {rate:.0f} images/s", flush=True)
+            print(f"step {done}/{plan.steps}: {numbers}; {rate:z.0f} images/s", flush=True)
         if last or (done // plan.save_every > kept // plan.save_every and not pending):
             seconds = earlier + time.monotonic() - began
             state.save(_pack(task, average, done, losses, evaluations, seconds, measured))

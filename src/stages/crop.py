@@ -86,7 +86,7 @@ def _record(image_id: str, box: Box, cropper: str, size: int, max_upscale: float
     scale = size / box.side
     warnings = [box.warning] if box.warning else []
     if scale > max_upscale:
-        warnings.append(f"enlarged {scale:.2f} times, more than {max_upscale:g}: a closer photo would be sharper")
+        warnings.append(f"enlarged {scale:z.2f} times, more than {max_upscale:g}: a closer photo would be sharper")
     return CropRecord(image_id, box.left, box.top, box.right, box.bottom, round(scale, 6), cropper, "; ".join(warnings))
 
 

@@ -131,10 +131,10 @@ def main() -> None:
             print("\n".join(show(root)))
         elif words == ["clean-states"]:
             freed = remove(root, tuple(place for place in PLACES if place.saves_time))
-            print(f"freed {freed / MEGABYTE:.1f} MB; the next run computes anew what it needs, to the same bytes")
+            print(f"freed {freed / MEGABYTE:z.1f} MB; the next run computes anew what it needs, to the same bytes")
         elif words == ["forget", "--yes"]:
             freed = remove(root, tuple(place for place in PLACES if place.personal))
-            print(f"deleted {freed / MEGABYTE:.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")
+            print(f"deleted {freed / MEGABYTE:z.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")
         elif words == ["forget"]:
             names = ", ".join(place.path for place in PLACES if place.personal)
             raise ConfigError(f"forget deletes {names}, for good: say `forget --yes`")

@@ -117,7 +117,8 @@ def evaluate_samples(
     }
     write_csv(out / "scores.csv", table)
     write_csv(out / "nearest.csv", nearest_table(metrics, judged.samples, judged.references, store))
-    write_csv(out / "prompts.csv", prompt_table(table, selection.variant))
+    measured_by = " ".join(models[name].key for name in sorted(models))
+    write_csv(out / "prompts.csv", prompt_table(table, selection.variant).assign(measured_by=measured_by))
     write_json(out / "details.json", summary)
     write_json(out / "metrics.json", headline(summary, models))
     write_json(out / "metrics_meta.json", meta)
@@ -250,7 +251,7 @@ def _evaluate(params: DictConfig) -> dict[str, Any]:
         rule = SelectionRule.of(params.evaluate)
         summary = evaluate_samples(Path("data"), Path("metrics"), metrics, store, params.subject.token, rule, decode)
     for row in ("base", "run", "real", "copy", REAL_DECODED, COPY_DECODED):
-        print(f"{row:18}", "  ".join(f"{key}={value:.4f}" for key, value in summary[row].items()))
+        print(f"{row:18}", "  ".join(f"{key}={value:z.4f}" for key, value in summary[row].items()))
     for metric, share in summary["reached"].items():
         print(f"evaluate: {metric} is {share:.0%} of what held-out photos reach through the autoencoder")
     print(f"evaluate: step {summary['selected_step']} was chosen on the dev prompts")

@@ -132,7 +132,7 @@ def scratch_stage(params: DictConfig) -> None:
             write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
             write_json(folder / TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
             write_scratch_report(folder, run_dir.name)
-    print(f"{run_dir}: {plan.steps} updates in {curves.seconds / 60:.1f} minutes on {describe_device(device)}")
+    print(f"{run_dir}: {plan.steps} updates in {curves.seconds / 60:z.1f} minutes on {describe_device(device)}")
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def main() -> None:
     with replaced_folder(wanted.out) as folder:
         cache = work_root() / ".cache/world"
         draw_compositions(folder, cache, wanted.count, wanted.resolution, wanted.oversampling, wanted.seed)
-    print(f"{wanted.out}: {wanted.count} pictures in {(time.monotonic() - began) / 60:.1f} minutes")
+    print(f"{wanted.out}: {wanted.count} pictures in {(time.monotonic() - began) / 60:z.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
                 sets = build(params.train_data).load(), build(params.val_data).load()
                 task = build(params.task, _partial_=True, _convert_="all")(Given(*sets, plan, params.seed, device))
                 size = found
-                print(f"{found} pictures after {time.monotonic() - clock.began:.0f} s", flush=True)
+                print(f"{found} pictures after {time.monotonic() - clock.began:z.0f} s", flush=True)
                 _go_on(params)
             before, started = state.load(), time.monotonic()
             curves = train_from_noise(task, plan, schedule, params.seed, state, "", clock.round_end())
@@ -149,7 +149,7 @@ def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
             plan = replace(plan, steps=done + max(1, int(left * updates / (time.monotonic() - started))))
             task.plan = plan
             size_mb = _keep(task, run_dir, pieces, curves) / 1e6
-            print(f"step {done}: {curves.losses[-1]}, {curves.evaluations[-1]}; {size_mb:.1f} MB", flush=True)
+            print(f"step {done}: {curves.losses[-1]}, {curves.evaluations[-1]}; {size_mb:z.1f} MB", flush=True)
     share = seconds / (time.monotonic() - clock.began)
     print(f"{done} updates, {done * plan.batch_size} samples on {describe_device(device)}; training {share:.0%}")
     return share

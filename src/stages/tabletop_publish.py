@@ -37,7 +37,7 @@ of the embedded world (src/tabletop) and on nothing else, and knows nothing but 
 - Configuration: configs/scratch/tabletop_{side}/{configuration}.yaml{more}
 - Data: {images} pictures of {side} px, tabletop/world/train
 - Updates: {steps}
-- Time: {minutes:.0f} minutes on {device}
+- Time: {minutes:z.0f} minutes on {device}
 - Scores on unseen renders at the last update: {scores}
 - The figures that the whole set reaches: docs/tabletop.md
 """
@@ -65,7 +65,7 @@ def publish(trained: Path, out: Path) -> int:
             write_text(folder / place / "README.md", _card(name, source, trained))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if size > LARGEST:
-            raise ModelMismatchError(f"{out}: {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:.0f} MB")
+            raise ModelMismatchError(f"{out}: {size / 1e6:z.1f} MB, expected at most {LARGEST / 1e6:z.0f} MB")
     write_sums(out, trained / SUMS)
     return size
 

@@ -36,7 +36,7 @@ def main() -> None:
     )
     scores = score_models(models, load_world(WORLD))
     for name, value in scores.items():
-        print(f"{name:32} {value:.4f}")
+        print(f"{name:32} {value:z.4f}")
     write_json(OUT, scores)
 
 

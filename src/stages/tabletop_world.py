@@ -32,7 +32,7 @@ def main() -> None:
             cache = work_root() / ".cache/world"
             draw_world(folder / part, cache, scenes, wanted.resolution, wanted.oversampling, device)
     minutes = (time.monotonic() - began) / 60
-    print(f"{wanted.out}: {wanted.train + wanted.val} pictures in {minutes:.1f} minutes on {describe_device(device)}")
+    print(f"{wanted.out}: {wanted.train + wanted.val} pictures in {minutes:z.1f} minutes on {describe_device(device)}")
 
 
 if __name__ == "__main__":

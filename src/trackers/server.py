@@ -33,6 +33,6 @@ def ask_server(service: str, url: str, verify: bool) -> int:
         return requests.get(url, timeout=LIMIT_S, verify=verify).status_code
     except requests.RequestException as error:
         raise TrackerError(
-            f"{service}: no answer from {without_password(url)} within {LIMIT_S:.0f} s ({type(error).__name__}). "
+            f"{service}: no answer from {without_password(url)} within {LIMIT_S:z.0f} s ({type(error).__name__}). "
             f"Start the server or check its address, or run with tracker.{service}.offline=true or tracker=tensorboard"
         ) from None  # the cause would print the whole address

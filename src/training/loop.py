@@ -191,7 +191,7 @@ def _validate(run: Run, done: int) -> Row:
     row = {"step": done, **validate(run)}
     if run.accelerator.is_main_process:
         run.hooks.log(done, {name: value for name, value in row.items() if name != "step"})
-        print(f"step {done}/{run.plan.steps}: held-out loss {row['val_loss']:.5f}", flush=True)
+        print(f"step {done}/{run.plan.steps}: held-out loss {row['val_loss']:z.5f}", flush=True)
     return row
 
 

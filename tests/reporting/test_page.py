@@ -239,3 +239,20 @@ def test_best_and_worst_images_are_those_of_the_scores(project):
         labels = [f"{prompt} · {seed}" for prompt, seed in zip(ranked["prompt_id"], ranked["seed"], strict=True)]
         assert [picture.label for picture in ends.worst] == labels[:SHOWN]
         assert [picture.label for picture in ends.best] == labels[::-1][:SHOWN]
+
+
+def test_heads_of_tables_name_the_model_unless_it_is_the_published_one(own_project, tmp_path):
+    meta = own_project / "metrics/metrics_meta.json"
+    models = {
+        "dino": {"key": "dino_tabletop", "title": "a contrastive encoder"},
+        "clip_t": {"key": "clip_t_vitb32", "title": "CLIP ViT-B/32"},
+    }
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"models": models}))
+    build_report(own_project, tmp_path / "report.html", FACTS, "en")
+    page, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
+    heads = re.findall(r"<th[^>]*>(?:(?!</th>).)*", page, flags=re.DOTALL)
+    for name in ("dino_tabletop", "dino_tabletop_train", "clip_t"):
+        assert any(f"<code>{name}</code>" in head for head in heads)
+        assert f"| {name} " in markdown
+    assert not any(re.search(r"<code>dino(_train)?</code>|>dino ", head) for head in heads)
+    assert "| dino ↑" not in markdown

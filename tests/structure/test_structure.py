@@ -163,3 +163,16 @@ def test_locks_agree_and_hold_what_is_asked_for():
 
 def test_composing_is_repeatable():
     assert compose() == compose()
+
+
+def test_no_number_is_printed_as_minus_zero():
+    """`z` in a format makes -0.00 of a small negative number 0.00."""
+    unguarded = re.compile(r"\{[^{}\n]*:[+]?\.\d+f\}")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if unguarded.search(line)
+    ]
+    assert not found, f"write {{value:z.2f}} in {found}"
+    assert f"{-0.0001:+z.2f} {-0.0001:z.2f}" == "+0.00 0.00"

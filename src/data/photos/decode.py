@@ -85,7 +85,7 @@ def check_size(size: tuple[int, int], max_megapixels: float) -> None:
     """
     if size[0] * size[1] > max_megapixels * 1e6:
         raise BadPhotoError(
-            f"{size[0]} x {size[1]} pixels are {size[0] * size[1] / 1e6:.0f} megapixels; "
+            f"{size[0]} x {size[1]} pixels are {size[0] * size[1] / 1e6:z.0f} megapixels; "
             f"convert.max_megapixels is {max_megapixels:g}"
         )
 
