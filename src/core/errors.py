@@ -17,6 +17,10 @@ class BadPhotoError(PipelineError):
     """Photos that cannot be used, each with its reason."""
 
 
+class NotAFileError(PipelineError):
+    """A pipe, a device, a socket or a folder where a file must be; reading some of them never ends."""
+
+
 class EmptyDatasetError(PipelineError):
     """A folder or table that must hold something holds nothing."""
 

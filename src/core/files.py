@@ -7,13 +7,14 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.core.errors import EmptyDatasetError
+from src.core.errors import EmptyDatasetError, NotAFileError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,44 @@ def sha256_tree(root: Path, suffixes: Iterable[str] = ()) -> str:
             continue
         digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\0".encode())
     return digest.hexdigest()
+
+
+def has_file(path: Path) -> bool:
+    """Says whether a file is there, before it is opened: opening a pipe waits for ever.
+
+    Args:
+        path: Perhaps from a person.
+
+    Returns:
+        False if nothing is there.
+
+    Raises:
+        NotAFileError: Something is there that is no regular file, nor a link to one.
+    """
+    if not path.exists():
+        return False
+    if not path.is_file():
+        raise NotAFileError(f"{path}: {_kind(path)}, expected a regular file")
+    return True
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a model's folder that holds what is neither a regular file nor a folder.
+
+    Args:
+        folder: What libraries will read, files and folders of files; perhaps from somebody else.
+
+    Raises:
+        NotAFileError: It does; the first such entry is named.
+    """
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if path.exists() and not path.is_dir():
+            has_file(path)
+
+
+def _kind(path: Path) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(path.stat().st_mode), "a device")
 
 
 def list_files(folder: Path, suffix: str) -> list[Path]:

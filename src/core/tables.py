@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.core.errors import EmptyDatasetError
+from src.core.files import has_file
 
 
 def read_table(path: Path, *columns: str) -> pd.DataFrame:
@@ -20,7 +21,7 @@ def read_table(path: Path, *columns: str) -> pd.DataFrame:
     Raises:
         EmptyDatasetError: The file is missing, is no table, lacks a column or has no rows.
     """
-    if not path.is_file():
+    if not has_file(path):
         raise EmptyDatasetError(f"{path}: no such table; run the stage that writes it (`dvc repro`)")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)

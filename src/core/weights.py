@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from src.core.errors import MissingModelError, ModelMismatchError
-from src.core.files import sha256_file, write_text
+from src.core.files import check_folder, has_file, sha256_file, write_text
 
 TEXT_PATTERNS = ("*.json", "*.txt", "*.model")
 # the parts of a Stable Diffusion folder that have weights; the safety checker is neither fetched nor loaded
@@ -50,10 +50,12 @@ def find_model(model_id: str, revision: str | None, allow_patterns: Sequence[str
 
     Raises:
         MissingModelError: It is not on this machine, or not as a whole; the message names the command that helps.
+        NotAFileError: It holds a pipe, a device or a socket.
     """
     folder = Path(model_id)
     if not folder.is_dir():
         folder = _find_in_cache(model_id, revision, allow_patterns)
+    check_folder(folder)
     wanted = [pattern for pattern in allow_patterns if pattern not in TEXT_PATTERNS] or ["*.safetensors"]
     for config in [folder / part / "config.json" for part in ("", *COMPONENTS)]:
         if config.is_file():
@@ -122,7 +124,7 @@ def find_weight_file(model_id: str, revision: str | None, file: str, sha256: str
         ModelMismatchError: The content has another hash.
     """
     path = find_model(model_id, revision, (file,)) / file
-    if not path.is_file():
+    if not has_file(path):
         raise MissingModelError(f"{path}: no such weight file")
     if sha256 is not None and (found := sha256_file(path)) != sha256:
         raise ModelMismatchError(f"{path}: sha256 is {found}, expected {sha256}")

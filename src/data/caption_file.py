@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from src.core.errors import CaptionError
+from src.core.files import has_file
 
 # the file's name, at the top of the folder with the photos
 CAPTIONS = "captions.txt"
@@ -41,8 +42,9 @@ def read_captions(path: Path) -> list[WrittenCaption]:
 
     Raises:
         CaptionError: A line has no |, or the file is not UTF-8.
+        NotAFileError: It is a pipe, a device, a socket or a folder.
     """
-    if not path.is_file():
+    if not has_file(path):
         return []
     try:
         text = path.read_bytes().decode("utf-8-sig")

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.core.errors import ConfigError, MetricError
-from src.core.files import sha256_file
+from src.core.files import has_file, sha256_file
 
 MAX_WORKERS = 16
 Features = NDArray[np.float64]
@@ -209,7 +209,7 @@ def image_file(path: Path) -> ImageFile:
     Raises:
         MetricError: There is no such file.
     """
-    if not path.is_file():
+    if not has_file(path):
         raise MetricError(f"{path}: no such image")
     return ImageFile(path, sha256_file(path))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
-from src.core.files import sha256_file
+from src.core.files import has_file, sha256_file
 from src.metrics.features import Features, ImageFile, open_rgb, unit_vector
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class InsightFaceJudge:
             )
         import_insightface()
         for path, sha256 in self._files().items():
-            if not path.is_file():
+            if not has_file(path):
                 raise MissingModelError(
                     f"{path}: no such file. Nothing downloads it: unpack {self.pack}.zip of "
                     "https://github.com/deepinsight/insightface/releases/tag/v0.7 into that folder, or name another "

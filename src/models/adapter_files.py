@@ -13,7 +13,7 @@ from peft import get_peft_model_state_dict
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
-from src.core.files import write_bytes
+from src.core.files import has_file, write_bytes
 from src.models.adapter_header import FACTOR, MAGNITUDE, check_size, lora_settings
 from src.models.lora import adapted, make_float32, unload_adapter
 from src.models.stable_diffusion import StableDiffusion
@@ -71,7 +71,7 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ModelMismatchError: The file is missing, damaged or far too large.
     """
     path = folder / WEIGHTS
-    if not path.is_file():
+    if not has_file(path):
         raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
     check_size(path)
     return load_tensors(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import ConfigError
-from src.core.files import sha256_bytes
+from src.core.files import has_file, sha256_bytes
 
 SETS = ("dev", "test")
 # one prompt each, drawn with many seeds: the class noun alone (what has become of the class?), and the subject alone
@@ -170,7 +170,7 @@ def read_dreambooth_prompts(path: Path, name: str, live_classes: Sequence[str], 
     Raises:
         ConfigError: The file is missing or has another form, or `name` is not in its table.
     """
-    if not path.is_file():
+    if not has_file(path):
         raise ConfigError(f"prompts.file: no such file: {path}")
     if dev_every < 2:
         raise ConfigError(f"prompts.dev_every={dev_every}: expected 2 or more")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from src.core.device import autocast
 from src.core.errors import ConfigError, MissingModelError
+from src.core.files import check_folder
 from src.core.seeding import derive_seed
 from src.models.tensors import load_tensors
 from src.scratch.conditions import ClassCondition, Condition, NoCondition
@@ -156,6 +157,7 @@ def load_drawer(folder: Path, precision: str, device: torch.device) -> Drawer:
         MissingModelError: There is no such model.
         ConfigError: It is one that draws by text, which the pipeline's own commands draw with.
     """
+    check_folder(folder)
     if (folder / "generator.safetensors").is_file():
         generator = Generator(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
         tensors, _ = load_tensors(folder / "generator.safetensors")
@@ -186,6 +188,7 @@ def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
     Raises:
         MissingModelError: There is none.
     """
+    check_folder(folder)
     if not (folder / "config.json").is_file():
         raise MissingModelError(f"{folder}: no autoencoder there; train it first (`dvc repro` in tabletop/)")
     vae = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)

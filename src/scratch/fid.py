@@ -15,7 +15,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
-from src.core.files import sha256_file
+from src.core.files import has_file, sha256_file
 from src.scratch.drawing import Drawer
 from src.scratch.images import ImageSet, to_unit
 from src.tabletop.reader import load_reader
@@ -83,7 +83,7 @@ class InceptionFeatures:
     def __init__(self, weights: str, preparation: str) -> None:
         if preparation not in ("pytorch_fid", "tensorflow1"):
             raise ConfigError(f"preparation={preparation!r}: expected pytorch_fid or tensorflow1")
-        if not Path(weights).is_file():
+        if not has_file(Path(weights)):
             raise MissingModelError(
                 f"{weights}: no such file; expected weights-inception-2015-12-05-{INCEPTION_SHA256}.pth "
                 "from github.com/toshas/torch-fidelity, release v0.2.0"

@@ -14,6 +14,9 @@ from src.data.caption_file import CAPTIONS
 
 FORMATS = "HEIC, HEIF, AVIF, JPEG, MPO, PNG, WebP or TIFF"
 SLUG_CHARS = 40
+# DVC's objects, wherever its cache is
+DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")
+OUTSIDE = "a symbolic link to a place outside of the folder; copy what it names"
 # Beside photos by design: Live Photo and motion clips, edit instructions, captions, bookkeeping of this project.
 SIDECARS = re.compile(r"\.(mov|mp4|m4v|3gp|avi|thm|lrv|aae|xmp|txt|csv|json|md|xml|yaml|yml|dvc|db|ini|log)")
 JUNK_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information"))
@@ -54,7 +57,7 @@ class Listing:
 
 
 def list_photos(raw: Path) -> Listing:
-    """Searches a folder and its sub-folders, also through symbolic links.
+    """Searches a folder and its sub-folders, also through symbolic links within it or into DVC's cache.
 
     Args:
         raw: The folder.
@@ -71,7 +74,7 @@ def list_photos(raw: Path) -> Listing:
         raise EmptyDatasetError(f"{raw}: expected a folder with photos ({FORMATS}), found none")
     found: dict[bytes, str] = {}
     ignored: Counter[str] = Counter()
-    _search(raw, b"", (), found, ignored)
+    _search(raw, Path(os.path.realpath(raw)), b"", (), found, ignored)
     counts = tuple(sorted(ignored.items()))
     if not found:
         empty = Listing((), counts)
@@ -117,8 +120,24 @@ def _photo(raw: Path, relative: bytes, problem: str) -> Photo:
     return Photo(raw / os.fsdecode(relative), source, image_id(relative), problem)
 
 
+def leaves(root: Path, path: Path) -> bool:
+    """Says whether a symbolic link leads out of a folder to what nobody put there and DVC would not version.
+
+    Args:
+        root: The folder, without links in its own path.
+        path: Something below it.
+
+    Returns:
+        False for what is no link, for a broken one, and for links into DVC's cache, which `cache.type symlink` makes.
+    """
+    if not path.is_symlink():
+        return False
+    target = Path(os.path.realpath(path))
+    return target.exists() and not target.is_relative_to(root) and not DVC_OBJECT.search(target.as_posix())
+
+
 def _search(
-    folder: Path, prefix: bytes, above: tuple[str, ...], found: dict[bytes, str], ignored: Counter[str]
+    folder: Path, root: Path, prefix: bytes, above: tuple[str, ...], found: dict[bytes, str], ignored: Counter[str]
 ) -> None:
     real = os.path.realpath(folder)
     if real in above:
@@ -131,6 +150,9 @@ def _search(
         return
     for entry in entries:
         relative = prefix + os.fsencode(entry.name)
+        if leaves(root, Path(entry.path)):
+            found[relative] = OUTSIDE
+            continue
         is_folder = _is_folder(entry)
         label = _junk_label(entry.name, is_folder)
         if relative == CAPTIONS.encode():  # the stage caption reads it
@@ -140,7 +162,7 @@ def _search(
         elif label:
             ignored[label] += 1
         elif is_folder:
-            _search(Path(entry.path), relative + b"/", (*above, real), found, ignored)
+            _search(Path(entry.path), root, relative + b"/", (*above, real), found, ignored)
         else:
             found[relative] = _problem(entry)
 

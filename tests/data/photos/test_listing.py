@@ -102,13 +102,29 @@ def test_list_photos_names_what_cannot_be_opened(tmp_path):
     assert problems["good.jpg"] == ""
 
 
-def test_list_photos_follows_links_to_files_and_folders(tmp_path):
-    fill(tmp_path / "elsewhere", "a.jpg")
+def test_list_photos_follows_links_within_the_folder_and_into_dvcs_cache(tmp_path):
+    fill(tmp_path / "raw/inside", "a.jpg")
+    fill(tmp_path / "cache/files/md5/ab", f"{'0' * 30}")
     raw = tmp_path / "raw"
-    raw.mkdir()
-    (raw / "link.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
-    (raw / "folder").symlink_to(tmp_path / "elsewhere")
-    assert sources(raw) == ["folder/a.jpg", "link.jpg"]
+    (raw / "link.jpg").symlink_to(raw / "inside" / "a.jpg")
+    (raw / "folder").symlink_to(raw / "inside")
+    (raw / "versioned.jpg").symlink_to(tmp_path / f"cache/files/md5/ab/{'0' * 30}")
+    listing = list_photos(raw)
+    assert [photo.source for photo in listing.photos] == ["folder/a.jpg", "inside/a.jpg", "link.jpg", "versioned.jpg"]
+    assert not any(photo.problem for photo in listing.photos)
+    (tmp_path / "data").symlink_to(raw)
+    assert sources(tmp_path / "data") == sources(raw)
+
+
+def test_list_photos_names_links_that_leave_the_folder(tmp_path):
+    """Files, folders and captions that nobody put there: somebody's links would bring in what lies elsewhere."""
+    fill(tmp_path / "home", "a.jpg", "captions.txt")
+    fill(tmp_path / "raw", "good.jpg")
+    for name, target in (("link.jpg", "home/a.jpg"), ("folder", "home"), ("captions.txt", "home/captions.txt")):
+        (tmp_path / "raw" / name).symlink_to(tmp_path / target)
+    problems = {photo.source: photo.problem for photo in list_photos(tmp_path / "raw").photos}
+    outside = "a symbolic link to a place outside of the folder; copy what it names"
+    assert problems == {"captions.txt": outside, "folder": outside, "good.jpg": "", "link.jpg": outside}
 
 
 def test_list_photos_without_photos_names_folder_and_formats(tmp_path):
