@@ -176,3 +176,8 @@ def test_no_number_is_printed_as_minus_zero():
     ]
     assert not found, f"write {{value:z.2f}} in {found}"
     assert f"{-0.0001:+z.2f} {-0.0001:z.2f}" == "+0.00 0.00"
+
+
+def test_no_stage_depends_on_a_file_of_dvc():
+    """DVC refuses every command of such a project."""
+    assert not [name for name, stage in STAGES.items() if {"dvc.yaml", "dvc.lock"} & set(stage["deps"])]
