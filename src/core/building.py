@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.core.errors import ConfigError
+from src.core.quoting import escaped
 from src.core.targets import ALLOWED, OPTIMIZERS, OWN, check_targets, is_within, targets
 
 
@@ -27,7 +28,11 @@ def build(settings: DictConfig | ListConfig, **options: Any) -> Any:
     check_targets(plain, key)
     for where, target in targets(plain, key):
         check_class(where, target)
-    return instantiate(settings, **options)
+    # instantiate resolves twice: a `${` that a person typed as text has to outlive both
+    literal = escaped(escaped(plain))
+    for name in reversed(key.split(".") if key else []):
+        literal = {name: literal}
+    return instantiate(OmegaConf.select(OmegaConf.create(literal), key), **options)
 
 
 def check_class(key: str, target: str) -> None:

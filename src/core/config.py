@@ -3,6 +3,7 @@
 A stage gets no more than dvc.yaml declares for it, so that an undeclared dependency is a crash, not a stale result.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -12,26 +13,26 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.core.choices import check_overrides, chosen_in, groups, options, parse_overrides
 from src.core.config_errors import (
     describe_composition,
     describe_key,
-    describe_unwritable,
     load_yaml,
-    type_errors,
-    user_error,
+    one_line,
 )
-from src.core.digest import CONFIGS, SCRATCH, register
-from src.core.errors import ConfigError, PipelineError
-from src.core.interpolations import keep_interpolations
-from src.core.quoting import escaped, literal_path, quote_words, text_keys
+from src.core.digest import CONFIGS, register
+from src.core.errors import ConfigError
+from src.core.files import has_file
+from src.core.interpolations import keep_interpolations, resolve, resolved
+from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.running import end_with_dvc, held_output
 from src.core.targets import check_targets
+from src.core.values import check_shape, number_errors, type_errors
 
 PARAMS_FILE = Path("params.yaml")
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
@@ -56,6 +57,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigError: An override names an unknown key or choice, or cannot be parsed.
     """
+    check_overrides(parse_overrides(overrides))
     try:
         with initialize_config_dir(str(CONFIGS), version_base=None):
             return hydra_compose("config", overrides=list(overrides))
@@ -77,15 +79,12 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
     """
     overrides, path = quote_overrides(overrides), _config_path(overrides)
     composed = compose(overrides) if path is None else _lay_over_file(path, overrides)
-    try:
-        OmegaConf.resolve(composed)
-    except OmegaConfBaseException as error:
-        raise ConfigError(describe_key(error)) from error
-    composed = OmegaConf.create(escaped(to_dict(composed)))
-    check_targets(to_dict(composed))
-    check_types(composed)
-    OmegaConf.set_struct(composed, True)
-    return composed
+    default = compose()
+    check_shape(to_dict(default), to_dict(composed))
+    config = resolved(composed)
+    check_targets(to_dict(config))
+    check_types(config, default)
+    return config
 
 
 def quote_overrides(words: Sequence[str]) -> list[str]:
@@ -100,12 +99,12 @@ def quote_overrides(words: Sequence[str]) -> list[str]:
     choices: list[str] = []
     defaults: dict[str, Any] = {}
     path = _config_path(words)
-    if path is not None and path.is_file():
+    if path is not None and has_file(path):
         file = load_yaml(path)
-        choices, defaults = ([] if "configs_digest" in file else _own_choices(file)), flatten(to_dict(file))
-    choices += [word for word in words if word.partition("=")[0] in _groups()]
+        choices, defaults = ([] if "configs_digest" in file else _own_choices(path, file)), flatten(to_dict(file))
+    choices += [word for word in words if word.partition("=")[0] in groups()]
     composed = compose(choices)
-    OmegaConf.resolve(composed)
+    resolve(composed)
     defaults = defaults | flatten(to_dict(composed))
     return quote_words(words, text_keys(defaults), {key for key, value in defaults.items() if value is None})
 
@@ -124,7 +123,11 @@ def load_stage_params(stage: str, overrides: Sequence[str]) -> DictConfig:
 
     Returns:
         The resolved configuration in struct mode; reading an undeclared key raises.
+
+    Raises:
+        ConfigError: See `load_config` and `refuse_sub_folder`.
     """
+    refuse_sub_folder(Path.cwd())
     config = load_config(overrides)
     masked = OmegaConf.create({})
     observers = OBSERVERS + (TRAIN_OBSERVERS if stage == "train" else ())
@@ -132,6 +135,20 @@ def load_stage_params(stage: str, overrides: Sequence[str]) -> DictConfig:
         OmegaConf.update(masked, key, OmegaConf.select(config, key), force_add=True)
     OmegaConf.set_struct(masked, True)
     return masked
+
+
+def refuse_sub_folder(here: Path) -> None:
+    """Refuses to run a stage inside of the project but not in its root, where no path of a stage would fit.
+
+    Args:
+        here: The working directory.
+
+    Raises:
+        ConfigError: It is a sub-folder.
+    """
+    root = CONFIGS.parent
+    if root in here.resolve().parents and not (here / ".dvc").is_dir():
+        raise ConfigError(f"{here} is a sub-folder of the project: `cd {os.path.relpath(root, here)}` and run it there")
 
 
 def declared_params(stage: str) -> list[str]:
@@ -170,33 +187,23 @@ def run_stage(
         print(OmegaConf.to_yaml(compose()))
         raise SystemExit(0)
     try:
-        end_with_dvc(stage)
-        params = load(stage, overrides)
-        with held_output(writes) if writes else nullcontext():
-            body(params)
-    except (PipelineError, InstantiationException) as error:
-        print(f"{stage}: {user_error(error)}", file=sys.stderr)
-        raise SystemExit(1) from error
-    except OSError as error:
-        problem = describe_unwritable(error)
-        if problem is None:
-            raise
-        print(f"{stage}: {problem}; outputs are as before", file=sys.stderr)
-        raise SystemExit(1) from error
+        with one_line(stage, "; outputs are as before"):
+            end_with_dvc(stage)
+            params = load(stage, overrides)
+            with held_output(writes) if writes else nullcontext():
+                body(params)
     except KeyboardInterrupt as error:
         print(f"{stage}: interrupted; outputs are as before, the same command goes on", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from error
 
 
 def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
-    if not path.is_file():
+    if not has_file(path):
         raise ConfigError(f"exp.config_path: no such file: {path}")
     file = load_yaml(path)
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(describe_composition(error)) from error
-    choices = [override for override in parsed if override.key_or_group in _groups()]
+    parsed = parse_overrides(overrides)
+    check_overrides(parsed)
+    choices = [override for override in parsed if override.key_or_group in groups()]
     lay = _overlay_dump if "configs_digest" in file else _overlay_partial
     config = lay(path, file, choices)
     for override in parsed:
@@ -205,15 +212,10 @@ def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _groups() -> set[str]:
-    return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name not in SCRATCH}
-
-
 def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> DictConfig:
-    groups = _groups()
-    names = [name for name in map(str, file) if name in groups and not OmegaConf.is_dict(file[name])]
-    below = compose([*_own_choices(file), *(str(choice.input_line) for choice in choices)])
-    values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in names])
+    own = chosen_in(file, str(path))
+    below = compose([*_own_choices(path, file), *(str(choice.input_line) for choice in choices)])
+    values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in own])
     try:
         merged = OmegaConf.merge(below, values)
     except OmegaConfBaseException as error:
@@ -223,12 +225,8 @@ def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> D
     return merged
 
 
-def _own_choices(file: DictConfig) -> list[str]:
-    names = [name for name in map(str, file) if name in _groups() and not OmegaConf.is_dict(file[name])]
-    return [
-        f"{name}=[{','.join(map(str, file[name]))}]" if OmegaConf.is_list(file[name]) else f"{name}={file[name]}"
-        for name in names
-    ]
+def _own_choices(path: Path, file: DictConfig) -> list[str]:
+    return [f"{group}={choice}" for group, choice in chosen_in(file, str(path)).items()]
 
 
 def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> DictConfig:
@@ -245,10 +243,9 @@ def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> Dic
 def _decided_by(group: str) -> set[str]:
     """Lists the keys that a group's choices set: whole groups, and single keys elsewhere."""
     default = flatten(to_dict(compose()))
-    options = [flatten(to_dict(compose([f"{group}={path.stem}"]))) for path in sorted((CONFIGS / group).glob("*.yaml"))]
-    keys = {key for option in options for key in option if key not in default or option[key] != default[key]}
-    groups = _groups()
-    return {group} | {key.split(".")[0] if key.split(".")[0] in groups else key for key in keys}
+    composed = [flatten(to_dict(compose([f"{group}={name}"]))) for name in options(group)]
+    keys = {key for option in composed for key in option if key not in default or option[key] != default[key]}
+    return {group} | {key.split(".")[0] if key.split(".")[0] in groups() else key for key in keys}
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -278,22 +275,22 @@ def apply_override(config: DictConfig, override: Override) -> None:
         raise ConfigError(f"override {override.input_line!r}: {describe_key(error)}") from error
 
 
-def check_types(config: DictConfig) -> None:
-    """Checks every value against the type of its default in configs/.
+def check_types(config: DictConfig, default: DictConfig) -> None:
+    """Checks every value against its default in configs/.
 
     Args:
         config: A resolved configuration.
+        default: What configs/ compose to.
 
     Raises:
-        ConfigError: A value has another type than its default; all such keys are listed.
+        ConfigError: A value has another type than its default, or a number is none that can be used; all are listed.
     """
-    default = compose()
-    OmegaConf.resolve(default)
-    expected, found = to_dict(default), to_dict(config)
-    groups = _groups()
-    missing = sorted(key for key in flatten(expected).keys() - flatten(found).keys() if key.split(".")[0] not in groups)
-    if missing:
-        raise ConfigError(f"missing keys: {', '.join(missing)}")
-    wrong = type_errors(expected, found, "")
-    if wrong:
+    resolve(default)
+    wanted, found = to_dict(default), to_dict(config)
+    missing = flatten(wanted).keys() - flatten(found).keys()
+    if named := sorted(key for key in missing if key.split(".")[0] not in groups()):
+        raise ConfigError(f"missing keys: {', '.join(named)}")
+    if wrong := type_errors(wanted, found, ""):
         raise ConfigError("wrong type: " + "; ".join(wrong))
+    if wrong := number_errors(found):
+        raise ConfigError("; ".join(wrong))

@@ -2,11 +2,13 @@
 
 import errno
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -15,19 +17,51 @@ from src.core.records import read_bounded
 
 # OmegaConf's own functions: `${oc.env:SECRET}` would carry a variable into whatever is written down
 RESOLVERS = re.compile(r"(?<!\\)\$\{\s*oc\.\w+")
-UNWRITABLE = {
+# what a person can put right; anything else, such as EIO, is shown as it is
+DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
     errno.EACCES: "no permission",
     errno.EPERM: "no permission",
     errno.EROFS: "the disk is read-only",
+    errno.EISDIR: "a folder, expected a file",
+    errno.ENOTDIR: "expected a folder, found a file in its place or on the way to it",
+    errno.EEXIST: "a file, expected a folder or nothing",
+    errno.ENOENT: "no such file or folder",
+    errno.ENAMETOOLONG: "too long a name",
+    errno.ELOOP: "symbolic links that lead in a circle",
 }
 
 
-def describe_unwritable(error: OSError) -> str | None:
-    """Returns a line about a disk that takes no more or a folder that is closed; None if it is something else."""
-    if error.errno not in UNWRITABLE:
+def describe_disk(error: OSError) -> str | None:
+    """Returns a line about what a person can put right: a path, a full disk; None if it is something else."""
+    if error.errno not in DISK_ERRORS:
         return None
-    return f"{UNWRITABLE[error.errno]}: {error.filename or 'a write failed'}"
+    return f"{DISK_ERRORS[error.errno]}: {error.filename or 'a write failed'}"
+
+
+@contextmanager
+def one_line(name: str, afterwards: str = "") -> Iterator[None]:
+    """Turns a user's error into one message and exit status 1.
+
+    Args:
+        name: The command, with which the message begins.
+        afterwards: What to say after an error of the disk.
+
+    Raises:
+        SystemExit: The block raised such an error.
+    """
+    try:
+        yield
+    except (PipelineError, InstantiationException) as error:
+        print(f"{name}: {user_error(error)}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except OSError as error:
+        problem = describe_disk(error)
+        if problem is None:
+            raise
+        print(f"{name}: {problem}{afterwards}", file=sys.stderr)
+        raise SystemExit(1) from error
 
 
 def describe_composition(error: HydraException) -> str:
@@ -44,6 +78,9 @@ def describe_composition(error: HydraException) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         return f"{error.missing_cfg_file}: no such choice, expected one of {', '.join(sorted(error.options))}"
     first = str(error).strip().splitlines()[0]
+    if first.startswith("Error merging override "):
+        word = first.removeprefix("Error merging override ")
+        return f"override {word}: expected a value of the kind that configs/ has (--help shows it)"
     if first.startswith("Could not override"):
         return f"{first.rstrip('.')}: no such key in configs/ (--help lists all)"
     return first
@@ -101,33 +138,3 @@ def load_yaml(path: Path) -> DictConfig:
     if found := RESOLVERS.search(path.read_text(encoding="utf-8-sig")):
         raise ConfigError(f"{path}: {found[0]}...: a file may refer to other keys, not to the environment")
     return content
-
-
-def type_errors(default: Any, value: Any, key: str) -> list[str]:
-    """Compares a value with its default.
-
-    Args:
-        default: Plain values; what is below another `_target_` is not compared.
-        value: Plain values.
-        key: Where they are, dotted.
-
-    Returns:
-        A message for each value of another type.
-    """
-    if isinstance(default, dict) and isinstance(value, dict):
-        if default.get("_target_") != value.get("_target_"):
-            return []
-        return [
-            message
-            for name in default.keys() & value.keys()
-            for message in type_errors(default[name], value[name], f"{key}.{name}" if key else name)
-        ]
-    if default and isinstance(default, list) and isinstance(value, list):
-        return [message for i, item in enumerate(value) for message in type_errors(default[0], item, f"{key}[{i}]")]
-    if default is None or type(value) is type(default):
-        return []
-    if value is None:
-        return [f"{key} is null, expected {type(default).__name__}"]
-    if isinstance(default, float) and type(value) is int:
-        return []
-    return [f"{key}={value!r} is {type(value).__name__}, expected {type(default).__name__}"]

@@ -1,9 +1,50 @@
-"""Ties the values of a resolved dump together again, as configs/ ties them."""
+"""Resolves interpolations, and ties the values of a resolved dump together again, as configs/ ties them."""
 
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from src.core.config_errors import describe_key
+from src.core.errors import ConfigError
+from src.core.quoting import at_home, escaped
+
+
+def resolve(config: DictConfig) -> None:
+    """Resolves every interpolation in place.
+
+    Args:
+        config: Composed from configs/ alone.
+
+    Raises:
+        ConfigError: One names a key that is not there.
+    """
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(describe_key(error)) from error
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """Resolves every interpolation once: a `${` that a person typed as text stays text, also where another key uses it.
+
+    Args:
+        config: Composed, with texts of the command line in it.
+
+    Returns:
+        The values, in struct mode; ``~/`` at the start of a path is the home folder.
+
+    Raises:
+        ConfigError: An interpolation names a key that is not there.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(describe_key(error)) from error
+    literal = OmegaConf.create(escaped(at_home(plain)))
+    assert isinstance(literal, DictConfig), "a DictConfig holds a mapping"
+    OmegaConf.set_struct(literal, True)
+    return literal
 
 
 def keep_interpolations(composed: DictConfig, dump: DictConfig) -> DictConfig:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.choices import groups, parse_overrides
 from src.core.config import flatten, load_config, quote_overrides, to_dict
 from src.core.config_errors import load_yaml
-from src.core.digest import CONFIGS, SCRATCH
+from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 from src.core.files import write_text
 
@@ -62,7 +62,7 @@ def set_choices(words: Sequence[str], path: Path = MINE) -> list[str]:
     quoted = quote_overrides(words)
     load_config(quoted)
     choices = read_choices(path)
-    for override in OverridesParser.create().parse_overrides(quoted):
+    for override in parse_overrides(quoted):
         key = override.key_or_group
         if key.split(".")[0] in PASSING or override.is_add() or override.is_delete() or override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: expected key=value of a key that lasts")
@@ -93,13 +93,13 @@ def unset_choices(keys: Sequence[str], path: Path = MINE) -> list[str]:
 
 
 def _write(choices: dict[str, Any], path: Path) -> None:
-    groups = {folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name not in SCRATCH}
+    known = groups()
     body = DictConfig({})
     for key, value in choices.items():
-        if key not in groups:
+        if key not in known:
             OmegaConf.update(body, key, value, force_add=True)
     content = {
-        "defaults": [{f"{OVERRIDE}{key}": value} for key, value in choices.items() if key in groups],
+        "defaults": [{f"{OVERRIDE}{key}": value} for key, value in choices.items() if key in known],
         **to_dict(body),
     }
     write_text(path, HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

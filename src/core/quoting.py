@@ -7,7 +7,7 @@ from typing import Any
 
 # their default is null, and nothing else says that they are texts
 TEXTS = ("prompt", "exp.config_path")
-PATH = re.compile(r"(?:.*\.)?(?:\w+_dir|\w+_path|folder|id|start|vae|text|backbone|weights)")
+PATH = re.compile(r"(?:.*\.)?(?:\w+_dir|\w+_path|architecture|folder|file|id|start|vae|text|backbone|weights)")
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
 BRACKETS = {"[": "]", "{": "}"}
 
@@ -45,9 +45,7 @@ def _quote(word: str, texts: Set[str], lists: Set[str]) -> str:
     is_list = name in lists and name not in TEXTS and value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]])
     if not equals or name not in texts or value in ("", "null") or QUOTED.fullmatch(value) or is_list:
         return word
-    if (value == "~" or value.startswith("~/")) and PATH.fullmatch(name):
-        value = str(Path(value).expanduser())
-    return f"{key}={quoted(value)}"
+    return f"{key}={quoted(at_home(value, name))}"
 
 
 def quoted(text: str) -> str:
@@ -72,3 +70,20 @@ def escaped(value: Any) -> Any:
     if isinstance(value, list):
         return [escaped(item) for item in value]
     return {key: escaped(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def at_home(value: Any, key: str = "") -> Any:
+    """Replaces the ``~/`` that begins a path by the home folder.
+
+    Args:
+        value: Plain values.
+        key: Where they are, dotted.
+
+    Returns:
+        A copy.
+    """
+    if isinstance(value, dict):
+        return {name: at_home(item, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
+    if isinstance(value, str) and (value == "~" or value.startswith("~/")) and PATH.fullmatch(key):
+        return str(Path(value).expanduser())
+    return value

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from src.core.choices import parse_overrides
 from src.core.config import apply_override, flatten, to_dict
-from src.core.config_errors import describe_composition, describe_key, load_yaml, type_errors
+from src.core.config_errors import describe_key, load_yaml
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
+from src.core.files import has_file
+from src.core.interpolations import resolved
 from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.targets import check_targets
+from src.core.values import number_errors, type_errors
 
 ROOT_FILE = CONFIGS / "scratch.yaml"
 
@@ -21,7 +23,7 @@ ROOT_FILE = CONFIGS / "scratch.yaml"
 def trains_from_noise(words: Sequence[str]) -> bool:
     """Says whether a command line names a file that trains from noise: one with a ``task``."""
     path = _file_of(words)
-    return path is not None and path.is_file() and "task" in load_yaml(path)
+    return path is not None and has_file(path) and "task" in load_yaml(path)
 
 
 def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
@@ -38,7 +40,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
         ConfigError: A key is unknown, a value has the wrong type, a `_target_` is not allowed, or the file is missing.
     """
     path = _file_of(words)
-    if path is None or not path.is_file():
+    if path is None or not has_file(path):
         raise ConfigError(f"exp.config_path: no such file: {path}")
     root, file = load_yaml(ROOT_FILE), load_yaml(path)
     defaults = to_dict(root)
@@ -49,10 +51,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     merged = flatten(to_dict(root)) | flatten(to_dict(file))
     texts, lists = text_keys(merged), {key for key, value in merged.items() if value is None}
     words = quote_words(words, texts, lists)
-    try:
-        overrides = OverridesParser.create().parse_overrides(list(words))
-    except HydraException as error:
-        raise ConfigError(describe_composition(error)) from error
+    overrides = parse_overrides(words)
     OmegaConf.set_struct(root, True)
     try:
         config = OmegaConf.merge(root, file)
@@ -64,7 +63,7 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
         apply_override(config, override)
     _start_from_checkpoint(config)
     _keep_folders_apart(config)
-    OmegaConf.resolve(config)
+    config = resolved(config)
     for key in ("task", "train_data", "val_data"):
         if not OmegaConf.is_dict(config[key]) or "_target_" not in config[key]:
             raise ConfigError(f"{path}: {key}: expected a mapping with a _target_")
@@ -72,6 +71,8 @@ def load_scratch_config(_stage: str, words: Sequence[str]) -> DictConfig:
     wrong = type_errors(defaults, to_dict(config), "")
     if wrong:
         raise ConfigError("wrong type: " + "; ".join(wrong))
+    if wrong := number_errors(to_dict(config)):
+        raise ConfigError("; ".join(wrong))
     return config
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from PIL import Image
 
 from src.core.errors import BadPhotoError, CaptionError, ConfigError, EmptyDatasetError
-from src.core.files import list_files
 from src.core.tables import read_table
 
 
@@ -96,9 +95,15 @@ def load_class_images(folder: Path, prompt: str, resolution: int) -> list[Item]:
 
     Raises:
         ConfigError: An image was drawn at another resolution.
+        EmptyDatasetError: There are none.
         BadPhotoError: An image cannot be read.
     """
-    paths = list_files(folder, ".png")
+    paths = sorted(folder.glob("*.png"))
+    if not paths:
+        raise EmptyDatasetError(
+            f"{folder}: prior.weight above 0 needs class images, found none: `python -m src.stages.class_images` with "
+            "the same overrides draws them"
+        )
     for path in paths:
         _check_side(path, resolution)
     return [Item(path.stem, path, prompt, float(resolution)) for path in paths]

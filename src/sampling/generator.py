@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import diffusers
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,6 +13,7 @@ from src.core.errors import ConfigError, NonFiniteError
 from src.core.seeding import derive_seed
 from src.models.stable_diffusion import StableDiffusion
 from src.sampling.prompts import Prompt
+from src.sampling.samplers import build_sampler, check_name
 
 # the length of the noise schedule of every supported model
 MAX_STEPS = 1000
@@ -54,7 +54,7 @@ class DrawSettings:
             section: The key under which they are set.
 
         Raises:
-            ConfigError: A value is out of range or the sampler is unknown.
+            ConfigError: A value is out of range, or the sampler or an option of it is unknown.
         """
         for name in ("num_images_per_prompt", "num_inference_steps", "batch_size"):
             if getattr(self, name) < 1:
@@ -65,8 +65,7 @@ class DrawSettings:
             raise ConfigError(f"{section}.guidance_scale={self.guidance_scale}: expected a number from 0 up")
         if self.resolution < 8 or self.resolution % 8:
             raise ConfigError(f"model.resolution={self.resolution}: expected a multiple of 8")
-        if not hasattr(getattr(diffusers, self.sampler, None), "set_timesteps"):
-            raise ConfigError(f"sampler.class_name={self.sampler}: no such scheduler in diffusers")
+        check_name(self.sampler, self.sampler_options)
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,9 @@ def draw(model: StableDiffusion, settings: DrawSettings, jobs: list[Job]) -> Ite
     Yields:
         Each job with its image, RGB uint8, in order.
     """
-    sampler = getattr(diffusers, settings.sampler)
     pipeline = model.pipeline
     own_scheduler = pipeline.scheduler
-    pipeline.scheduler = sampler.from_config(own_scheduler.config, **settings.sampler_options)
+    pipeline.scheduler = build_sampler(settings.sampler, settings.sampler_options, own_scheduler.config)
     try:
         for first in range(0, len(jobs), settings.batch_size):
             group = jobs[first : first + settings.batch_size]

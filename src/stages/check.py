@@ -15,10 +15,13 @@ from src.core.files import work_root, write_text
 from src.core.remotes import unverified_remotes
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
+from src.metrics.names import DEV, TEST
 from src.metrics.scores import Metric
+from src.metrics.selection import SelectionRule
+from src.reporting.texts import load_texts
 from src.sampling.prompts import load_prompts, lone_prompts
 from src.stages.evaluate import build_metrics
-from src.stages.sampling_setup import draw_settings
+from src.stages.sampling_setup import check_base, draw_settings
 
 MARKER = Path("data/check_ok.txt")
 TABLETOP, SUMS = "models/tabletop", Path("tabletop/models.sha256")
@@ -46,6 +49,25 @@ def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics
         raise CaptionError(f"{error}\nchoose shorter ones: {CHOICES}") from error
     for metric in metrics:
         metric.judge.check()
+
+
+def check_settings(params: DictConfig, metrics: Sequence[Metric]) -> None:
+    """Checks what evaluate and report would refuse after the training.
+
+    Args:
+        params: The stage's parameters.
+        metrics: The chosen metrics.
+
+    Raises:
+        ConfigError: A margin is not above zero, the report has no such language, or a metric would have no images.
+    """
+    SelectionRule.of(params.evaluate)
+    load_texts(params.report.language)
+    lone = params.validation_args.num_lone_images
+    without = [metric.name for metric in metrics if not {DEV, TEST} & set(metric.sets)] if lone < 1 else []
+    if lone < 0 or without:
+        wanted = f"{', '.join(without)} of inference_metrics needs 1 or more" if without else "expected 0 or more"
+        raise ConfigError(f"validation_args.num_lone_images={lone}: {wanted}")
 
 
 def texts_to_draw(params: DictConfig) -> dict[str, str]:
@@ -88,8 +110,9 @@ def check_remotes(root: Path) -> None:
 def _run(params: DictConfig) -> None:
     check_remotes(work_root())
     check_models(params)
-    draw_settings(params)
+    check_base(params, draw_settings(params))
     metrics = build_metrics(params)
+    check_settings(params, metrics)
     check_ahead(texts_to_draw(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
     if params.check.note:
         print(f"check: {params.check.note}")

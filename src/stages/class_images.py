@@ -36,7 +36,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     set_deterministic(True)
     from src.models.stable_diffusion import load_stable_diffusion
     from src.sampling.generator import Job, draw
-    from src.stages.sampling_setup import SampleCache, draw_settings
+    from src.stages.sampling_setup import SampleCache, check_base, draw_settings
 
     settings = dataclasses.replace(
         draw_settings(params),
@@ -52,6 +52,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
     missing = [job for job in jobs if cache.get("", job) is None]
     if missing:
+        check_base(params, settings)
         model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
         for job, image in draw(model, settings, missing):
@@ -69,7 +70,12 @@ def class_images_stage(params: DictConfig) -> None:
 
     Args:
         params: The stage's parameters.
+
+    Raises:
+        ConfigError: The weight is below 0.
     """
+    if params.prior.weight < 0:
+        raise ConfigError(f"prior.weight={params.prior.weight}: expected 0 or more")
     if params.prior.weight > 0:
         draw_class_images(params, OUT)
     else:

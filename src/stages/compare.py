@@ -16,7 +16,10 @@ from typing import Any
 
 import yaml
 
-from src.core.errors import ConfigError, MetricError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import ConfigError, MetricError
+from src.core.files import has_file
+from src.core.lock_file import check_lock
 from src.metrics.choice import choose_run
 from src.metrics.comparison import compare_runs
 from src.metrics.runs import FILES, EvaluatedRun, parse_run
@@ -49,7 +52,7 @@ def read_run(name: str) -> EvaluatedRun:
 def _read(name: str, file: str) -> bytes:
     folder = Path() if name == "workspace" else Path(name)
     if folder.is_dir():
-        if not (folder / file).is_file():
+        if not has_file(folder / file):
             raise MetricError(f"{folder / file}: no such file; evaluate writes it (`dvc repro evaluate`)")
         return (folder / file).read_bytes()
     import dvc.api
@@ -106,7 +109,7 @@ def read_notes(path: Path | None) -> Notes:
     """
     if path is None:
         return Notes({}, (), (), ())
-    if not path.is_file():
+    if not has_file(path):
         raise MetricError(f"--notes {path}: no such file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -205,6 +208,7 @@ def describe_series(names: Sequence[str], notes: Notes, out: Path) -> str:
     return "\n".join([*told, page, recommendation(choice, first.name, ENGLISH)])
 
 
+@one_line("compare")
 def main() -> None:
     """Prints the comparisons and writes the page.
 
@@ -217,17 +221,14 @@ def main() -> None:
     parser.add_argument("--notes", type=Path, help="YAML: what a person says about the runs (docs/comparing.md)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
     wanted = parser.parse_args()
-    try:
-        names = [*wanted.runs, *(readable(list_experiments()) if wanted.experiments else [])]
-        if len(names) < 2:
-            raise MetricError(f"expected two runs or more, found {', '.join(names)}")
-        if any("," in name for name in names):
-            print(describe_configurations(names))
-        else:
-            print(describe_series(names, read_notes(wanted.notes), wanted.out))
-    except PipelineError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+    check_lock(Path())
+    names = [*wanted.runs, *(readable(list_experiments()) if wanted.experiments else [])]
+    if len(names) < 2:
+        raise MetricError(f"expected two runs or more, found {', '.join(names)}")
+    if any("," in name for name in names):
+        print(describe_configurations(names))
+    else:
+        print(describe_series(names, read_notes(wanted.notes), wanted.out))
 
 
 if __name__ == "__main__":

@@ -12,22 +12,26 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from src.core.choices import groups
 from src.core.config import PARAMS_FILE, check_types, compose, flatten, to_dict
-from src.core.config_errors import load_yaml
-from src.core.digest import CONFIGS
-from src.core.errors import ConfigError, PipelineError, StaleParamsError
-from src.core.files import write_text
+from src.core.config_errors import load_yaml, one_line
+from src.core.errors import ConfigError, StaleParamsError
+from src.core.files import has_file, write_text
+from src.core.interpolations import resolve
 from src.core.own_choices import set_choices, unset_choices
+from src.core.places import places
 from src.core.stage_code import write_stage_code
+from src.core.values import check_shape
 
 MARKER, STAGE_CODE = Path("data/config_ok.txt"), Path("data/code")
 HOW_TO = "run `python -m src.stages.config write` (or `dvc exp run`, which composes it again)"
+INSTEAD = "a link does not (`ln -s FOLDER models/NAME`, then the key is models/NAME)"
 
 
 def write_params(path: Path) -> None:
     """Composes configs/ into a parameter file."""
     config = compose()
-    OmegaConf.resolve(config)
+    resolve(config)
     write_text(path, OmegaConf.to_yaml(config))
 
 
@@ -44,18 +48,18 @@ def guard_params(path: Path) -> list[str]:
         StaleParamsError: The file was composed from other configs/.
         ConfigError: The file is missing, or has an unknown or missing key or a value of the wrong type.
     """
-    if not path.is_file():
+    if not has_file(path):
         raise ConfigError(f"{path} is missing: {HOW_TO}")
     want, have = compose(), load_yaml(path)
-    OmegaConf.resolve(want)
+    resolve(want)
     if have.get("configs_digest") != want.configs_digest:
         raise StaleParamsError(f"{path} was composed from another configs/: {HOW_TO}")
-    groups = {folder.name for folder in CONFIGS.iterdir() if folder.is_dir()}
+    check_shape(to_dict(want), to_dict(have))
     expected, found = flatten(to_dict(want)), flatten(to_dict(have))
-    strangers = sorted(key for key in expected.keys() ^ found.keys() if key.split(".")[0] not in groups)
+    strangers = sorted(key for key in expected.keys() ^ found.keys() if key.split(".")[0] not in groups())
     if strangers:
         raise ConfigError(f"{path}: unknown or missing keys: {', '.join(strangers)}")
-    check_types(have)
+    check_types(have, want)
     return [
         f"override {key}={found[key]!r} (configs/: {expected[key]!r})"
         for key in sorted(expected.keys() & found.keys())
@@ -79,27 +83,35 @@ def check_params(path: Path) -> None:
 
 def main() -> None:
     """Runs one of guard (no argument), set, unset, write, check."""
-    action, *more = sys.argv[1:] or ["guard"]
-    try:
-        if more and action not in ("set", "unset"):
-            raise ConfigError(f"{' '.join(more)}: to keep a choice use `python -m src.stages.config set key=value`")
-        if action in ("set", "unset"):
-            kept = set_choices(more) if action == "set" else unset_choices(more)
-            write_params(PARAMS_FILE)
-            print("\n".join(["your choices (configs/mine.yaml):", *kept] if kept else ["no choices of your own"]))
-        elif action == "write":
-            write_params(PARAMS_FILE)
-        elif action == "check":
-            check_params(PARAMS_FILE)
-        elif action == "guard":
-            print("\n".join(guard_params(PARAMS_FILE)))
-            write_stage_code(PARAMS_FILE, STAGE_CODE)
-            write_text(MARKER, "params.yaml was composed from these configs/\n")
-        else:
-            raise ConfigError(f"unknown action {action!r}: expected guard, set, unset, write or check")
-    except PipelineError as error:
-        print(f"config: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+    with one_line("config"):
+        _run(*(sys.argv[1:] or ["guard"]))
+
+
+def _run(action: str, *more: str) -> None:
+    if more and action not in ("set", "unset"):
+        raise ConfigError(f"{' '.join(more)}: to keep a choice use `python -m src.stages.config set key=value`")
+    if action in ("set", "unset"):
+        kept = set_choices(more) if action == "set" else unset_choices(more)
+        write_params(PARAMS_FILE)
+        print("\n".join(["your choices (configs/mine.yaml):", *kept] if kept else ["no choices of your own"]))
+        _tell_places()
+    elif action == "write":
+        write_params(PARAMS_FILE)
+        _tell_places()
+    elif action == "check":
+        check_params(PARAMS_FILE)
+    elif action == "guard":
+        print("\n".join(guard_params(PARAMS_FILE)))
+        _tell_places()
+        write_stage_code(PARAMS_FILE, STAGE_CODE)
+        write_text(MARKER, "params.yaml was composed from these configs/\n")
+    else:
+        raise ConfigError(f"unknown action {action!r}: expected guard, set, unset, write or check")
+
+
+def _tell_places() -> None:
+    for key, place in places(to_dict(load_yaml(PARAMS_FILE))).items():
+        print(f"config: {key}={place} goes into params.yaml and dvc.lock, and so to git: {INSTEAD}", file=sys.stderr)
 
 
 if __name__ == "__main__":

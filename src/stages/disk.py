@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.core.errors import ConfigError, PipelineError, StateLockedError
+from src.core.config_errors import one_line
+from src.core.errors import ConfigError, StateLockedError
 from src.core.files import work_root
 
 MEGABYTE = 1e6
@@ -123,26 +124,23 @@ def _refuse_while_training(root: Path) -> None:
                 raise StateLockedError(f"{lock.parent}: a training is running; wait for it or end it") from error
 
 
+@one_line("disk")
 def main() -> None:
     """Runs one of show (no argument), clean-states, forget --yes."""
     words, root = sys.argv[1:], work_root()
-    try:
-        if words in ([], ["show"]):
-            print("\n".join(show(root)))
-        elif words == ["clean-states"]:
-            freed = remove(root, tuple(place for place in PLACES if place.saves_time))
-            print(f"freed {freed / MEGABYTE:z.1f} MB; the next run computes anew what it needs, to the same bytes")
-        elif words == ["forget", "--yes"]:
-            freed = remove(root, tuple(place for place in PLACES if place.personal))
-            print(f"deleted {freed / MEGABYTE:z.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")
-        elif words == ["forget"]:
-            names = ", ".join(place.path for place in PLACES if place.personal)
-            raise ConfigError(f"forget deletes {names}, for good: say `forget --yes`")
-        else:
-            raise ConfigError(f"unknown action {' '.join(words)!r}: expected show, clean-states or forget --yes")
-    except PipelineError as error:
-        print(f"disk: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+    if words in ([], ["show"]):
+        print("\n".join(show(root)))
+    elif words == ["clean-states"]:
+        freed = remove(root, tuple(place for place in PLACES if place.saves_time))
+        print(f"freed {freed / MEGABYTE:z.1f} MB; the next run computes anew what it needs, to the same bytes")
+    elif words == ["forget", "--yes"]:
+        freed = remove(root, tuple(place for place in PLACES if place.personal))
+        print(f"deleted {freed / MEGABYTE:z.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")
+    elif words == ["forget"]:
+        names = ", ".join(place.path for place in PLACES if place.personal)
+        raise ConfigError(f"forget deletes {names}, for good: say `forget --yes`")
+    else:
+        raise ConfigError(f"unknown action {' '.join(words)!r}: expected show, clean-states or forget --yes")
 
 
 if __name__ == "__main__":

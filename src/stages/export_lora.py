@@ -4,10 +4,10 @@
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from src.core.errors import ConfigError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import ConfigError
 from src.stages.generate import chosen_checkpoint
 
 
@@ -36,6 +36,7 @@ def export(folder: Path, out: Path) -> None:
     print(f"{out}: {sum('lora_down' in name for name in tensors)} layers of {checkpoint}")
 
 
+@one_line("export_lora")
 def main() -> None:
     """Converts what the command line names.
 
@@ -46,11 +47,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a checkpoint, or a folder of them")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     wanted = parser.parse_args()
-    try:
-        export(wanted.folder, wanted.out)
-    except PipelineError as error:
-        print(f"export_lora: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+    export(wanted.folder, wanted.out)
 
 
 if __name__ == "__main__":

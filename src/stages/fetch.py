@@ -4,7 +4,6 @@
 cache (HF_HOME), and the folders that judges name. It is no stage of dvc.yaml: compute nodes may have no network.
 """
 
-import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,8 @@ import requests
 from omegaconf import DictConfig, OmegaConf
 
 from src.core.config import load_config
-from src.core.errors import MissingModelError, ModelMismatchError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import CHUNK_BYTES, sha256_file
 from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns
 
@@ -126,21 +126,13 @@ def _download_file(url: str, path: Path, sha256: str | None) -> None:
         part.unlink(missing_ok=True)
 
 
+@one_line("fetch", "; run it again to go on")
 def main() -> None:
     """Fetches for the configuration that the command line names."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    try:
-        fetch_all(load_config(sys.argv[1:]))
-    except PipelineError as error:
-        print(f"fetch: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(f"fetch: the disk is full: {error.filename or 'write failed'}; run it again to go on", file=sys.stderr)
-        raise SystemExit(1) from error
+    fetch_all(load_config(sys.argv[1:]))
 
 
 if __name__ == "__main__":

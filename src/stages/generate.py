@@ -15,7 +15,7 @@ from src.core.checkpoint_config import load_checkpoint_params
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
-from src.core.files import replaced_folder, sha256_file, work_root, write_bytes, write_csv
+from src.core.files import has_file, replaced_folder, sha256_file, work_root, write_bytes, write_csv
 from src.core.provenance import model_digest
 from src.core.running import held_output
 from src.core.tables import read_table
@@ -59,9 +59,9 @@ def list_checkpoints(folder: Path) -> list[Variant]:
         ModelMismatchError: There is none.
     """
     weights = "pytorch_lora_weights.safetensors"
-    if (folder / weights).is_file():
+    if has_file(folder / weights):
         return [Variant(folder.name, folder)]
-    found = sorted(path.parent for path in folder.glob(f"step-*/{weights}"))
+    found = sorted(path.parent for path in folder.glob(f"step-*/{weights}") if has_file(path))
     if not found:
         raise ModelMismatchError(f"inferencer.ckpt_dir={folder}: expected {weights} in it or in its step-* folders")
     return [Variant(path.name, path) for path in found]
@@ -111,7 +111,7 @@ def draw_variants(
     from src.models.merging import merged
     from src.models.stable_diffusion import load_stable_diffusion
     from src.sampling.generator import Job, draw
-    from src.stages.sampling_setup import SampleCache, draw_settings
+    from src.stages.sampling_setup import SampleCache, check_base, draw_settings
 
     settings, device, spec = draw_settings(params), choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
@@ -135,6 +135,7 @@ def draw_variants(
     adapters = [variant.folder for variant in variants if variant.folder is not None]
     if any(missing.values()):
         files = [read_adapter(folder) for folder in adapters]
+        check_base(params, settings)
         model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions(sorted({job.text for _, job in plan} | {settings.negative_prompt}))
         for folder, file in zip(adapters, files, strict=True):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from src.core.files import write_bytes
+from src.core.lock_file import LOCK, is_mapping
 
 # DVC writes its files in place: one that is damaged now may be whole in a moment
 PATIENCE_S = 1.0
@@ -40,7 +41,7 @@ def mend(root: Path, packages: list[Path]) -> list[str]:
     """
     return [
         *(_remove(file, "empty or cut") for file in _damaged([root / name for name in RWLOCKS], _is_json)),
-        *(_restore(root, file) for file in _damaged(_lock_files(root), _is_yaml)),
+        *(_restore(root, file) for file in _damaged(_lock_files(root), is_mapping)),
         *(_remove(file, "cut") for file in _damaged_bytecode([*(root / name for name in SOURCES), *packages])),
         *_abandoned(root),
     ]
@@ -60,21 +61,8 @@ def _is_json(data: bytes) -> bool:
         return False
 
 
-def _is_yaml(data: bytes) -> bool:
-    if not data.strip() or b"\0" in data:
-        return False
-    try:
-        import yaml
-    except ImportError:  # outside of the environment: an empty file is still known
-        return True
-    try:
-        return isinstance(yaml.safe_load(data), dict)
-    except yaml.YAMLError:
-        return False
-
-
 def _lock_files(root: Path) -> list[Path]:
-    return [root / "dvc.lock", root / "tabletop/dvc.lock", *sorted(root.glob("data/*.dvc")), *root.glob("models/*.dvc")]
+    return [root / LOCK, root / "tabletop" / LOCK, *sorted(root.glob("data/*.dvc")), *root.glob("models/*.dvc")]
 
 
 def _damaged_bytecode(folders: list[Path]) -> Iterator[Path]:

@@ -6,11 +6,13 @@ Not a stage of dvc.yaml: the file is git-ignored and made once per checkout; `.d
 
 from pathlib import Path
 
+from src.core.config_errors import one_line
 from src.reporting.dvc_plots import write_plots_template
 
 OUT = Path(".dvc/plots.html")
 
 
+@one_line("plots_template")
 def main() -> None:
     """Writes the template into the working directory's .dvc/."""
     write_plots_template(OUT)

@@ -19,7 +19,9 @@ from dvc.exceptions import DvcException
 from dvc.fs import get_cloud_fs
 from dvc.repo import Repo
 
-from src.core.errors import ConfigError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import ConfigError
+from src.core.lock_file import check_lock
 from src.core.remotes import unverified_remotes
 from src.stages.remote_audit import audit, mend
 
@@ -184,6 +186,7 @@ def run(words: Sequence[str]) -> int:
     """
     command, names = words[0] if words else "", [word for word in words[1:] if word != "--mend"]
     with Repo() as repo:
+        check_lock(Path(repo.root_dir))
         if command == "audit" and len(names) < 2:
             mends = "--mend" in words
             lines = audit_remote(repo, names[0] if names else None, mends)
@@ -198,11 +201,12 @@ def run(words: Sequence[str]) -> int:
     raise ConfigError(USAGE)
 
 
+@one_line("remote")
 def main() -> None:
     """Runs the command line; a user's error becomes one line and exit status 1."""
     try:
         status = run(sys.argv[1:])
-    except (PipelineError, DvcException) as error:
+    except DvcException as error:
         raise SystemExit(f"remote: {error}") from error
     raise SystemExit(status)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms
 
+from src.core.config_errors import one_line
 from src.core.files import write_bytes
 from src.tabletop.subject import Shot, plan_shots, take_photo
 
@@ -98,6 +99,7 @@ def _xyz(values: tuple[float, float, float]) -> bytes:
     return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
 
 
+@one_line("sample_photos")
 def main() -> None:
     """Takes them; about four minutes on one core. A folder on the command line takes the place of data/raw."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT

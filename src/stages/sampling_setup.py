@@ -14,8 +14,11 @@ from src.core.errors import ConfigError
 from src.core.files import sha256_bytes
 from src.core.provenance import code_digest
 from src.core.sealed import read_sealed, write_sealed
-from src.models.stable_diffusion import DTYPES
+from src.core.weights import find_model, model_patterns
+from src.models.resolution import check_resolution
+from src.models.stable_diffusion import DTYPES, read_pipeline_class
 from src.sampling.generator import DrawSettings, Job
+from src.sampling.samplers import check_fit
 from src.training.determinism import numerics
 
 PNG_LEVEL = 6
@@ -50,6 +53,25 @@ def draw_settings(params: DictConfig) -> DrawSettings:
     )
     settings.check("validation_args")
     return settings
+
+
+def check_base(params: DictConfig, settings: DrawSettings) -> None:
+    """Checks against the files of the base model what would fail only when it draws.
+
+    Args:
+        params: A stage's parameters.
+        settings: How images are drawn.
+
+    Raises:
+        ConfigError: Resolution or sampler do not fit the base model.
+        MissingModelError: The base model is not on this machine.
+        ModelMismatchError: Its files are not what they should be.
+    """
+    spec = params.model
+    model = find_model(spec.id, spec.revision, model_patterns(spec.variant))
+    read_pipeline_class(model)
+    check_resolution(model, settings.resolution)
+    check_fit(settings.sampler, settings.sampler_options, settings.num_inference_steps, model)
 
 
 def png_bytes(image: Image.Image) -> bytes:

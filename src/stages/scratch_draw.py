@@ -7,8 +7,8 @@ last bits.
 import argparse
 from pathlib import Path
 
+from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision
-from src.core.errors import PipelineError
 from src.training.determinism import set_deterministic, set_environment
 
 
@@ -39,6 +39,7 @@ def draw_folder(wanted: argparse.Namespace) -> None:
     print(f"{wanted.out}: {len(pixels)} images of {pixels.shape[-1]} px, {len(rows)} classes")
 
 
+@one_line("scratch_draw")
 def main() -> None:
     """Draws what the command line asks for."""
     set_environment()
@@ -55,10 +56,7 @@ def main() -> None:
     )
     parser.add_argument("--batch-size", type=_count, default=64)
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
-    try:
-        draw_folder(parser.parse_args())
-    except PipelineError as error:
-        raise SystemExit(f"scratch_draw: {error}") from error
+    draw_folder(parser.parse_args())
 
 
 def _count(word: str) -> int:

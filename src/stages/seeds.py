@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.core.config import INTERRUPTED, load_config, quote_overrides, to_dict
-from src.core.errors import ConfigError, MetricError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import ConfigError, MetricError
 from src.core.files import sha256_bytes, write_json
+from src.core.lock_file import check_lock
 from src.metrics.comparison import IGNORED_PARAMS
 from src.metrics.runs import EvaluatedRun
 from src.metrics.settings import differing_keys
@@ -223,6 +225,7 @@ def describe(sides: Sequence[Sequence[str]], runs: Sequence[Sequence[EvaluatedRu
     return "\n".join(told)
 
 
+@one_line("seeds")
 def main() -> None:
     """Runs the trials and prints what they say.
 
@@ -235,6 +238,7 @@ def main() -> None:
     parser.add_argument("--spread", type=Path, help="write the first setting's spread over its seeds to this file")
     wanted = parser.parse_intermixed_args()
     try:
+        check_lock(Path())
         sides = split_sides(wanted.settings)
         planned = plan_trials(sides, wanted.seeds, project_tree())
         run_trials(planned, finished_experiments, run_experiment)
@@ -244,9 +248,6 @@ def main() -> None:
             command = shlex.join([*MODULE.split(), "--seeds", wanted.seeds, *sides[0]])
             today = datetime.now(tz=UTC).date().isoformat()
             write_json(wanted.spread, spread_json(measure_spread(runs[0], command, machine_name(), today)))
-    except PipelineError as error:
-        print(f"seeds: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
     except KeyboardInterrupt as error:
         print("seeds: interrupted; the same command goes on", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from error

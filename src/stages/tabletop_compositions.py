@@ -4,12 +4,14 @@ import argparse
 import time
 from pathlib import Path
 
+from src.core.config_errors import one_line
 from src.core.files import replaced_folder, work_root
 from src.tabletop.compositions import draw_compositions
 
 OUT = Path("tabletop/compositions")
 
 
+@one_line("tabletop_compositions")
 def main() -> None:
     """Draws them; shards that an interrupted run drew are kept."""
     parser = argparse.ArgumentParser(description=__doc__)

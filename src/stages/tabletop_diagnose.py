@@ -9,6 +9,7 @@ from pathlib import Path
 
 from src.core.building import build
 from src.core.config import load_config
+from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import write_text
 
@@ -16,6 +17,7 @@ MODELS, WORLD, OUT = Path("models/tabletop"), "tabletop/world/val", Path("tablet
 SUBJECTS, STEPS, GUIDANCE = 64, (5, 20, 50), (1.0, 2.0, 3.0, 4.0, 6.0)
 
 
+@one_line("tabletop_diagnose")
 def main() -> None:
     """Measures and prints; an hour on two cores with 200 samples, minutes with 48."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,21 +3,19 @@
 import argparse
 from pathlib import Path
 
-from src.core.errors import PipelineError
+from src.core.config_errors import one_line
 from src.scratch.folders import export_class_folders
 from src.scratch.images import load_world
 
 
+@one_line("tabletop_export")
 def main() -> None:
     """Exports; a folder that exists is refused."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="for example data/class_folders")
     parser.add_argument("--world", default="tabletop/world/train", help="what src.stages.tabletop_world wrote")
     wanted = parser.parse_args()
-    try:
-        export_class_folders(load_world(wanted.world), wanted.out)
-    except PipelineError as error:
-        raise SystemExit(f"tabletop_export: {error}") from error
+    export_class_folders(load_world(wanted.world), wanted.out)
 
 
 if __name__ == "__main__":

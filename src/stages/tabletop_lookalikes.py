@@ -11,6 +11,7 @@ import torch
 
 from src.core.building import build
 from src.core.config import load_config
+from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import replaced_folder
 
@@ -39,6 +40,7 @@ def draw_folders(out: Path, side: int, count: int) -> None:
             save_samples(folder, {name: pictures})
 
 
+@one_line("tabletop_lookalikes")
 def main() -> None:
     """Draws, or measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)

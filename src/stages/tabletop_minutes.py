@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 
 from src.core.building import build
 from src.core.config import to_dict
+from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision, describe_device
-from src.core.errors import EmptyDatasetError, PipelineError
+from src.core.errors import EmptyDatasetError
 from src.core.files import replaced_folder, write_bytes
 from src.core.scratch_config import load_scratch_config
 from src.models.half import copy_in_half
@@ -195,6 +196,7 @@ def _keep(task: Any, run_dir: Path, pieces: Path, curves: Any) -> int:
     return pack(run_dir / "model", pieces)
 
 
+@one_line("tabletop_minutes")
 def main(words: Sequence[str] | None = None) -> None:
     """Trains until the minutes are over."""
     began = time.monotonic()
@@ -207,14 +209,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--pieces", type=Path, required=True, help="gets this run's")
     wanted = parser.parse_args(words)
     set_environment()
-    try:
-        params = load_scratch_config("minutes", wanted.overrides)
-        start = Path(params.exp.run_dir) / "start"
-        if unpack(wanted.carried, start):
-            params.task.start = str(start)
-        train_by_clock(params, Clock(began, wanted.minutes, wanted.round_seconds, wanted.rounds), wanted.pieces)
-    except PipelineError as error:
-        raise SystemExit(f"tabletop_minutes: {error}") from error
+    params = load_scratch_config("minutes", wanted.overrides)
+    start = Path(params.exp.run_dir) / "start"
+    if unpack(wanted.carried, start):
+        params.task.start = str(start)
+    train_by_clock(params, Clock(began, wanted.minutes, wanted.round_seconds, wanted.rounds), wanted.pieces)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from src.core.errors import ModelMismatchError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, write_text
 from src.core.weights import write_sums
 from src.models.half import copy_in_half
@@ -88,12 +89,10 @@ def _card(name: str, source: Path, trained: Path) -> str:
     )
 
 
+@one_line("tabletop_publish")
 def main() -> None:
     """Publishes; `dvc add models/tabletop` and `dvc push` hand them out, with tabletop/models.sha256 in git."""
-    try:
-        size = publish(TRAINED, OUT)
-    except PipelineError as error:
-        raise SystemExit(f"tabletop_publish: {error}") from error
+    size = publish(TRAINED, OUT)
     for file in sorted(TRAINED.glob(f"*/{TIME}")):
         time = json.loads(file.read_text(encoding="utf-8"))
         print(f"{file.parent.name:10} {time['minutes']:6.1f} minutes on {time['device']}")

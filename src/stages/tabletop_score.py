@@ -8,6 +8,7 @@ from pathlib import Path
 
 from src.core.building import build
 from src.core.config import load_config
+from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import write_json
 
@@ -15,6 +16,7 @@ MODELS, WORLD, OUT = Path("models/tabletop"), "tabletop/world/val", Path("tablet
 SEED = 0
 
 
+@one_line("tabletop_score")
 def main() -> None:
     """Measures and prints; some minutes on two cores."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -4,6 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
+from src.core.config_errors import one_line
 from src.core.device import choose_device, describe_device
 from src.core.files import replaced_folder, work_root
 from src.core.running import end_with_dvc, held_output
@@ -12,6 +13,7 @@ from src.tabletop.world import draw_world, plan_world
 OUT = Path("tabletop/world")
 
 
+@one_line("tabletop_world")
 def main() -> None:
     """Draws them; shards that an interrupted run drew are kept."""
     parser = argparse.ArgumentParser(description=__doc__)

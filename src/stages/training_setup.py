@@ -19,6 +19,7 @@ from src.losses.diffusion import DiffusionLoss
 from src.models.adapter_files import save_adapter
 from src.models.latents import encode_images
 from src.models.lora import LoraMethod, only_part
+from src.models.resolution import check_resolution
 from src.models.stable_diffusion import (
     Conditioning,
     Denoiser,
@@ -28,7 +29,7 @@ from src.models.stable_diffusion import (
 )
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt
-from src.stages.sampling_setup import draw_settings
+from src.stages.sampling_setup import check_base, draw_settings
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
@@ -81,10 +82,12 @@ def check_settings(params: DictConfig) -> None:
             f"lr_schedule.warmup_steps={params.lr_schedule.warmup_steps} of train.steps={train.steps}: the full rate "
             "would never be reached"
         )
-    if train.sample_every:
-        draw_settings(params)
     build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
-    read_pipeline_class(find_model(spec.id, spec.revision, model_patterns(spec.variant)))
+    if train.sample_every:
+        check_base(params, draw_settings(params))
+    model = find_model(spec.id, spec.revision, model_patterns(spec.variant))
+    read_pipeline_class(model)
+    check_resolution(model, spec.resolution)
 
 
 def build_optimizer(settings: DictConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

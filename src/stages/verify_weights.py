@@ -6,7 +6,6 @@ kept by the hash of the weights. Weights that nobody has checked yet are told ap
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from src.core.config import load_config
-from src.core.errors import ModelMismatchError, PipelineError
+from src.core.config_errors import one_line
+from src.core.errors import ModelMismatchError
 from src.core.files import write_json
 from src.metrics.features import FeatureStore, image_file
 from src.stages.evaluate import build_metrics
@@ -84,6 +84,7 @@ def verify(overrides: list[str], golden: dict[str, list[float]]) -> tuple[list[s
     return lines, fresh
 
 
+@one_line("verify-weights")
 def main() -> None:
     """Prints a line for each judge.
 
@@ -95,11 +96,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"record the numbers of unverified weights in {GOLDEN}")
     wanted = parser.parse_args()
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    try:
-        lines, fresh = verify(wanted.overrides, golden)
-    except PipelineError as error:
-        print(f"verify-weights: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
+    lines, fresh = verify(wanted.overrides, golden)
     print("\n".join(lines))
     if wanted.write and fresh:
         write_json(GOLDEN, golden | fresh)

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
 from src.core.config import compose, load_config, load_stage_params, run_stage, to_dict
+from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 
 
@@ -66,9 +67,28 @@ def test_values_of_a_file_survive_a_group_choice_on_the_command_line(tmp_path):
         (["lr=abc"], "lr='abc' is str, expected float"),
         (["train.steps=1.5"], "train.steps=1.5 is float, expected int"),
         (["train.flip=1"], "train.flip=1 is int, expected bool"),
-        (["model=unicorn"], "model/unicorn"),
-        (["subject=unicorn"], "subject/unicorn"),
+        (["model=unicorn"], "model=unicorn: no such choice"),
+        (["subject=unicorn"], "subject=unicorn: no such choice"),
         (["exp.config_path=nowhere.yaml"], "no such file: nowhere.yaml"),
+        (["tracker=null"], r"tracker=null: no such choice, expected one of clearml, none, .*, or several: \[a,b\]"),
+        (["tracker=[]"], r"tracker=\[\]: no such choice"),
+        (["cropper=null"], "cropper=null: no such choice, expected one of centre, detector, face, saliency"),
+        (["metrics=[null]"], r"metrics=\[None\]: no such choice"),
+        (["judges=[]"], r"judges=\[\]: no such choice"),
+        (["model=1"], "model=1: no such choice"),
+        (["model=../../x"], r"model=\.\./\.\./x: no such choice"),
+        (["~cropper"], "~cropper: expected one of centre"),
+        (["train=null"], "train=null: expected keys below it: train.steps, "),
+        (["caption=[]"], r"override caption=\[\]: expected a value of the kind that configs/ has"),
+        (["evaluate.margins=1"], "evaluate.margins=1: expected keys below it: evaluate.margins.dino"),
+        (["seed=18446744073709551616"], r"seed=18446744073709551616: expected a whole number from 0 to 2\^63 - 1"),
+        (["split.seed=-1"], "split.seed=-1: expected a whole number from 0"),
+        (
+            ["train.steps=99999999999999999999"],
+            "train.steps=99999999999999999999: expected a number of at most 64 bits",
+        ),
+        (["crop.max_upscale=nan"], "crop.max_upscale=nan: expected a number that is finite"),
+        (["train.val_timesteps=[inf]"], r"train.val_timesteps\[0\]=inf: expected a number that is finite"),
     ],
 )
 def test_wrong_overrides_are_named(overrides, message):
@@ -76,10 +96,21 @@ def test_wrong_overrides_are_named(overrides, message):
         load_config(overrides)
 
 
-@pytest.mark.parametrize("text", ["lrr: 1\n", "train: {stepz: 3}\n"])
-def test_unknown_key_in_a_file_is_named(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lrr: 1\n", "unknown key lrr"),
+        ("train: {stepz: 3}\n", "unknown key train.stepz"),
+        ("model: ../../x\n", r"f\.yaml: model=\.\./\.\./x: no such choice, expected one of sd15"),
+        ("cropper: null\n", r"f\.yaml: cropper=null: no such choice"),
+        ("metrics: [default, ../x]\n", r"f\.yaml: metrics=\['default', '\.\./x'\]: no such choice"),
+        ('model: "tiny,sd15"\n', r"f\.yaml: model=tiny,sd15: no such choice"),
+        ("train: 5\n", "train=5: expected keys below it"),
+    ],
+)
+def test_what_a_file_cannot_say_is_named(tmp_path, text, message):
     (tmp_path / "f.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"lrr|stepz"):
+    with pytest.raises(ConfigError, match=message):
         load_config([f"exp.config_path={tmp_path / 'f.yaml'}"])
 
 
@@ -110,6 +141,12 @@ def test_several_trackers_at_once():
     [
         (PermissionError(errno.EACCES, "denied", "data/crops"), 1, "no permission: data/crops; outputs are as before"),
         (OSError(errno.EROFS, "read-only", "data"), 1, "the disk is read-only: data; outputs are as before"),
+        (IsADirectoryError(errno.EISDIR, "", "a.csv"), 1, "a folder, expected a file: a.csv; outputs are as before"),
+        (
+            NotADirectoryError(errno.ENOTDIR, "", "data"),
+            1,
+            "expected a folder, found a file in its place or on the way to it: data; outputs are as before",
+        ),
         (OSError(errno.ENOSPC, "full"), 1, "the disk is full: a write failed; outputs are as before"),
         (KeyboardInterrupt(), 130, "interrupted; outputs are as before, the same command goes on"),
     ],
@@ -123,6 +160,15 @@ def test_run_stage_says_in_one_line_what_ended_it(monkeypatch, capsys, error, st
         run_stage("split", body)
     assert ended.value.code == status
     assert capsys.readouterr().err == f"split: {message}\n"
+
+
+def test_a_stage_in_a_sub_folder_says_where_to_run_it(monkeypatch, capsys):
+    """`python ../train.py` in docs/: every path of a stage would be wrong there."""
+    monkeypatch.chdir(CONFIGS / "model")
+    monkeypatch.setattr(sys, "argv", ["train"])
+    with pytest.raises(SystemExit):
+        run_stage("train", lambda _: pytest.fail("it ran"))
+    assert "is a sub-folder of the project: `cd ../..` and run it there" in capsys.readouterr().err
 
 
 def test_run_stage_hides_no_other_trouble_of_the_disk(monkeypatch):

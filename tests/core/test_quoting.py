@@ -1,5 +1,6 @@
 import pytest
 
+from src.core.building import build
 from src.core.config import load_config
 from src.core.digest import CONFIGS
 from src.core.quoting import quote_words, quoted
@@ -60,6 +61,29 @@ def test_the_home_folder_begins_a_path_and_no_text(monkeypatch):
     config = load_config(["exp.run_dir=~/runs, 1", "model.id=~/sd", "prompt=~/x", "report.title=~"])
     assert (config.exp.run_dir, config.model.id) == ("/home/me/runs, 1", "/home/me/sd")
     assert (config.prompt, config.report.title) == ("~/x", "~")
+
+
+def test_the_home_folder_begins_a_path_of_a_file_too(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "f.yaml").write_text("model: {id: ~/sd}\nprompt: ~/x\ntracker: {tensorboard: {log_dir: ~/logs}}\n")
+    config = load_config([f"exp.config_path={tmp_path}/f.yaml"])
+    assert (config.model.id, config.prompt) == ("/home/me/sd", "~/x")
+    assert config.tracker.tensorboard.log_dir == "/home/me/logs"
+    scratch = (CONFIGS / "scratch/small_gan.yaml").read_text()
+    (tmp_path / "gan.yaml").write_text(scratch.replace("folder: data/", "folder: ~/", 1))
+    found = load_scratch_config("scratch", [f"exp.config_path={tmp_path}/gan.yaml"]).train_data.folder
+    assert found.startswith("/home/me/")
+
+
+@pytest.mark.parametrize("text", ["a ${b} [c]", r"\\${x} \y", "${oc.env:HOME}"])
+def test_a_part_gets_a_text_as_it_was_typed(text):
+    built = build(load_config(["tracker=wandb", f"tracker.wandb.project={text}"]).tracker.wandb)
+    assert built._project == text
+
+
+def test_a_training_from_noise_gets_a_text_as_it_was_typed():
+    words = [f"exp.config_path={CONFIGS}/scratch/small_gan.yaml", "train_data.folder=a ${b}"]
+    assert load_scratch_config("scratch", words).train_data.folder == "a ${b}"
 
 
 def test_null_lists_and_quotes_of_ones_own_keep_their_meaning():

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from src.core.errors import BadPhotoError, ConfigError
+from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
 from src.data.dataset import load_class_images, load_dataset
 
@@ -36,6 +36,14 @@ def test_crops_for_another_resolution_are_refused(data):
     with pytest.raises(ConfigError, match=r"64 x 64 pixels, but model\.resolution=32"):
         load_class_images(data / "crops", "a toy", 32)
     assert [item.size_px for item in load_class_images(data / "crops", "a toy", 64)] == [64.0, 64.0]
+
+
+@pytest.mark.parametrize("folder", ["crops/none", "nowhere"])
+def test_missing_class_images_say_which_command_draws_them(data, folder):
+    with pytest.raises(
+        EmptyDatasetError, match=r"needs class images, found none: `python -m src\.stages\.class_images`"
+    ):
+        load_class_images(data / folder, "a toy", 64)
 
 
 def test_a_damaged_crop_is_named(data):

@@ -7,7 +7,7 @@ import torch
 @pytest.mark.parametrize(
     ("stage", "overrides", "message"),
     [
-        ("caption", ["subject=unicorn"], "subject/unicorn: no such choice, expected one of bear, dog, person, toy"),
+        ("caption", ["subject=unicorn"], "subject=unicorn: no such choice, expected one of bear, dog, person, toy"),
         ("caption", ["subject.class_name=''"], "subject.class_name is empty: expected a word"),
         ("generate", ["subject.class_name=''"], "subject.class_name is empty: expected a word"),
         ("train", ["subject.token=''"], "subject.token is empty"),
@@ -46,7 +46,7 @@ import torch
         ("train", ["early_stopping=dev_prompts", "early_stopping.patience=0"], "early_stopping.patience=0: expected 1"),
         ("train", ["early_stopping=dev_prompts", "judges=public"], "python -m src.stages.fetch"),
         ("train", ["device=tpu"], "device='tpu': expected null, cuda or cpu"),
-        ("train", ["tracker=unicorn"], "tracker/unicorn: no such choice, expected one of clearml, none, tensorboard"),
+        ("train", ["tracker=unicorn"], "tracker=unicorn: no such choice, expected one of clearml, none, tensorboard"),
         ("train", ["model.id=nowhere"], "model 'nowhere': no such folder"),
         ("train", ["model=sd15"], "python -m src.stages.fetch"),
         ("train", ["exp.config_path=nowhere.yaml"], "exp.config_path: no such file: nowhere.yaml"),
@@ -89,7 +89,7 @@ def test_cuda_without_a_gpu_is_refused(refused, no_model, stage):
         ("seed: many\n", "seed='many' is str, expected int"),
         ("lrr: 1\n", "f.yaml: unknown key lrr"),
         ("train: {stepz: 3}\n", "f.yaml: unknown key train.stepz"),
-        ("subject: unicorn\n", "subject/unicorn: no such choice"),
+        ("subject: unicorn\n", "subject=unicorn: no such choice"),
         ("train: {steps: 3\n", "f.yaml, line 2: not valid YAML"),
         ("lr: 1\nlr: 2\n", "f.yaml, line 2: not valid YAML: found duplicate key lr"),
         ("- lr\n", "f.yaml: expected a mapping of keys to values"),

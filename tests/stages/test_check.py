@@ -7,7 +7,7 @@ from src.core.errors import CaptionError, ConfigError, MissingModelError, ModelM
 from src.core.files import write_text
 from src.core.weights import write_sums
 from src.data.captioning import load_tokenizers
-from src.stages.check import check_ahead, check_models, texts_to_draw
+from src.stages.check import check_ahead, check_models, check_settings, texts_to_draw
 from src.stages.evaluate import build_metrics
 from src.tiny.diffusion import build_diffusion
 from src.tiny.judges import build_judges
@@ -55,6 +55,21 @@ def test_a_judge_that_is_missing_is_named_before_the_training(tokenizers):
 def test_an_unknown_metric_is_named_before_the_training():
     with pytest.raises(ConfigError, match="beauty"):
         build_metrics(load_stage_params("check", ["inference_metrics=[beauty]"]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluate.margins.dino=-1", r"evaluate\.margins\.dino: expected a number above 0, found -1"),
+        ("report.language=xx", "xx"),
+        ("validation_args.num_lone_images=-1", "num_lone_images=-1: pres of inference_metrics needs 1 or more"),
+        ("validation_args.num_lone_images=0", "num_lone_images=0: pres of inference_metrics needs 1 or more"),
+    ],
+)
+def test_what_evaluate_and_report_would_refuse_is_refused_before_the_training(override, message):
+    params = load_stage_params("check", ["model=tiny", override])
+    with pytest.raises(ConfigError, match=message):
+        check_settings(params, build_metrics(params))
 
 
 def test_embedded_models_that_were_changed_stop_the_run_with_the_way_back(tmp_path, monkeypatch):

@@ -121,11 +121,11 @@ def test_drawing_writes_class_folders_and_more_images_leave_the_first(trained, m
         assert abs(pixels - other[name]).max() > 1, name
 
 
-def test_drawing_refuses_what_it_cannot_do(trained, monkeypatch):
+def test_drawing_refuses_what_it_cannot_do(trained, monkeypatch, capsys):
     (trained.parent / "full").mkdir()
-    with pytest.raises(SystemExit, match="full: exists"):
-        draw(monkeypatch, "nowhere", "full")
-    with pytest.raises(SystemExit, match="nowhere/model: no model there"):
-        draw(monkeypatch, "nowhere", "new")
+    for words, message in ((("nowhere", "full"), "full: exists"), (("nowhere", "new"), "nowhere/model: no model")):
+        with pytest.raises(SystemExit, match="1"):
+            draw(monkeypatch, *words)
+        assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
         draw(monkeypatch, "out", "new", "--each", "0")

@@ -1,0 +1,54 @@
+"""Which samplers fit a base model is known before anything is trained."""
+
+import json
+
+import pytest
+
+from src.core.errors import ConfigError
+from src.sampling.samplers import NAMES, check_fit, check_name
+
+DDIM = {"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "scheduler").mkdir()
+    (tmp_path / "scheduler/scheduler_config.json").write_text(json.dumps(DDIM | {"prediction_type": "v_prediction"}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", {}, "no such scheduler in diffusers, expected one of DDIMScheduler"),
+        ("KarrasVeScheduler", {}, "no such scheduler"),
+        ("AutoencoderKL", {}, "no such scheduler"),
+        (
+            "DDIMScheduler",
+            {"algorithm_type": "x"},
+            "sampler.options.algorithm_type: DDIMScheduler takes no such option",
+        ),
+    ],
+)
+def test_what_is_no_sampler_of_stable_diffusion_is_refused_by_name(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        check_name(name, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "steps", "message"),
+    [
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "nope"}, 3, "nope"),
+        ("DDIMScheduler", {"prediction_type": "nope"}, 3, "predicts v_prediction: .*nope"),
+        ("PNDMScheduler", {}, 2, "2 steps: does not fit"),
+        ("DDIMScheduler", {}, 5000, "5000 steps: does not fit"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_with_the_reason(model, name, options, steps, message):
+    with pytest.raises(ConfigError, match=message):
+        check_fit(name, options, steps, model)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"DPMSolverSDEScheduler"}))  # that one needs torchsde
+def test_the_others_fit(model, name):
+    check_fit(name, {}, 5, model)
