@@ -1,11 +1,14 @@
 """What a checkpoint was made with, for drawing with it alone: between configs/ and the command line."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from src.core.config import compose, load_stage_params
+from src.core.errors import ConfigError
+from src.core.files import has_file, sha256_tree
 from src.core.quoting import literal_path, quoted
 from src.core.records import read_record
 
@@ -45,7 +48,7 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
         return []
     folder = Path(given[CKPT_DIR] if CKPT_DIR in given else compose().inferencer.ckpt_dir)
     files = [folder / "config.yaml", *sorted(folder.glob("step-*/config.yaml"), reverse=True)]
-    file = next((path for path in files if path.is_file()), None)
+    file = next((path for path in files if has_file(path)), None)
     if file is None:
         return []
     overrides = []
@@ -54,8 +57,36 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
             continue
         if group == "model":
             overrides.append(f"model={values.pop('name')}")
+            if digest := values.pop("sha256", None):
+                values["id"] = _own_folder(file, str(values["id"]), str(digest), given.get("model.id"))
         overrides += [f"{group}.{key}={_quoted(value)}" for key, value in values.items()]
     return overrides
+
+
+def _own_folder(file: Path, name: str, digest: str, given: str | None) -> str:
+    """Finds the base model of a checkpoint that tells its folder's name and content, but not its place.
+
+    Args:
+        file: The record.
+        name: The folder's name.
+        digest: SHA-256 of its content.
+        given: model.id of the command line, or None for what configs/ say.
+
+    Returns:
+        The folder; a line says where the content of a given one differs.
+
+    Raises:
+        ConfigError: What configs/ say is no such folder, or one with other content.
+    """
+    folder = Path(compose().model.id if given is None else given).expanduser()
+    if given is None and folder.name != name:
+        raise ConfigError(f"{file}: trained on a folder {name!r}; say where it is: model.id=PATH/{name}")
+    if folder.is_dir() and sha256_tree(folder) != digest:
+        problem = f"model.id={folder}: not the content that {file} was trained on (SHA-256 {digest[:12]}...)"
+        if given is None:
+            raise ConfigError(problem)
+        print(problem, file=sys.stderr)
+    return str(folder)
 
 
 def _quoted(value: object) -> str:

@@ -17,6 +17,7 @@ MAX_BYTES, MAX_DEPTH = 1 << 16, 24
 class _Text:
     longest: int
     may_be_null: bool = False
+    may_be_missing: bool = False
 
     def complaint(self, value: object) -> str | None:
         if value is None and self.may_be_null:
@@ -51,6 +52,8 @@ RECORDED: dict[str, dict[str, _Text | _Whole | _ModelName]] = {
         "revision": _Text(128, may_be_null=True),
         "variant": _Text(32, may_be_null=True),
         "resolution": _Whole(8, 4096),
+        # of the folder's content, where `id` is only its name
+        "sha256": _Text(64, may_be_missing=True),
     },
     "subject": {"token": _Text(64), "class_name": _Text(64)},
 }
@@ -113,6 +116,8 @@ def _checked(path: Path, group: str, found: Any) -> dict[str, str | int | None]:
     values: dict[str, str | int | None] = {}
     for key, kind in RECORDED[group].items():
         if key not in found:
+            if isinstance(kind, _Text) and kind.may_be_missing:
+                continue
             raise ConfigError(f"{path}: {group}.{key} is missing")
         if complaint := kind.complaint(found[key]):
             raise ConfigError(f"{path}: {group}.{key}={str(found[key])[:80]!r}: {complaint}")

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
+from src.core.places import place_name
 from src.metrics.preprocessing import OPENAI, Preparation
 from src.metrics.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
 
@@ -59,7 +60,7 @@ class ClipJudge:
     def describe(self) -> dict[str, Any]:
         """Returns the model's identity and preprocessing."""
         return {
-            "architecture": self.architecture,
+            "architecture": place_name(self.architecture),
             "quick_gelu": self.quick_gelu,
             "dtype": "float32",
             "preprocessing": self._preparation().description,

@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from src.core.errors import ConfigError, MissingModelError
+from src.core.places import place_name
 from src.metrics.preprocessing import IMAGENET, Preparation
 from src.metrics.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
 
@@ -71,7 +72,7 @@ class DinoJudge:
     def describe(self) -> dict[str, Any]:
         """Returns the model's identity and preprocessing."""
         return {
-            "architecture": self.architecture,
+            "architecture": place_name(self.architecture),
             "feature": "class token after the final layer norm",
             "dtype": "float32",
             "preprocessing": self._preparation().description,

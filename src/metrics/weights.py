@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file
+from src.core.places import place_name
 from src.core.weights import find_weight_file
 
 DOWNLOADING_SCHEMES = ("hf-hub:", "hf_hub:")
@@ -58,7 +59,7 @@ class WeightFile:
     def describe(self) -> dict[str, str | None]:
         """Returns what the scores' provenance says, with the hash that the file really has."""
         return {
-            "id": self.id,
+            "id": place_name(self.id),
             "revision": self.revision,
             "file": self.file,
             "sha256": sha256_file(self.find()),

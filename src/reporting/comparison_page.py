@@ -27,6 +27,7 @@ from src.reporting.comparison_text import (
 )
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
+from src.reporting.provenance import shorten_path
 from src.reporting.scoring import arrow, flatten, metric_order, verdict
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
@@ -88,11 +89,16 @@ def changed_parameters(first: Mapping[str, Any], other: Mapping[str, Any]) -> li
         other: Of the other.
 
     Returns:
-        Dotted key, value in the first, value in the other, by key; a missing value is "–".
+        Dotted key, value in the first, value in the other, by key; a missing value is "–", a path its last name.
     """
     a, b = flatten(first), flatten(other)
-    keys = sorted(key for key in a.keys() | b.keys() if not key.startswith(UNIMPORTANT))
-    return [(key, str(a.get(key, "–")), str(b.get(key, "–"))) for key in keys if a.get(key) != b.get(key)]
+    keys = sorted(key for key in a.keys() | b.keys() if not key.startswith(UNIMPORTANT) and a.get(key) != b.get(key))
+    return [(key, shorten_path(str(a.get(key, "–"))), shorten_path(str(b.get(key, "–")))) for key in keys]
+
+
+def _told(run: EvaluatedRun) -> dict[str, Any]:
+    params = flatten(run.params)
+    return {key: shorten_path(value) if isinstance(value, str) else value for key, value in params.items()}
 
 
 def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
@@ -172,7 +178,7 @@ def write_comparison(
         lead=f"{lead} {keep}",
         keep=keep,
         entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],
-        contenders=[(run, against_base(run.scores, run.meta["selected"]), flatten(run.params)) for run in contenders],
+        contenders=[(run, against_base(run.scores, run.meta["selected"]), _told(run)) for run in contenders],
         kept=choice.run,
         notes=notes,
         sources=load_sources(),

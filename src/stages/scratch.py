@@ -21,6 +21,7 @@ from src.core.files import (
     write_json,
     write_text,
 )
+from src.core.places import without_places
 from src.core.provenance import code_digest
 from src.core.running import held_output
 from src.core.scratch_config import load_scratch_config
@@ -128,7 +129,7 @@ def scratch_stage(params: DictConfig) -> None:
             save_samples(folder / REAL, examples(val_set, drawn, REAL_EXAMPLES))
             write_curve(folder / "loss.csv", curves.losses)
             write_curve(folder / "evaluation.csv", curves.evaluations)
-            made_by = {key: value for key, value in to_dict(params).items() if key != "exp"}
+            made_by = without_places({key: value for key, value in to_dict(params).items() if key != "exp"})
             write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
             write_json(folder / TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
             write_scratch_report(folder, run_dir.name)

@@ -15,6 +15,7 @@ from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_csv, write_text
+from src.core.places import without_places
 from src.core.provenance import code_digest, model_digest
 from src.core.running import Lock, held_output
 from src.core.targets import target_modules
@@ -97,7 +98,8 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
         saved: The final state.
     """
     run_dir = Path(params.exp.run_dir)
-    made_by = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
+    decisive = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
+    made_by = without_places(decisive)
     with replaced_folder(run_dir / ADAPTER) as folder:
         for checkpoint in sorted(path for path in (state.path / CHECKPOINTS).glob("step-*") if path.is_dir()):
             (folder / checkpoint.name).mkdir()
@@ -164,7 +166,7 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
         run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"
         tracker = start_trackers(services, run_name, begun)
         try:
-            tracker.config(to_dict(params))
+            tracker.config(without_places(to_dict(params)))
             if saved is None or saved.step < plan.steps:
                 from src.training.loop import train
 

@@ -14,6 +14,11 @@ from src.stages import compare
 from tests.metrics.finished_runs import write_run
 
 
+def test_changed_parameters_name_no_place_of_this_machine():
+    a, b = ({"model": {"id": f"/home/ira/{name}"}} for name in "ab")
+    assert changed_parameters(a, b) == [("model.id", "…/a", "…/b")]
+
+
 def test_changed_parameters_leave_out_what_decides_nothing():
     a = {"lr": 1e-4, "train": {"steps": 10}, "exp": {"run_dir": "x"}, "configs_digest": "1", "old": 1}
     b = {"lr": 1e-3, "train": {"steps": 10}, "exp": {"run_dir": "y"}, "configs_digest": "2", "new": [1, 2]}

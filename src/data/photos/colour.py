@@ -24,6 +24,16 @@ TO_SRGB = {
 SDR_WHITE_NITS, HLG_PEAK_NITS = 203.0, 1000.0  # ITU-R BT.2408-7, table 1
 KNEE = 0.75  # brighter than this part of white, highlights are rolled off instead of clipped
 
+# descriptions that thousands of files share
+COMMON_PROFILES = frozenset(
+    (
+        *("sRGB", "sRGB IEC61966-2.1", "sRGB IEC61966-2-1", "sRGB built-in", "uRGB", "c2", "c2ci", "Apple RGB"),
+        *("Display P3", "Adobe RGB (1998)", "Compatible with Adobe RGB (1998)", "ProPhoto RGB", "Rec. ITU-R BT.709-5"),
+        *("Rec. ITU-R BT.2020-1", "Generic RGB Profile", "Generic Gray Profile", "Generic Gray Gamma 2.2 Profile"),
+        *("Gray Gamma 2.2", "Dot Gain 20%", "U.S. Web Coated (SWOP) v2", "Coated FOGRA39 (ISO 12647-2:2004)"),
+    )
+)
+
 Band = Image.Image
 Recolour = Callable[[Band], Band]
 
@@ -36,14 +46,16 @@ def describe_profile(icc: bytes | None, nclx: tuple[int, int] | None) -> str:
         nclx: Primaries and transfer characteristics of ITU-T H.273, or None.
 
     Returns:
-        The ICC profile's own description, ``nclx P/T``, or ``untagged``.
+        The ICC profile's description if it is a common colour space's, else ``other ICC profile``: those of calibrated
+        screens and scanners name the device or its owner. ``nclx P/T``, or ``untagged``.
 
     Raises:
         BadPhotoError: The ICC profile cannot be read.
     """
     if icc:
         try:
-            return " ".join(ImageCms.getProfileDescription(_open_profile(icc)[0]).split()) or "unnamed"
+            name = " ".join(ImageCms.getProfileDescription(_open_profile(icc)[0]).split())
+            return name if name in COMMON_PROFILES else "other ICC profile"
         except ImageCms.PyCMSError as error:
             raise BadPhotoError("its colour profile cannot be read") from error
     return f"nclx {nclx[0]}/{nclx[1]}" if nclx is not None else "untagged"

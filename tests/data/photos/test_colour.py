@@ -63,5 +63,7 @@ def test_to_8_bit_rounds_to_the_nearest():
 def test_describe_profile_names_what_there_is():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert describe_profile(srgb, (9, 16)).startswith("sRGB")
+    # the name that calibration gives a profile is that of a device or its owner
+    assert describe_profile(srgb.replace(b"s\0R\0G\0B", b"I\0r\0a\0s"), None) == "other ICC profile"
     assert describe_profile(None, (9, 16)) == "nclx 9/16"
     assert describe_profile(None, None) == "untagged"

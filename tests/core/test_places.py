@@ -1,0 +1,67 @@
+"""What is handed on names no place of this machine."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from src.core.checkpoint_config import recorded_overrides
+from src.core.config import load_stage_params
+from src.core.errors import ConfigError
+from src.core.files import sha256_tree
+from src.core.places import place_name, places, without_places
+from src.core.records import read_record
+from src.metrics.weights import WeightFile
+from src.stages.train import publish
+from src.training.state import CHECKPOINTS
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """An adapter that was trained on a folder of one's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home/ira/mine").mkdir(parents=True)
+    (tmp_path / "home/ira/mine/weights").write_text("w")
+    (tmp_path / "state" / CHECKPOINTS / "step-000001").mkdir(parents=True)
+    params = load_stage_params("train", [f"model.id={tmp_path}/home/ira/mine", f"exp.run_dir={tmp_path}/run"])
+    saved = SimpleNamespace(losses=[{"step": 1}], validations=[{"step": 1}])
+    publish(params, SimpleNamespace(path=tmp_path / "state"), saved)
+    return tmp_path
+
+
+def test_an_adapter_tells_name_and_content_of_its_base_but_not_where_it_lay(published):
+    record = published / "run/models/adapter/step-000001/config.yaml"
+    assert str(published) not in record.read_text()
+    model = read_record(record)["model"]
+    assert (model["id"], model["sha256"]) == ("mine", sha256_tree(published / "home/ira/mine"))
+
+
+def test_drawing_asks_where_that_base_is_and_looks_at_its_content(published, capsys):
+    words = [f"inferencer.ckpt_dir={published}/run/models/adapter"]
+    with pytest.raises(ConfigError, match=r"trained on a folder 'mine'; say where it is: model\.id=PATH/mine"):
+        recorded_overrides(words)
+    given = f"model.id={published}/home/ira/mine"
+    assert f"model.id='{published}/home/ira/mine'" in recorded_overrides([*words, given])
+    assert not capsys.readouterr().err
+    (published / "home/ira/mine/weights").write_text("other")
+    recorded_overrides([*words, given])
+    assert "not the content that" in capsys.readouterr().err
+
+
+def test_only_absolute_paths_of_path_keys_are_places():
+    params = {
+        "model": {"id": "models/sd", "name": "x"},
+        "prompt": "/imagine a toy",
+        "judges": {"clip": {"id": "/srv/clip", "architecture": "local-dir:/srv/clip"}},
+        "captioner": {"id": "~/blip"},
+    }
+    assert places(params) == {"judges.clip.id": "/srv/clip", "judges.clip.architecture": "local-dir:/srv/clip"}
+    named = without_places(params)
+    assert named["judges"]["clip"] == {"id": "clip", "architecture": "local-dir:clip"}
+    assert (named["model"], named["prompt"], named["captioner"]["id"]) == (params["model"], params["prompt"], "blip")
+    assert place_name("stabilityai/sdxl") == "stabilityai/sdxl"
+
+
+def test_the_record_of_a_judge_names_no_place(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"w")
+    described = WeightFile(str(tmp_path), None, "model.safetensors", None, None).describe()
+    assert described["id"] == tmp_path.name

@@ -1,0 +1,51 @@
+"""Pipes, devices and sockets where files belong: refused by name, where opening them would wait for ever."""
+
+import os
+
+import pytest
+
+from src.core.checkpoint_config import recorded_overrides
+from src.core.config import load_config
+from src.core.errors import NotAFileError
+from src.core.files import has_file
+from src.core.tables import read_table
+from src.core.weights import find_model, find_weight_file
+from src.data.caption_file import read_captions
+from src.models.adapter_files import read_adapter
+from src.sampling.prompts import load_prompts
+from src.scratch.drawing import load_vae
+from src.stages.generate import list_checkpoints
+
+WEIGHTS = "pytorch_lora_weights.safetensors"
+READERS = {
+    "captions.txt": lambda folder: read_captions(folder / "captions.txt"),
+    "f.yaml": lambda folder: load_config([f"exp.config_path={folder}/f.yaml"]),
+    "prompts.txt": lambda folder: load_prompts(
+        {"file": f"{folder}/prompts.txt", "subject_name": "x", "live_classes": [], "dev_every": 2}
+    ),
+    "table.csv": lambda folder: read_table(folder / "table.csv"),
+    "config.yaml": lambda folder: recorded_overrides([f"inferencer.ckpt_dir={folder}"]),
+    WEIGHTS: read_adapter,
+    f"step-000001/{WEIGHTS}": list_checkpoints,
+    "tokenizer/merges.txt": lambda folder: find_model(str(folder), None),
+    "unet/config.json": lambda folder: find_model(str(folder), None),
+    "judge.pth": lambda folder: find_weight_file(str(folder), None, "judge.pth", None),
+    "config.json": lambda folder: load_vae(folder, "cpu"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_pipe_in_the_place_of_a_file_is_refused_by_name(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(NotAFileError, match=f"{name}: a pipe, expected a regular file"):
+        READERS[name](tmp_path)
+
+
+def test_every_kind_is_named(tmp_path):
+    assert not has_file(tmp_path / "nothing")
+    with pytest.raises(NotAFileError, match="a folder"):
+        has_file(tmp_path)
+    (tmp_path / "null").symlink_to("/dev/null")
+    with pytest.raises(NotAFileError, match="null: a device"):
+        has_file(tmp_path / "null")
