@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,9 @@ from src.reporting.templating import render_page
 from src.reporting.texts import Texts, load_texts
 from src.reporting.thumbnails import LARGE_PX, encode_all, thumbnail
 
+# what evaluation.csv adds to a FID's name for the number of images, and the FIDs that are explained
+COUNT = "_images"
+FEATURES = ("fid_tabletop", "fid_inception", "fid_inception_tf1")
 # the page in each language; nothing else of a training depends on one
 PAGES = {"en": "report.html", "ru": "report.ru.html"}
 LOSS, EVALUATION, SAMPLES, REAL, CONFIG = "loss.csv", "evaluation.csv", "samples", "real", "config.yaml"
@@ -83,9 +87,10 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
     for file in (config, time):
         if not file.is_file():
             raise EmptyDatasetError(f"{file} is missing; it is made by {MAKER}")
-    measures = [measure for name in _order(evaluations) if (measure := _measure(evaluations, name))]
+    names = [name for name in _order(evaluations) if not name.endswith(COUNT)]
+    measures = [measure for name in names if (measure := _measure(evaluations, name))]
     rows = _class_rows(run_dir)
-    shown = {
+    shown: dict[str, Any] = {
         "title": title,
         "number": _number,
         "steps": int(losses["step"].iloc[-1]),
@@ -100,6 +105,7 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
     }
     for language, name in PAGES.items():
         texts = load_texts(language)
+        shown["fids"] = [said for name in FEATURES if (said := _fid_sentence(evaluations, name, texts))]
         specs = _loss_specs(losses, texts)
         specs |= {f"measure-{m.name}": _measure_spec(evaluations, m.name, texts) for m in measures}
         parts = [part for part in _parts(losses) if f"part-{part}" in specs]
@@ -140,6 +146,16 @@ def _measure(evaluations: pd.DataFrame, name: str) -> Measure | None:
         best_step=int(column["step"].iloc[place]),
         arrow="↓" if falls else "↑",
     )
+
+
+def _fid_sentence(evaluations: pd.DataFrame, name: str, texts: Texts) -> str:
+    """Says whose features a FID compares, of how many images, and what two halves of the real ones have."""
+    if not {name, f"{name}_floor", f"{name}{COUNT}"} <= set(evaluations.columns):
+        return ""
+    last = evaluations.dropna(subset=[name]).iloc[-1]
+    count = int(last[f"{name}{COUNT}"])
+    figures = {"count": count, "half": count // 2, "floor": _number(float(last[f"{name}_floor"]))}
+    return f"{name}: {texts(f'scratch.{name}')} {texts('scratch.fid_floor', **figures)}"
 
 
 def _parts(losses: pd.DataFrame) -> list[str]:

@@ -32,6 +32,8 @@ INCEPTION_LAYERS = (
 )
 # two in each half of the real images
 LEAST_IMAGES = 4
+# what is added to a name for the number of real images
+COUNT = "_images"
 # one seed for the split of the real images into halves
 HALVES_SEED = 0
 
@@ -225,8 +227,8 @@ class FidMeasure:
             images: The real side: images that the model has not learnt from.
 
         Returns:
-            The distance under the extractor's name, and with ``_floor`` that between two random halves of the real
-            images: what images of the very same kind have at half as many.
+            The distance under the extractor's name, with ``_floor`` that between two random halves of the real images:
+            what images of the very same kind have at half as many, and with ``_images`` how many there are.
 
         Raises:
             MetricError: The features are not finite.
@@ -238,7 +240,12 @@ class FidMeasure:
         if not found.isfinite().all():
             raise MetricError(f"{self.features.name}: features of generated images are not finite")
         real = self._real_features(images.pixels, drawer.device)
-        return {self.features.name: frechet_distance(real, found), f"{self.features.name}_floor": self._floor}
+        name = self.features.name
+        return {
+            name: frechet_distance(real, found),
+            f"{name}_floor": self._floor,
+            f"{name}{COUNT}": float(len(images)),
+        }
 
     def _real_features(self, pixels: Tensor, device: torch.device) -> Tensor:
         if self._real is None or self._real[0] is not pixels:

@@ -198,3 +198,19 @@ def test_scratch_report_draws_every_chart_in_a_browser_without_a_complaint(run, 
     figures = document.split('<figure class="chart">')[1:]
     assert len(figures) == len(names)
     assert all("<svg" in figure.split("</figure>")[0] for figure in figures)
+
+
+def test_the_page_says_what_fid_tabletop_compares_and_what_halves_of_real_images_have(own_run):
+    table = pd.read_csv(own_run / "evaluation.csv")
+    table.assign(fid_tabletop_floor=6.8, fid_tabletop_images=300.0).to_csv(own_run / "evaluation.csv", index=False)
+    write_scratch_report(own_run, "FID")
+    for name, words in (
+        ("report.html", ("the embedded world&#39;s reader", "Over 300 held-out images", "150 each, are 6.8 apart")),
+        (
+            "report.ru.html",
+            ("модели-читателя встроенного мира", "По 300 отложенным", "по 150, отстоят друг от друга на 6.8"),
+        ),
+    ):
+        page = (own_run / name).read_text(encoding="utf-8")
+        assert all(word in page for word in words)
+        assert "measure-fid_tabletop_images" not in page

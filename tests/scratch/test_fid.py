@@ -89,7 +89,8 @@ def test_as_many_are_drawn_of_the_same_classes_as_are_held_out(kind, condition, 
     assert fid_measure(task.drawer, val_set) == first
     # the real side is not looked at again
     assert features.seen == 30
-    assert first.keys() == {"fid_mean", "fid_mean_floor"}
+    assert first.keys() == {"fid_mean", "fid_mean_floor", "fid_mean_images"}
+    assert first["fid_mean_images"] == len(val_set)
 
 
 def test_distance_is_zero_for_a_model_that_draws_the_held_out_images(make_gan, monkeypatch):
@@ -100,7 +101,8 @@ def test_distance_is_zero_for_a_model_that_draws_the_held_out_images(make_gan, m
 
 def test_evaluation_reports_the_measure(make_gan, make_diffusion):
     for make in (make_gan, make_diffusion):
-        assert make(measures=[measure()]).evaluate().keys() == {"val_loss", "fid_mean", "fid_mean_floor"}
+        found = make(measures=[measure()]).evaluate()
+        assert found.keys() == {"val_loss", "fid_mean", "fid_mean_floor", "fid_mean_images"}
 
 
 def test_no_more_images_than_dimensions_are_warned_of_and_measured(make_gan, capsys, monkeypatch):
