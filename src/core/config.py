@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.choices import check_overrides, chosen_in, groups, options, parse_overrides
+from src.core.composition import compose_once
 from src.core.config_errors import (
     describe_composition,
     describe_key,
@@ -59,8 +58,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """
     check_overrides(parse_overrides(overrides))
     try:
-        with initialize_config_dir(str(CONFIGS), version_base=None):
-            return hydra_compose("config", overrides=list(overrides))
+        return compose_once(overrides)
     except HydraException as error:
         raise ConfigError(describe_composition(error)) from error
 

@@ -185,3 +185,9 @@ def test_a_file_reads_no_variable_of_the_environment(text, tmp_path):
     (tmp_path / "f.yaml").write_text(text)
     with pytest.raises(ConfigError, match="not to the environment"):
         load_config([f"exp.config_path={tmp_path / 'f.yaml'}"])
+
+
+def test_what_is_composed_once_belongs_to_each_caller():
+    first = compose(["rank=4"])
+    first.lr = 7.0
+    assert compose(["rank=4"]).lr == compose().lr != 7.0
