@@ -1,0 +1,110 @@
+"""Finds every command in the documentation; CONTRIBUTING.md tells authors the same rules."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDS = ("gpu", "network", "server", "hours")
+SHELLS = ("", "sh", "bash")
+FENCE = re.compile(r"\s*```(\w*)\s*$")
+MARKER = re.compile(r"<!-- needs: ([^>]*?) -->")
+SPAN = re.compile(r"`([^`]+)`")
+ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
+PROGRAMS = {"accelerate", "clearml-init", "clearml-task", "cp", "dvc", "git", "lint-imports", "make", "mkdir", "mypy"}
+PROGRAMS |= {"pip", "pydoclint", "python", "rm", "ruff", "source", "tensorboard", "torchrun", "unzip", "uv", "wandb"}
+# a program's name alone, in the text, is no command
+LONE = {"clearml-init", "mypy", "lint-imports"}
+OVERRIDES = re.compile(r"-S \S+=")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the documentation.
+
+    Attributes:
+        where: File and line.
+        text: As a shell would read it, one command, without a comment.
+        needs: What the machine that runs the tests does not have: one of NEEDS.
+    """
+
+    where: str
+    text: str
+    needs: frozenset[str]
+
+    @property
+    def words(self) -> list[str]:
+        """The words, without the variables set before them."""
+        words = shlex.split(self.text)
+        while ASSIGNMENT.fullmatch(words[0]):
+            words = words[1:]
+        return words
+
+
+def documents() -> list[str]:
+    """Lists what people read."""
+    found = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").glob("*.md"))]
+    return ["README.md", "CONTRIBUTING.md", "SECURITY.md", *found]
+
+
+def documented(names: list[str]) -> list[Command]:
+    """Lists all commands of these files, in their order."""
+    return [command for name in names for command in read_commands(name, (ROOT / name).read_text())]
+
+
+def read_commands(name: str, text: str) -> list[Command]:
+    """Lists the commands of one file: blocks without a language, `spans` that begin with a program or with -S."""
+    found: list[Command] = []
+    language, pending, block_needs, needs = None, "", frozenset(), frozenset()
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = FENCE.match(line)
+        if fence:
+            language = fence[1] if language is None else None
+            block_needs, needs = (needs, frozenset()) if language is not None else (frozenset(), frozenset())
+        elif language in SHELLS:
+            pending += line.rstrip().removesuffix("\\")
+            if not line.rstrip().endswith("\\"):
+                found += [Command(f"{name}:{number}", part, block_needs) for part in split_line(pending)]
+                pending = ""
+        elif language is None:
+            needs = read_needs(f"{name}:{number}", line)
+            spans = [span for span in SPAN.findall(line) if is_command(span)]
+            complete = [f"dvc exp run {span}" if OVERRIDES.match(span) else span for span in spans]
+            found += [Command(f"{name}:{number}", part, needs) for span in complete for part in split_line(span)]
+    return found
+
+
+def read_needs(where: str, line: str) -> frozenset[str]:
+    """Reads `<!-- needs: gpu -->` or `<!-- needs: gpu network -->`; of the block below it, or of its own line."""
+    marker = MARKER.search(line)
+    needs = frozenset(marker[1].split()) if marker else frozenset()
+    if unknown := needs - set(NEEDS):
+        raise AssertionError(f"{where}: unknown marker {sorted(unknown)}, expected some of {NEEDS}")
+    return needs
+
+
+def is_command(span: str) -> bool:
+    """Tells a command from a name; what holds `...` shows a form and is none."""
+    if "..." in span:
+        return False
+    words = span.split()
+    while words and ASSIGNMENT.fullmatch(words[0]):
+        words = words[1:]
+    if not words:
+        return False
+    return bool(OVERRIDES.match(span)) or (words[0] in PROGRAMS and (len(words) > 1 or words[0] in LONE))
+
+
+def split_line(line: str) -> list[str]:
+    """Splits `a && b  # why` into its commands."""
+    parts: list[list[str]] = [[]]
+    lexer = shlex.shlex(line, posix=False, punctuation_chars="&")
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    for word in lexer:
+        if word == "&&":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return [" ".join(part) for part in parts if part]

@@ -1,0 +1,221 @@
+"""Runs one documented command, or says that it knows no way to."""
+
+import importlib
+import shlex
+import shutil
+from collections.abc import Callable
+from contextlib import chdir
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from packaging.requirements import Requirement
+
+from src.core.config import load_config
+from src.core.scratch_config import trains_from_noise
+from tests.docs.markdown import ROOT, Command
+from tests.docs.project import Place, run_module
+from tests.docs.twins import CPU_PRECISION, RUNS, fill_in, small, small_scratch
+
+STAGED = "src.stages."
+# modules that look at the project they lie in: run in the clone, as a person would
+OF_THE_CLONE = ("config", "disk", "mend", "remote")
+
+
+def run_command(command: Command, place: Place) -> None:
+    """Runs a command or its twin."""
+    words = [fill_in(word, place.project, place.home) for word in command.words]
+    program, rest = words[0], words[1:]
+    runner = RUNNERS.get(program)
+    if runner is None:
+        raise AssertionError(f"{command.where}: no way to run `{command.text}`; see tests/docs/run.py")
+    with chdir(place.project):
+        runner(command, rest, place)
+
+
+def require(command: Command, need: str) -> None:
+    """Demands the marker of what cannot be run here as it is written."""
+    assert need in command.needs, f"{command.where}: `{command.text}` lacks the marker <!-- needs: {need} -->"
+
+
+def staged(command: Command, overrides: list[str], place: Place) -> list[str]:
+    """Returns the overrides of a pipeline's command in small; what is laid over them must be marked."""
+    if set(overrides) & set(CPU_PRECISION):
+        require(command, "gpu")
+    if any(word.startswith("tracker=") and ("clearml" in word or "wandb" in word) for word in overrides):
+        require(command, "server")
+    return small(overrides, place.project)
+
+
+def run_dvc(command: Command, words: list[str], place: Place) -> None:
+    """Stages run in this process; what else DVC does, in the clone."""
+    copied = {"--queue", "--temp", "--no-hydra", "-f"} & set(words)
+    if not copied and (words[:2] == ["exp", "run"] or words[0] == "repro"):
+        overrides = [words[index + 1] for index, word in enumerate(words) if word == "-S"]
+        place.repro(staged(command, overrides, place))
+        return
+    if words == ["queue", "start"]:
+        place.dvc("queue", "remove", "--all")
+        place.dvc("queue", "start")
+        return
+    if len(words) == 1 and words[0] in ("metrics", "plots"):
+        words = [*words, "show"]
+    if words[0] == "add":
+        (place.clone / words[1]).mkdir(parents=True, exist_ok=True)
+    if words[:3] == ["remote", "add", "-d"]:
+        words = [*words, "-f"]
+    place.dvc(*words)
+
+
+def run_python(command: Command, words: list[str], place: Place) -> None:
+    """Our modules run in this process, in small."""
+    if words[0] == "train.py" and trains_from_noise(words[1:]):
+        run_module("src.stages.scratch", small_scratch(words[1:]))
+    elif words[0] in ("train.py", "inference.py") and "--help" in words:
+        with pytest.raises(SystemExit, match="0"):
+            run_module("src.stages.train", words[1:])
+    elif words[0] in ("train.py", "inference.py"):
+        run_module(
+            "src.stages.train" if words[0] == "train.py" else "src.stages.generate", staged(command, words[1:], place)
+        )
+    elif words[0] == "-m" and words[1].startswith(STAGED):
+        run_stage_module(command, words[1], words[2:], place)
+    elif words[:2] == ["-m", "pytest"]:
+        assert "python -m pytest" in (ROOT / "Makefile").read_text()
+    elif words == ["-m", "benchmarks"]:
+        require(command, "hours")
+        assert all(find_spec(f"benchmarks.{file.stem}") for file in (ROOT / "benchmarks").glob("bench_*.py"))
+    elif words[0] == "-m" and words[1].startswith("benchmarks.") and len(words) == 2:
+        require(command, "gpu" if words[1].endswith("real_size") else "hours")
+        assert callable(importlib.import_module(words[1]).main)
+    else:
+        raise AssertionError(f"{command.where}: no way to run `{command.text}`; see tests/docs/run.py")
+
+
+def run_stage_module(command: Command, module: str, words: list[str], place: Place) -> None:
+    """Runs a command of src.stages."""
+    name = module.removeprefix(STAGED)
+    if name == "remote" and words[0] == "init":
+        # the twin of a server is a folder, which asks for no name or password
+        words = [word for word in words if not word.startswith(("user=", "password=", "port="))]
+    if name in OF_THE_CLONE:
+        place.shell(shlex.join(["python", "-m", module, *words]))
+    elif name == "compare" and words:
+        run_module(
+            module,
+            [",".join(RUNS.get(run, run) for run in word.split(",")) for word in words],
+        )
+    elif name in ("fetch", "verify_weights"):
+        require(command, "network")
+        with pytest.raises(SystemExit, match="1"):
+            run_module(module, words)
+    elif name == "scratch_draw":
+        words = [
+            *words[:1],
+            str(place.home / words[1].replace("/", "-") / Path(command.where.replace(":", "-")).name),
+            *words[2:],
+        ]
+        words[words.index("--each") + 1] = "1"
+        run_module(module, [*words, "--steps", "2"])
+    elif name == "seeds":
+        run_seeds(words, place)
+    elif not words:
+        assert find_spec(module) is not None
+    else:
+        run_module(module, words)
+
+
+def run_seeds(words: list[str], place: Place) -> None:
+    """Plans, finds and compares for real; each training, a documented command itself, is a copy of the finished run."""
+    from src.stages import seeds
+
+    def copy_run(trial: seeds.Trial) -> int:
+        shutil.copytree("run_a", trial.name)
+        params = load_config([*small([], place.project), *trial.overrides])
+        Path(trial.name, "params.yaml").write_text(OmegaConf.to_yaml(params))
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeds, "run_experiment", copy_run)
+        patch.setattr(seeds, "project_tree", lambda: command_tree(words))
+        patch.setattr(seeds, "finished_experiments", set)
+        run_module("src.stages.seeds", words)
+
+
+def command_tree(words: list[str]) -> str:
+    """Names the project's content; another for each command, so that their runs are apart."""
+    return shlex.join(words)
+
+
+def run_launcher(command: Command, words: list[str], place: Place) -> None:
+    """The launcher's own parser reads its options; what it would start several times is run once."""
+    if "--multi_gpu" in words:
+        require(command, "gpu")
+    if command.text.startswith("accelerate"):
+        from accelerate.commands.launch import launch_command_parser
+
+        read = launch_command_parser().parse_args(words[1:])
+    else:
+        from torch.distributed.run import get_args_parser
+
+        read = get_args_parser().parse_args(words)
+    run_python(command, [read.training_script, *read.training_script_args], place)
+
+
+def run_make(command: Command, words: list[str], place: Place) -> None:
+    """Every target exists, and what its recipe runs of ours is there; each of those commands has its own tests."""
+    shown = place.shell(shlex.join(["make", "-n", "-o", "env", "-o", ".venv/bin/.complete", *words]), ROOT)
+    for line in shown.splitlines():
+        recipe = shlex.split(line, comments=True) if "'" not in line else []
+        if recipe[:2] == ["python", "-m"]:
+            assert find_spec(recipe[2]) is not None, line
+
+
+def run_in_shell(command: Command, words: list[str], place: Place) -> None:
+    """Plain commands of a shell run in the clone."""
+    text = fill_in(command.text, place.project, place.home)
+    if words and command.words[0] == "git" and words[0] == "commit":
+        text += " --allow-empty"
+    place.shell(text)
+
+
+def check_tool(command: Command, words: list[str], place: Place) -> None:
+    """Checkers read the whole project and are run by `make lint`, which must have the same words."""
+    assert command.text in (ROOT / "Makefile").read_text(), (
+        f"{command.where}: `{command.text}` is not part of make lint"
+    )
+
+
+def check_install(command: Command, words: list[str], place: Place) -> None:
+    """Nothing is installed: the files that are named exist, the packages are well-formed."""
+    require(command, "network")
+    words = [word for word in words if word not in ("pip", "install")]
+    for before, word in zip(["", *words], words, strict=False):
+        if before == "-r":
+            assert (ROOT / word).is_file(), word
+        elif not word.startswith("-"):
+            Requirement(word)
+
+
+def check_service(command: Command, words: list[str], place: Place) -> None:
+    """Programs of trackers: those that are installed exist by that name; the others say how to get them."""
+    if command.words[0] != "tensorboard":
+        require(command, "server")
+    known = {point.name for point in entry_points(group="console_scripts")}
+    program = command.words[0]
+    assert program in known or f"uv pip install {program}" in (ROOT / command.where.split(":")[0]).read_text()
+
+
+RUNNERS: dict[str, Callable[[Command, list[str], Place], None]] = {
+    "dvc": run_dvc,
+    "python": run_python,
+    "accelerate": run_launcher,
+    "torchrun": run_launcher,
+    "make": run_make,
+    **dict.fromkeys(("cd", "cp", "git", "mkdir", "rm", "source", "unzip"), run_in_shell),
+    **dict.fromkeys(("lint-imports", "mypy", "pydoclint", "ruff"), check_tool),
+    **dict.fromkeys(("pip", "uv"), check_install),
+    **dict.fromkeys(("clearml-init", "clearml-task", "tensorboard", "wandb"), check_service),
+}
