@@ -104,6 +104,38 @@ def load_adapter(model: StableDiffusion, folder: Path) -> None:
         tensor.copy_(tensors[name])
 
 
+def start_adapter(model: StableDiffusion, folder: Path) -> None:
+    """Gives a freshly attached adapter the values of a saved one, to go on training from.
+
+    Args:
+        model: A base with an adapter attached.
+        folder: A checkpoint folder.
+
+    Raises:
+        ModelMismatchError: The file is missing or damaged, or its adapter has other layers, another rank or alpha.
+    """
+    path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
+    check_fit(model, path, tensors)
+    tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
+    own = _all_layers(model)
+    wrong = sorted(
+        name
+        for name in own.keys() | tensors.keys()
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+    )
+    alphas = {name: module.peft_config[ADAPTER].lora_alpha for name, module in adapted(model).items()}
+    if wrong:
+        raise ModelMismatchError(f"{path}: {len(wrong)} tensors differ from what `method` trains, first {wrong[0]}")
+    for name, settings in lora_settings(path, tensors, metadata).items():
+        if settings["lora_alpha"] != alphas[name]:
+            raise ModelMismatchError(
+                f"{path}: {name} has alpha {settings['lora_alpha']:g}, `method` trains with {alphas[name]:g}"
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
 def _attach(model: StableDiffusion, tensors: dict[str, Tensor], settings: dict[str, dict[str, Any]]) -> None:
     """Has diffusers load the tensors under settings of ours: those of a file may name any pattern or class."""
     pipeline = model.pipeline

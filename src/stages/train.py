@@ -14,7 +14,7 @@ from src.core.building import build
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
-from src.core.files import replaced_folder, work_root, write_csv, write_text
+from src.core.files import has_file, replaced_folder, work_root, write_csv, write_text
 from src.core.places import without_places
 from src.core.provenance import code_digest, model_digest
 from src.core.running import Lock, held_output
@@ -77,9 +77,11 @@ def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "Earl
     resolved = to_dict(params) | {"stopping": None if stopping is None else stopping.identity()}
     for name in (*OBSERVERS, *TRAIN_OBSERVERS):
         resolved.pop(name)
-    for name in WATCHING:
+    for name in (*WATCHING, "checkpoint_path"):
         resolved["train"].pop(name)
     data = [CROPS, CAPTIONS, SPLIT] + ([CLASS_IMAGES] if params.prior.weight > 0 else [])
+    if params.train.checkpoint_path:
+        data.append(starting_adapter(Path(params.train.checkpoint_path)))
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
     spec = params.model
     model = model_digest(spec.id, spec.revision, spec.variant)
@@ -87,6 +89,28 @@ def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "Earl
     without = ("src.stages.early_stopping",) if stopping is None else ()
     code = code_digest("src.stages.train", *target_modules(resolved), without=without)
     return StateFolder(work_root() / STATE_ROOT / fingerprint(resolved, data, model, code, work))
+
+
+def starting_adapter(folder: Path) -> Path:
+    """Returns the file of the adapter to begin with; its content, not its place, names the state.
+
+    Args:
+        folder: `train.checkpoint_path`.
+
+    Returns:
+        The weights.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    from src.models.adapter_files import WEIGHTS
+
+    if not has_file(folder / WEIGHTS):
+        raise ConfigError(
+            f"train.checkpoint_path={folder}: expected a checkpoint of an adapter, a folder with {WEIGHTS}; "
+            "DVC empties models/adapter before a training, so copy one from there first"
+        )
+    return folder / WEIGHTS
 
 
 def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:

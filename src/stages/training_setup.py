@@ -16,7 +16,7 @@ from src.core.provenance import code_digest
 from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
-from src.models.adapter_files import save_adapter
+from src.models.adapter_files import save_adapter, start_adapter
 from src.models.latents import encode_images
 from src.models.lora import LoraMethod, only_part
 from src.models.resolution import check_resolution
@@ -151,6 +151,8 @@ def build_run(
     captions = {caption for data_set in sets for caption in data_set.captions} | {""}
     model.check_captions(sorted(captions))
     groups = method.attach(model, params.seed)
+    if train.checkpoint_path:
+        start_adapter(model, Path(train.checkpoint_path))
     encode: Callable[[list[str]], Conditioning | list[str]] = list
     if not method.train_text_encoder:
         encode = cached_encoder(model, sorted(captions))

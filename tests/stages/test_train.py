@@ -96,3 +96,14 @@ def test_fingerprint_does_not_depend_on_the_order_of_keys(tmp_path):
 def test_precisions_that_lose_gradients_are_refused(overrides, message):
     with pytest.raises(ConfigError, match=message):
         build_accelerator(load_stage_params("train", [*BASE, *overrides]))
+
+
+def test_state_follows_the_adapter_to_begin_with_and_not_its_place(data, tmp_path):
+    for name, content in (("a", "one"), ("b", "one"), ("c", "two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pytorch_lora_weights.safetensors").write_text(content)
+    first, moved, other = (name_of(f"train.checkpoint_path={tmp_path / name}") for name in "abc")
+    assert first == moved
+    assert len({name_of(), first, other}) == 3
+    with pytest.raises(ConfigError, match=r"a folder with pytorch_lora_weights\.safetensors"):
+        name_of(f"train.checkpoint_path={tmp_path}")
