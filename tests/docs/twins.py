@@ -13,6 +13,8 @@ PLACEHOLDERS = {
     "exp.config_path=FILE": "exp.config_path=train.yaml",
     "/models/sd15": "{project}/models/sd1",
     "food101/images": "class_folders",
+    "food101/train": "class_folders",
+    "food101/test": "class_folders",
     "~/": "{home}/",
     "s3://bucket/": "{home}/s3/",
     "webdavs://webdav.example.org/": "{home}/webdav/",
