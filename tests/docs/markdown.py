@@ -85,10 +85,10 @@ def read_needs(where: str, line: str) -> frozenset[str]:
 
 
 def is_command(span: str) -> bool:
-    """Tells a command from a name; what holds `...` shows a form and is none."""
-    if "..." in span:
-        return False
+    """Tells a command from a name; what holds `...`, or ends in -S, shows a form and is none."""
     words = span.split()
+    if "..." in span or span.endswith("-S"):
+        return False
     while words and ASSIGNMENT.fullmatch(words[0]):
         words = words[1:]
     if not words:

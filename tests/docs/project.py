@@ -125,9 +125,9 @@ def _prepare(place: Place) -> None:
     for number in range(4):
         photograph(project / f"data/raw/IMG_{number}.png", number)
     for name in ("a", "b"):
-        (project / "class_folders" / name).mkdir(parents=True)
+        (project / "data/class_folders" / name).mkdir(parents=True)
         for number in range(12):
-            photograph(project / f"class_folders/{name}/{number}.png", number + ord(name))
+            photograph(project / f"data/class_folders/{name}/{number}.png", number + ord(name))
     (project / "train.yaml").write_text("lr: 2.0e-4\n")
     (project / "experiments.yaml").write_text("report:\n  ideas: [a longer run]\n")
     (project / "configs").symlink_to(ROOT / "configs")
@@ -163,11 +163,14 @@ def _make_clone(place: Place) -> Path:
         (folder / name / "sample").write_text(name)
     (folder / "tabletop/dvc.yaml").write_text("stages: {world: {cmd: echo a world}}\n")
     place.clone = folder
+    with chdir(folder):
+        run_module("src.stages.plots_template", [])
     place.shell("git init -q -b main && printf '/dvc_storage\\n/.venv\\n/dvc_plots\\n' >> .git/info/exclude")
     place.dvc("add", "-q", "data/raw", "models/tabletop")
     shutil.copytree(folder / ".dvc/cache/files", folder / "dvc_storage/files")
     place.dvc("repro", "-q")
     place.dvc("remote", "add", "-q", "-d", "mine", str(place.home / "mine"))
+    place.dvc("remote", "modify", "-q", "mine", "verify", "true")
     place.shell("git add -A && git commit -qm run")
     place.dvc("exp", "run", "-q", "-n", "dora", "-S", "method=dora")
     place.shell("git checkout -q . && git clean -fdq")

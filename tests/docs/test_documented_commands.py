@@ -1,15 +1,15 @@
-"""Every command of README.md is run, in small, as it stands there."""
+"""Every command of README.md, CONTRIBUTING.md and SECURITY.md is run, in small, as it stands there."""
 
 import os
 
 import pytest
 
-from tests.docs.markdown import documented
+from tests.docs.markdown import documented, documents
 from tests.docs.run import Place, run_command
 
 # the same words may stand in several places: they are run once
 COMMANDS = {}
-for _command in documented(["README.md"]):
+for _command in documented(documents()[:3]):
     COMMANDS.setdefault((_command.text, _command.needs), _command)
 RAN = []
 
