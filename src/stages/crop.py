@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -16,7 +18,10 @@ from src.data.cropping.box import Box, Cropper
 
 @dataclass(frozen=True)
 class CropRecord:
-    """One row of crops.csv: the box in pixels of the upright photo, and crop pixels per photo pixel."""
+    """One row of crops.csv: the box in pixels of the upright photo, and crop pixels per photo pixel.
+
+    `subject_share` is the share of the crop that the subject fills, None where the cropper has no mask.
+    """
 
     image_id: str
     left: int
@@ -25,11 +30,12 @@ class CropRecord:
     bottom: int
     scale: float
     cropper: str
+    subject_share: float | None
     warning: str
 
 
 def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscale: float) -> list[CropRecord]:
-    """Writes a square crop of each usable photo, and a table of their boxes.
+    """Writes a square crop of each usable photo, masks/ where the cropper finds them, and a table of the boxes.
 
     Args:
         images: The folder with images.csv and the upright photos.
@@ -62,16 +68,43 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
             except BadPhotoError as error:
                 failures.append(f"{source}: {error}")
                 continue
-            crop = image.resize((size, size), Image.Resampling.LANCZOS, box=(box.left, box.top, box.right, box.bottom))
-            crop.save(folder / f"{image_id}.png")
-            records.append(_record(image_id, box, cropper.name, size, max_upscale))
+            cut(image, box, size, "edge").save(folder / f"{image_id}.png")
+            share = None
+            if box.mask is not None:
+                (folder / "masks").mkdir(exist_ok=True)
+                whole = Image.fromarray(box.mask).convert("L").resize(image.size)
+                mask = cut(whole, box, size, "constant").point(lambda value: 255 * (value > 127))
+                mask.save(folder / "masks" / f"{image_id}.png")
+                share = round(float(np.asarray(mask).mean()) / 255, 4)
+            records.append(_record(image_id, box, cropper.name, size, max_upscale, share))
         if failures:
             raise BadPhotoError(
                 f"cropper={cropper.name} finds no subject in {len(failures)} of {len(usable)} photos; take them out or "
-                "choose cropper=saliency:\n  " + "\n  ".join(failures)
+                "choose cropper=salient:\n  " + "\n  ".join(failures)
             )
         write_csv(folder / "crops.csv", pd.DataFrame(records))
     return records
+
+
+def cut(image: Image.Image, box: Box, size: int, beyond: Literal["edge", "constant"]) -> Image.Image:
+    """Cuts a square out of an image.
+
+    Args:
+        image: Of any mode.
+        box: Where.
+        size: The side to resize to, pixels.
+        beyond: What is beyond the image's edges: its outermost pixels, or black.
+
+    Returns:
+        The square.
+    """
+    more = max(0, -box.left, -box.top, box.right - image.width, box.bottom - image.height)
+    if more:
+        pixels = np.asarray(image)
+        margins = [(more, more)] * 2 + [(0, 0)] * (pixels.ndim - 2)
+        image = Image.fromarray(np.pad(pixels, margins, mode=beyond))
+    edges = (box.left + more, box.top + more, box.right + more, box.bottom + more)
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=edges)
 
 
 def _open(path: Path) -> Image.Image:
@@ -82,12 +115,13 @@ def _open(path: Path) -> Image.Image:
         raise BadPhotoError(f"{path}: cannot be read ({error}); run `dvc repro`") from error
 
 
-def _record(image_id: str, box: Box, cropper: str, size: int, max_upscale: float) -> CropRecord:
+def _record(image_id: str, box: Box, cropper: str, size: int, max_upscale: float, share: float | None) -> CropRecord:
     scale = size / box.side
     warnings = [box.warning] if box.warning else []
     if scale > max_upscale:
         warnings.append(f"enlarged {scale:z.2f} times, more than {max_upscale:g}: a closer photo would be sharper")
-    return CropRecord(image_id, box.left, box.top, box.right, box.bottom, round(scale, 6), cropper, "; ".join(warnings))
+    edges = (box.left, box.top, box.right, box.bottom)
+    return CropRecord(image_id, *edges, round(scale, 6), cropper, share, "; ".join(warnings))
 
 
 def summarise(records: list[CropRecord]) -> str:

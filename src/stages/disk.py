@@ -49,6 +49,7 @@ PLACES = (
     Place("models/adapter", "checkpoints"),
     Place("models/judges", "metric models that were fetched", personal=False),
     Place("models/tabletop", "the embedded models", personal=False),
+    Place("models/u2netp", "the network of cropper=salient", personal=False),
     Place("metrics", "scores, curves, the report"),
     Place("outputs", "what train.py and inference.py made alone"),
     Place("logs", "TensorBoard and offline trackers"),

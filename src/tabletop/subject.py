@@ -25,7 +25,7 @@ UNSEEN_GROUNDS = ("cloth", "grass", "snow")
 SEEN_GROUNDS = tuple(ground for ground in GROUNDS if ground not in UNSEEN_GROUNDS)
 # photos that nearly repeat the one before, show a small subject, or have it far from the middle
 REPEATS, FAR_ONES, OFF_CENTRE = (4, 15), (6, 12, 20), (2, 8, 14, 18)
-# which of several tries at each shot was kept: the first that the saliency cropper frames well
+# which of several tries at each shot was kept: the first that a cropper framed well
 TAKES = (0, 9, 1, 5, 0, 1, 6, 0, 0, 0, 0, 0, 1, 0, 0, 4, 0, 0, 2, 6, 1, 1, 9, 0)
 # from the ears' tips to the feet as seen from a little above
 SUBJECT_HEIGHT = 1.2

@@ -72,7 +72,7 @@ def test_values_of_a_file_survive_a_group_choice_on_the_command_line(tmp_path):
         (["exp.config_path=nowhere.yaml"], "no such file: nowhere.yaml"),
         (["tracker=null"], r"tracker=null: no such choice, expected one of clearml, none, .*, or several: \[a,b\]"),
         (["tracker=[]"], r"tracker=\[\]: no such choice"),
-        (["cropper=null"], "cropper=null: no such choice, expected one of centre, detector, face, saliency"),
+        (["cropper=null"], "cropper=null: no such choice, expected one of centre, detector, face, salient"),
         (["metrics=[null]"], r"metrics=\[None\]: no such choice"),
         (["judges=[]"], r"judges=\[\]: no such choice"),
         (["model=1"], "model=1: no such choice"),

@@ -172,7 +172,7 @@ def make_small_project(folder: Path) -> Path:
         photograph(folder / f"data/raw/IMG_{number}.png", number)
     (folder / "configs/prompts/object.yaml").write_text(SMALL_PROMPTS)
     defaults = folder / "configs/config.yaml"
-    defaults.write_text(defaults.read_text().replace("- cropper: saliency", "- cropper: centre"))
+    defaults.write_text(defaults.read_text().replace("- cropper: salient", "- cropper: centre"))
     run(folder, "python", "-m", "src.stages.config", "write")
     (folder / ".gitignore").write_text((folder / ".gitignore").read_text() + "/soak.log\n")
     run(folder, "git", "add", "-A")

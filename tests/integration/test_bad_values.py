@@ -13,7 +13,7 @@ import torch
         ("train", ["subject.token=''"], "subject.token is empty"),
         ("convert", ["convert.on_bad=maybe"], "convert.on_bad is 'maybe': expected one of fail, skip"),
         ("crop", ["crop.size_px=0"], "crop.size_px=0: expected a positive number"),
-        ("crop", ["cropper=saliency", "cropper.margin=-1"], "margin=-1 (expected >= 1)"),
+        ("crop", ["cropper=salient", "cropper.margin=-1"], "margin=-1: expected 1 or more"),
         ("crop", ["cropper._target_=src.nowhere.X"], "cropper._target_=src.nowhere.X: no such class"),
         ("crop", ["cropper=face"], "python -m src.stages.fetch"),
         ("caption", ["captioner.num_beams=0"], "num_beams=0"),

@@ -8,8 +8,7 @@ from PIL import Image
 from src.core.config import compose
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import sha256_tree, write_csv
-from src.data.cropping.box import CentreCropper
-from src.data.cropping.saliency import SaliencyCropper
+from src.data.cropping.box import Box, CentreCropper
 from src.stages.crop import crop_images, summarise
 
 SIZES = {"b-2": (120, 80), "a-1": (60, 90), "c-3": (20, 30)}
@@ -24,6 +23,17 @@ class RefusingCropper(CentreCropper):
         if image.width <= 60:
             raise BadPhotoError("no subject")
         return super().find(image)
+
+
+class MaskingCropper(CentreCropper):
+    """Finds the photo's left half, and looks 10 pixels beyond its upper and lower edges."""
+
+    name = "masking"
+
+    def find(self, image):
+        mask = np.zeros((4, 4), dtype=bool)
+        mask[:, :2] = True
+        return Box(0, -10, image.height + 20, image.height + 10, "", mask)
 
 
 @pytest.fixture
@@ -47,8 +57,19 @@ def test_crop_images_writes_a_square_for_each_usable_photo(images, tmp_path):
     records = crop_images(images, out, CentreCropper(), 32, 1.5)
     assert sorted(path.name for path in out.iterdir()) == ["a-1.png", "b-2.png", "c-3.png", "crops.csv"]
     table = pd.read_csv(out / "crops.csv", keep_default_na=False)
-    assert list(table.columns) == ["image_id", "left", "top", "right", "bottom", "scale", "cropper", "warning"]
-    assert table.to_dict("records") == [record.__dict__ for record in records]
+    assert list(table.columns) == [
+        "image_id",
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "scale",
+        "cropper",
+        "subject_share",
+        "warning",
+    ]
+    assert table.to_dict("records") == [record.__dict__ | {"subject_share": ""} for record in records]
+    assert {record.subject_share for record in records} == {None}
     assert list(table["image_id"]) == sorted(SIZES)
     assert (table["right"] - table["left"] == table["bottom"] - table["top"]).all()
     for image_id in SIZES:
@@ -70,10 +91,26 @@ def test_crop_images_takes_the_pixels_of_the_box(images, tmp_path):
         assert np.array_equal(np.asarray(crop), np.asarray(photo)[:, 20:100])
 
 
+def test_masks_lie_beside_the_crops_and_what_is_beyond_the_photo_is_no_subject(images, tmp_path):
+    record = {row.image_id: row for row in crop_images(images, tmp_path / "crops", MaskingCropper(), 100, 2.0)}["b-2"]
+    with Image.open(tmp_path / "crops/b-2.png") as crop, Image.open(tmp_path / "crops/masks/b-2.png") as mask:
+        crop, mask = np.asarray(crop), np.asarray(mask)
+    with Image.open(images / "b-2.png") as photo:
+        photo = np.asarray(photo)
+    assert np.array_equal(crop[10:90], photo[:, :100])
+    assert (crop[:10] == photo[0, :100]).all()
+    assert (crop[90:] == photo[-1, :100]).all()
+    assert mask.shape == (100, 100)
+    assert (mask[10:90, :58] == 255).all()
+    assert not mask[:10].any()
+    assert not mask[90:].any()
+    assert not mask[:, 62:].any()
+    assert record.subject_share == pytest.approx(0.8 * 0.6, abs=0.01)
+
+
 def test_crop_images_gives_the_same_bytes_twice(images, tmp_path):
-    cropper = SaliencyCropper(1.35, 0.25)
-    crop_images(images, tmp_path / "one", cropper, 32, 2.0)
-    crop_images(images, tmp_path / "two", cropper, 32, 2.0)
+    crop_images(images, tmp_path / "one", MaskingCropper(), 32, 2.0)
+    crop_images(images, tmp_path / "two", MaskingCropper(), 32, 2.0)
     assert sha256_tree(tmp_path / "one") == sha256_tree(tmp_path / "two")
 
 
@@ -100,7 +137,7 @@ def test_crop_images_refuses_a_set_without_usable_photos(images, tmp_path):
         crop_images(images, tmp_path / "crops", CentreCropper(), 32, 2.0)
 
 
-@pytest.mark.parametrize("choice", ["centre", "saliency", "face", "detector"])
+@pytest.mark.parametrize("choice", ["centre", "salient", "face", "detector"])
 def test_cropper_choices_compose_and_name_a_class(choice):
     import importlib
 

@@ -1,17 +1,21 @@
 """The square part of a photo that is kept, and what finds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 # convert has checked every size against convert.max_megapixels
 Image.MAX_IMAGE_PIXELS = None
 
+Mask = NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Box:
-    """A square inside an upright photo.
+    """A square of an upright photo; it may go beyond the photo's edges.
 
     Attributes:
         left: Pixels from the photo's left side.
@@ -19,6 +23,7 @@ class Box:
         right: Left plus side.
         bottom: Top plus side.
         warning: Why the crop may be a poor one, else empty.
+        mask: Where the subject is, (rows, columns) over the whole photo, in whatever resolution; None if not known.
     """
 
     left: int
@@ -26,6 +31,7 @@ class Box:
     right: int
     bottom: int
     warning: str
+    mask: Mask | None = field(compare=False)
 
     @property
     def side(self) -> int:
@@ -42,7 +48,7 @@ class Cropper(Protocol):
         """Returns the square to keep of an upright RGB photo; a BadPhotoError where there is no subject."""
 
 
-def square_box(centre: tuple[float, float], side: float, size: tuple[int, int], warning: str) -> Box:
+def square_box(centre: tuple[float, float], side: float, size: tuple[int, int], warning: str, mask: Mask | None) -> Box:
     """Fits a square into a photo, moving it inwards where it sticks out.
 
     Args:
@@ -50,6 +56,7 @@ def square_box(centre: tuple[float, float], side: float, size: tuple[int, int], 
         side: The wanted side, pixels; at most the photo's shorter side is given.
         size: Width and height of the photo, pixels.
         warning: Passed on.
+        mask: Passed on.
 
     Returns:
         A square of at least one pixel, inside the photo.
@@ -58,7 +65,7 @@ def square_box(centre: tuple[float, float], side: float, size: tuple[int, int], 
     left, top = (
         min(max(round(middle - pixels / 2), 0), length - pixels) for middle, length in zip(centre, size, strict=True)
     )
-    return Box(left, top, left + pixels, top + pixels, warning)
+    return Box(left, top, left + pixels, top + pixels, warning, mask)
 
 
 class CentreCropper:
@@ -68,4 +75,4 @@ class CentreCropper:
 
     def find(self, image: Image.Image) -> Box:
         """Returns the largest centred square of the photo."""
-        return square_box((image.width / 2, image.height / 2), min(image.size), image.size, "")
+        return square_box((image.width / 2, image.height / 2), min(image.size), image.size, "", None)

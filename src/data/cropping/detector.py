@@ -75,4 +75,4 @@ class DetectorCropper:
         left, right = (min(max(edge, 0.0), float(image.width)) for edge in (left, right))
         top, bottom = (min(max(edge, 0.0), float(image.height)) for edge in (top, bottom))
         side = self.margin * max(right - left, bottom - top)
-        return square_box(((left + right) / 2, (top + bottom) / 2), side, image.size, "")
+        return square_box(((left + right) / 2, (top + bottom) / 2), side, image.size, "", None)

@@ -70,4 +70,4 @@ class FaceCropper:
         # Columns: x, y, width, height, ten landmark coordinates, score. Ties go to the leftmost.
         x, y, width, height = max((tuple(face[:4]) for face in faces), key=lambda face: (face[2] * face[3], -face[0]))
         middle = ((x + width / 2) / scale, (y + height / 2) / scale)
-        return square_box(middle, self.margin * max(width, height) / scale, image.size, "")
+        return square_box(middle, self.margin * max(width, height) / scale, image.size, "", None)
