@@ -1,6 +1,7 @@
 """Writes which code each stage runs, where DVC sees it."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,7 @@ from src.core.closure import closure, module_digest
 from src.core.config import DVC_FILE, declared_params, to_dict
 from src.core.config_errors import load_yaml
 from src.core.files import replaced_folder, write_text
+from src.core.scratch_config import load_scratch_config
 from src.core.targets import target_modules
 
 
@@ -26,8 +28,41 @@ def write_stage_code(path: Path, folder: Path) -> None:
         for stage, declared in yaml.safe_load(DVC_FILE.read_text())["stages"].items():
             values = [OmegaConf.select(params, key) for key in declared_params(stage)]
             plain = [to_dict(value) for value in values if OmegaConf.is_dict(value)]
-            modules = closure([f"src.stages.{stage}", *target_modules(plain)])
-            # the scripts at the top only choose what to run
-            script = re.match(r"python (\w+)\.py ", declared["cmd"])
-            modules += [script[1]] if script else []
-            write_text(inside / f"{stage}.txt", "".join(f"{module_digest(name)} {name}\n" for name in modules))
+            roots = [f"src.stages.{stage}", *target_modules(plain)]
+            write_text(inside / f"{stage}.txt", _list_code(roots, declared["cmd"]))
+
+
+def write_tabletop_code(folder: Path) -> None:
+    """Does the same for tabletop/dvc.yaml; what a training from noise runs, its file of configs/scratch names.
+
+    Args:
+        folder: Gets STAGE.txt, or STAGE-ITEM.txt, for each stage.
+    """
+    resolution = str(yaml.safe_load(Path("tabletop/params.yaml").read_text())["resolution"])
+    with replaced_folder(folder) as inside:
+        for stage, command in _tabletop_commands().items():
+            words = command.replace("${resolution}", resolution).split()
+            if words[1] == "-m":
+                roots = [words[2]]
+            else:
+                config = to_dict(load_scratch_config("scratch", words[2:]))
+                roots = ["src.stages.scratch", *target_modules(config)]
+            write_text(inside / f"{stage}.txt", _list_code(roots, command))
+
+
+def _tabletop_commands() -> dict[str, str]:
+    commands = {}
+    for name, stage in yaml.safe_load(Path("tabletop/dvc.yaml").read_text())["stages"].items():
+        for item in stage.get("foreach", []):
+            commands[f"{name}-{item}"] = stage["do"]["cmd"].replace("${item}", item)
+        if "cmd" in stage:
+            commands[name] = stage["cmd"]
+    return commands
+
+
+def _list_code(roots: Iterable[str], command: str) -> str:
+    modules = closure(roots)
+    # the scripts at the top only choose what to run
+    script = re.match(r"python (\w+)\.py ", command)
+    modules += [script[1]] if script else []
+    return "".join(f"{module_digest(name)} {name}\n" for name in modules)

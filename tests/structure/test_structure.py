@@ -13,7 +13,7 @@ from src.core.building import check_class
 from src.core.config import compose, declared_params, flatten, load_config, to_dict
 from src.core.digest import CONFIGS, SCRATCH
 from src.core.errors import ConfigError, StaleParamsError
-from src.core.stage_code import write_stage_code
+from src.core.stage_code import write_stage_code, write_tabletop_code
 from src.stages.config import check_params, guard_params, write_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +46,23 @@ def test_the_code_of_a_stage_holds_what_it_imports_what_its_parameters_name_and_
         assert also | {f"src.stages.{stage}"} <= names
         assert not {name for name in names if name.startswith("src.trackers")}
         assert all(re.fullmatch(r"[0-9a-f]{64} [a-z_.]+", line) for line in lines)
+
+
+def test_every_stage_of_the_embedded_world_depends_on_its_code(tmp_path):
+    write_tabletop_code(tmp_path / "code")
+    text = (ROOT / "tabletop/dvc.yaml").read_text()
+    named = set(re.findall(r"tabletop/code/([\w${}-]+)\.txt", text))
+    judges = {f"judge-{name}" for name in ("captioner", "clip", "dino", "lpips", "reader")}
+    assert {path.stem for path in (tmp_path / "code").iterdir()} == (named - {"judge-${item}"} | judges | {"code"})
+    assert "src/" not in text
+    for stage, module in (
+        ("vae", "train"),
+        ("vae", "src.scratch.autoencoder"),
+        ("diffusion", "src.tiny.text"),
+        ("diffusion", "src.losses.diffusion"),
+        ("world", "src.tabletop.render"),
+    ):
+        assert f" {module}\n" in (tmp_path / f"code/{stage}.txt").read_text(), (stage, module)
 
 
 @pytest.mark.parametrize("stage", sorted(STAGES))

@@ -1,0 +1,14 @@
+"""Writes which code each stage of tabletop/dvc.yaml runs. Reads src/ and configs/scratch, writes tabletop/code/."""
+
+from pathlib import Path
+
+from src.core.stage_code import write_tabletop_code
+
+
+def main() -> None:
+    """Writes it."""
+    write_tabletop_code(Path("tabletop/code"))
+
+
+if __name__ == "__main__":
+    main()
