@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 
 from src.metrics.intervals import Interval
-from src.metrics.names import PROMPT, SUBJECT
+from src.metrics.names import KID, PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.scoring import metric_order
 
@@ -140,12 +140,13 @@ def forest(
         }
         for name, metrics in comparisons.items()
         for metric, found in metrics.items()
+        # no cosine: it has another scale, and the others would be a point
+        if metric != KID
     ]
     order, names = metric_order(row["metric"] for row in rows), list(comparisons)
     bands = [{"metric": name, "low": -margins[name], "high": margins[name]} for name in order if name in margins]
     y = alt.Y("metric:N", sort=order, title=None)
-    alone = alt.Color("name:N", sort=names, legend=alt.Legend(orient="top", title=None))
-    colour = _colour(runs) if runs else alone
+    colour = _colour(runs) if runs else alt.value("var(--run)")
     band = alt.Chart(inline_rows("margins", bands)).encode(x="low:Q", x2="high:Q", y=y)
     zero = alt.Chart(inline_rows("zero", [{"at": 0}])).encode(x="at:Q")
     numbers = [alt.Tooltip(f"{key}:Q", format="+.4f") for key in ("difference", "low", "high")]

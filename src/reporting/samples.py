@@ -13,7 +13,7 @@ from src.reporting.scoring import image_scores
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import LARGE_PX, SMALL_PX, encode_all, thumbnail
 
-SHOWN_PROMPTS = 6
+SHOWN_PROMPTS = 9
 SHOWN_SEEDS = 4
 SHOWN_PHOTOS = 12
 SAMPLES = "data/samples"
