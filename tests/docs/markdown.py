@@ -10,12 +10,15 @@ NEEDS = ("gpu", "network", "server", "hours")
 SHELLS = ("", "sh", "bash")
 FENCE = re.compile(r"\s*```(\w*)\s*$")
 MARKER = re.compile(r"<!-- needs: ([^>]*?) -->")
+TICK = re.compile(r"(?<!`)`(?!`)")
 SPAN = re.compile(r"`([^`]+)`")
 ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 PROGRAMS = {"accelerate", "clearml-init", "clearml-task", "cp", "dvc", "git", "lint-imports", "make", "mkdir", "mypy"}
 PROGRAMS |= {"pip", "pydoclint", "python", "rm", "ruff", "source", "tensorboard", "torchrun", "unzip", "uv", "wandb"}
 # a program's name alone, in the text, is no command
 LONE = {"clearml-init", "mypy", "lint-imports"}
+FORMS = ("...", "<name>")
+BARE = re.compile(r"python (-m|\S+\.py) |dvc exp run ")
 OVERRIDES = re.compile(r"-S \S+=")
 
 
@@ -34,6 +37,11 @@ class Command:
     needs: frozenset[str]
 
     @property
+    def in_comment(self) -> bool:
+        """Whether it stands in a configuration, where no marker is."""
+        return self.where.startswith("configs/")
+
+    @property
     def words(self) -> list[str]:
         """The words, without the variables set before them."""
         words = shlex.split(self.text)
@@ -45,12 +53,21 @@ class Command:
 def documents() -> list[str]:
     """Lists what people read."""
     found = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "docs").glob("*.md"))]
-    return ["README.md", "CONTRIBUTING.md", "SECURITY.md", *found]
+    configs = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "configs").rglob("*.yaml"))]
+    return ["README.md", "CONTRIBUTING.md", "SECURITY.md", *found, *configs]
 
 
 def documented(names: list[str]) -> list[Command]:
     """Lists all commands of these files, in their order."""
-    return [command for name in names for command in read_commands(name, (ROOT / name).read_text())]
+    texts = {name: (ROOT / name).read_text() for name in names}
+    texts |= {name: comments(text) for name, text in texts.items() if name.endswith(".yaml")}
+    return [command for name, text in texts.items() for command in read_commands(name, text)]
+
+
+def comments(text: str) -> str:
+    """Returns the comments of a configuration; a line of them that begins with a program is a command."""
+    lines = [line.partition("#")[2].strip() for line in re.sub(r"\\\n\s*#", "", text).splitlines()]
+    return "\n".join(f"`{line}`" if BARE.match(line) else line for line in lines)
 
 
 def read_commands(name: str, text: str) -> list[Command]:
@@ -68,8 +85,12 @@ def read_commands(name: str, text: str) -> list[Command]:
                 found += [Command(f"{name}:{number}", part, block_needs) for part in split_line(pending)]
                 pending = ""
         elif language is None:
-            needs = read_needs(f"{name}:{number}", line)
-            spans = [span for span in SPAN.findall(line) if is_command(span)]
+            pending = f"{pending} {line}" if pending and line else line
+            if len(TICK.findall(pending)) % 2 and line:
+                continue
+            needs = read_needs(f"{name}:{number}", pending)
+            spans = [span for span in SPAN.findall(pending) if is_command(span)]
+            pending = ""
             complete = [f"dvc exp run {span}" if OVERRIDES.match(span) else span for span in spans]
             found += [Command(f"{name}:{number}", part, needs) for span in complete for part in split_line(span)]
     return found
@@ -87,7 +108,7 @@ def read_needs(where: str, line: str) -> frozenset[str]:
 def is_command(span: str) -> bool:
     """Tells a command from a name; what holds `...`, or ends in -S, shows a form and is none."""
     words = span.split()
-    if "..." in span or span.endswith("-S"):
+    if any(form in span for form in FORMS) or span.endswith("-S"):
         return False
     while words and ASSIGNMENT.fullmatch(words[0]):
         words = words[1:]

@@ -1,10 +1,12 @@
 """Runs one documented command, or says that it knows no way to."""
 
-import importlib
+import io
+import re
 import shlex
 import shutil
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import chdir, redirect_stderr
+from functools import lru_cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +18,14 @@ from packaging.requirements import Requirement
 from src.core.config import load_config
 from src.core.scratch_config import trains_from_noise
 from tests.docs.markdown import ROOT, Command
-from tests.docs.project import Place, run_module
-from tests.docs.twins import CPU_PRECISION, RUNS, fill_in, small, small_scratch
+from tests.docs.project import STAGES, Place, run_module
+from tests.docs.twins import RUNS, fill_in, small, small_scratch
 
 STAGED = "src.stages."
 # modules that look at the project they lie in: run in the clone, as a person would
 OF_THE_CLONE = ("config", "disk", "mend", "remote")
+# with fewer, runs are not compared half against half
+FEW_SEEDS = 4
 
 
 def run_command(command: Command, place: Place) -> None:
@@ -37,12 +41,13 @@ def run_command(command: Command, place: Place) -> None:
 
 def require(command: Command, need: str) -> None:
     """Demands the marker of what cannot be run here as it is written."""
-    assert need in command.needs, f"{command.where}: `{command.text}` lacks the marker <!-- needs: {need} -->"
+    marked = command.in_comment or need in command.needs
+    assert marked, f"{command.where}: `{command.text}` lacks the marker <!-- needs: {need} -->"
 
 
 def staged(command: Command, overrides: list[str], place: Place) -> list[str]:
     """Returns the overrides of a pipeline's command in small; what is laid over them must be marked."""
-    if set(overrides) & set(CPU_PRECISION):
+    if "train.mixed_precision=fp16" in overrides:  # accelerate scales gradients on CUDA only
         require(command, "gpu")
     if any(word.startswith("tracker=") and ("clearml" in word or "wandb" in word) for word in overrides):
         require(command, "server")
@@ -57,11 +62,13 @@ def run_dvc(command: Command, words: list[str], place: Place) -> None:
         if "metrics=faces_insightface" in overrides:
             # not installed, and its weights are not ours to use: the stage check says what is missing
             require(command, "network")
-            with pytest.raises(SystemExit, match="1"):
-                place.repro(staged(command, overrides, place))
+            refused("uv pip install insightface", lambda: place.repro(staged(command, overrides, place)))
         else:
             place.repro(staged(command, overrides, place))
         return
+    if words[0] in ("checkout", "pull"):  # what a person put into data/raw since is recorded first, as any run does
+        place.dvc("repro", "-q")
+        place.dvc("push", "-q")
     if words == ["queue", "start"]:
         place.dvc("queue", "remove", "--all")
         place.dvc("queue", "start")
@@ -73,6 +80,14 @@ def run_dvc(command: Command, words: list[str], place: Place) -> None:
     if words[:3] == ["remote", "add", "-d"]:
         words = [*words, "-f"]
     place.dvc(*words)
+
+
+def refused(message: str, run: Callable[[], None]) -> None:
+    """Demands that a command ends with this message."""
+    said = io.StringIO()
+    with redirect_stderr(said), pytest.raises(SystemExit, match="1"):
+        run()
+    assert re.search(message, said.getvalue()), said.getvalue()
 
 
 def run_python(command: Command, words: list[str], place: Place) -> None:
@@ -95,9 +110,16 @@ def run_python(command: Command, words: list[str], place: Place) -> None:
         assert all(find_spec(f"benchmarks.{file.stem}") for file in (ROOT / "benchmarks").glob("bench_*.py"))
     elif words[0] == "-m" and words[1].startswith("benchmarks."):
         require(command, "gpu" if words[1].endswith("real_size") else "hours")
-        assert callable(importlib.import_module(words[1]).main)
+        check_options(words[1], words[2:])
     else:
         raise AssertionError(f"{command.where}: no way to run `{command.text}`; see tests/docs/run.py")
+
+
+def check_options(module: str, words: list[str]) -> None:
+    """Of what takes hours: the module is a command and has the options."""
+    source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+    assert "def main(" in source, module
+    assert all(f'"{word}"' in source for word in words if word.startswith("--")), words
 
 
 def run_stage_module(command: Command, module: str, words: list[str], place: Place) -> None:
@@ -122,11 +144,10 @@ def run_stage_module(command: Command, module: str, words: list[str], place: Pla
         )
     elif name in ("fetch", "verify_weights", "compare") and not words:
         # in the text, the name of a command that stands with its words elsewhere
-        assert callable(importlib.import_module(module).main)
+        check_options(module, words)
     elif name in ("fetch", "verify_weights"):
         require(command, "network")
-        with pytest.raises(SystemExit, match="1"):
-            run_module(module, words)
+        refused("HF_HUB_OFFLINE forbids to fetch it|src.stages.fetch", lambda: run_module(module, words))
     elif name == "scratch_draw":
         words = [
             *words[:1],
@@ -139,18 +160,26 @@ def run_stage_module(command: Command, module: str, words: list[str], place: Pla
         run_seeds(words, place)
     elif name.startswith("tabletop_") or name == "sample_photos":
         require(command, "hours")
-        assert callable(importlib.import_module(module).main)
+        check_options(module, words)
     else:
-        run_module(module, words)
+        run_module(module, staged(command, words, place) if name in STAGES else words)
 
 
 def run_seeds(words: list[str], place: Place) -> None:
     """Plans, finds and compares for real; each training, a documented command itself, is a copy of the finished run."""
     from src.stages import seeds
 
+    if "--seeds" in words:
+        index = words.index("--seeds") + 1
+        listed = words[index].split(",")
+        words[index] = ",".join(listed[:FEW_SEEDS]) if listed[1:] else str(min(int(words[index]), FEW_SEEDS))
+    composed = lru_cache(lambda settings: load_config([*small([], place.project), *settings]))
+
     def copy_run(trial: seeds.Trial) -> int:
         shutil.copytree("run_a", trial.name)
-        params = load_config([*small([], place.project), *trial.overrides])
+        *settings, seed = trial.overrides
+        params = composed(tuple(settings))
+        params.seed = int(seed.removeprefix("seed="))
         Path(trial.name, "params.yaml").write_text(OmegaConf.to_yaml(params))
         return 0
 
@@ -191,8 +220,12 @@ def run_make(command: Command, words: list[str], place: Place) -> None:
 
 
 def run_in_shell(command: Command, words: list[str], place: Place) -> None:
-    """Plain commands of a shell run in the clone."""
+    """Plain commands of a shell run in the clone; what copies from a run, where the default run is."""
     text = fill_in(command.text, place.project, place.home)
+    if command.words[0] == "cp" and command.words[-2].startswith("models/"):
+        place.repro(small([], place.project))
+        place.shell(text, place.project)
+        return
     if words and command.words[0] == "git" and words[0] == "commit":
         text += " --allow-empty"
     place.shell(text)

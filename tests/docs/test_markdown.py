@@ -1,6 +1,6 @@
 import pytest
 
-from tests.docs.markdown import documented, read_commands
+from tests.docs.markdown import comments, documented, read_commands
 
 TEXT = """
 Run `make env`, then `dvc repro`; `dvc` and `python train.py ...` are no commands. <!-- needs: network -->
@@ -36,6 +36,20 @@ def test_commands_of_text_tables_and_blocks_are_found():
     ]
 
 
+def test_a_command_that_is_broken_over_two_lines_is_found():
+    text = "Numbers of `python -m\nbenchmarks`, which took <!-- needs: hours -->\nlong.\n\n`not closed\n\n`dvc push`"
+    found = [(command.text, sorted(command.needs)) for command in read_commands("a.md", text)]
+    assert found == [("python -m benchmarks", ["hours"]), ("dvc push", [])]
+
+
+def test_commands_in_comments_of_a_configuration_are_found():
+    text = "# Food-101:\n# python train.py a=1 \\\n#   b=2\n# python is a language\nkey: 1  # `dvc repro` reads it\n"
+    assert [command.text for command in read_commands("a.yaml", comments(text))] == [
+        "python train.py a=1 b=2",
+        "dvc repro",
+    ]
+
+
 def test_words_are_those_of_a_shell_without_the_variables():
     [command] = read_commands("a.md", '`A=1 python train.py prompt="two words"`')
     assert command.words == ["python", "train.py", "prompt=two words"]
@@ -48,5 +62,5 @@ def test_an_unknown_marker_is_refused():
 
 def test_every_line_of_a_readme_block_is_found():
     texts = [command.text for command in documented(["README.md"])]
-    for line in ("make demo", "dvc repro", "dvc exp run -S model=sdxl", "dvc metrics diff"):
+    for line in ("make demo", "dvc repro", "dvc metrics diff"):
         assert line in texts

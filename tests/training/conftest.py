@@ -11,6 +11,7 @@ from src.training.batches import DrawPlan, LatentSet
 from src.training.run import Hooks, Noise, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
+from tests.training.scaling import scaling_accelerator
 
 PLAN = {
     "steps": 6,
@@ -63,16 +64,12 @@ def make_run(load_tiny, tmp_path):
             4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, text, 1e-3, ["q_proj", "v_proj"]
         )
         groups = method.attach(model, 0)
-        scaled = precision == "fp16"
-        accelerator = Accelerator(
-            cpu=True,
-            gradient_accumulation_steps=settings.accumulation,
-            mixed_precision="no" if scaled else precision,
-        )
-        if scaled:  # accelerate allows it on GPUs only, but torch's scaler works on processors too
-            accelerator.state._mixed_precision = "fp16"
-            accelerator.native_amp = True
-            accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+        if precision == "fp16":
+            accelerator = scaling_accelerator(settings.accumulation)
+        else:
+            accelerator = Accelerator(
+                cpu=True, gradient_accumulation_steps=settings.accumulation, mixed_precision=precision
+            )
         optimizer = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
         module, optimizer = accelerator.prepare(Denoiser(model, text, False).train(), optimizer)
         scheduler = model.noise_scheduler
