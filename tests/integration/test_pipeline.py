@@ -147,7 +147,7 @@ def test_only_an_edit_of_code_reruns_only_what_imports_it_and_no_cache_serves_th
         first = drawn("before")
         file.write_text(text + "# a comment\n")
         assert changed() == set()
-        file.write_text(text.replace("PNG_LEVEL = ", "PNG_LEVEL = 1 - "))
+        file.write_text(text.replace("PNG_LEVEL = ", "PNG_LEVEL = 7 - "))
         assert changed() == {"check", "class_images", "train", "generate"}
         cached = drawn("edited")
         shutil.rmtree(project / ".cache/samples")
