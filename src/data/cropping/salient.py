@@ -167,7 +167,7 @@ def _densest(mask: Mask, centre: tuple[float, float], side: float, size: tuple[i
     moved = []
     for axis, (middle, length) in enumerate(zip(centre, size, strict=True)):
         counts = mask.sum(axis=axis)  # over rows for x, over columns for y
-        cells = min(round(side / length * SIDE), SIDE)
+        cells = min(max(round(side / length * SIDE), 1), SIDE)
         spread = np.flatnonzero(counts)
         if spread[-1] - spread[0] + 1 <= cells:
             moved.append(middle)

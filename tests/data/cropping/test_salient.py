@@ -81,6 +81,12 @@ def test_an_object_longer_than_the_largest_square_loses_least_and_says_how_much(
     assert box.warning == "19% of the subject is outside of the largest square (crop.pad=true keeps all of it)"
 
 
+def test_a_photo_a_thousand_times_as_long_as_wide_has_a_square(find):
+    box = find((4000, 4), (20, 100, 300, 140))
+    assert box.side == 4
+    assert "outside of the largest square" in box.warning
+
+
 def test_padding_keeps_all_of_it(find):
     box = find((640, 320), (20, 100, 180, 140), (180, 60, 300, 220), pad=True)
     assert box.warning == ""
