@@ -37,7 +37,7 @@ models/u2netp/u2netp.onnx: requirements-cropper.txt | $(BIN)/.complete
 
 # charts of `dvc plots` that work without network
 .dvc/plots.html: | $(BIN)/.complete
-	$(BIN)/python -m src.stages.plots_template
+	$(BIN)/python -m src.commands.plots_template
 
 demo: env
 	dvc pull --quiet data/raw models/tabletop
@@ -46,13 +46,13 @@ demo: env
 
 # without the environment, which may be what is broken, and past every bytecode file
 mend:
-	$(PYTHON) -B -X pycache_prefix=/nowhere -m src.stages.mend
+	$(PYTHON) -B -X pycache_prefix=/nowhere -m src.commands.mend
 
 disk: env
-	python -m src.stages.disk
+	python -m src.commands.disk
 
 clean-states: env
-	python -m src.stages.disk clean-states
+	python -m src.commands.disk clean-states
 
 back: env
 	git checkout -- params.yaml configs/mine.yaml dvc.lock metrics
@@ -60,10 +60,10 @@ back: env
 
 forget: env
 	@read -p "Delete data/raw and everything made from it, DVC's cache included? [yes/no] " answer && test "$$answer" = yes
-	python -m src.stages.disk forget --yes
+	python -m src.commands.disk forget --yes
 
 verify-weights: env
-	python -m src.stages.verify_weights model=$(or $(MODEL),sd15)
+	python -m src.commands.verify_weights model=$(or $(MODEL),sd15)
 
 lint: env
 	ruff format --check .

@@ -1,7 +1,7 @@
 """Simulates how often a comparison of two checkpoints reaches its verdict: prompts, images of each, margins.
 
-`python -m benchmarks.bench_power` takes the spreads below; `A B`, two runs as in `python -m src.stages.compare`, drawn
-with two images of a prompt or more, measures theirs and takes the margins of A.
+`python -m benchmarks.bench_power` takes the spreads below; `A B`, two runs as in `python -m src.commands.compare`,
+drawn with two images of a prompt or more, measures theirs and takes the margins of A.
 """
 
 import argparse
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from src.commands.compare import read_run
 from src.core.errors import MetricError
 from src.metrics import intervals, statistics
 from src.metrics.comparison import margins_of
 from src.metrics.names import PROMPT, SUBJECT, TEST
 from src.metrics.runs import EvaluatedRun
 from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_scores, judge
-from src.stages.compare import read_run
 
 # standard deviations of paired differences: of a prompt's true mean, of an image within its prompt; measured on the
 # embedded default, 24 prompts of two images: step 200 against base, and against step 100

@@ -50,15 +50,15 @@ fi
 rm -rf "$work/run"
 draw() {  # more and more pictures; what was drawn is not drawn again
   for size in $sizes; do
-    nice "$PYTHON" -m src.stages.tabletop_world --device cpu --resolution $side --train "$size" --val $val --out $work/world
+    nice "$PYTHON" -m src.commands.tabletop_world --device cpu --resolution $side --train "$size" --val $val --out $work/world
     if [ "$what" = vae ]; then
-      nice "$PYTHON" -m src.stages.tabletop_compositions --resolution $side --count "$size" --out $work/compositions
+      nice "$PYTHON" -m src.commands.tabletop_compositions --resolution $side --count "$size" --out $work/compositions
     fi
   done
 }
 draw & drawer=$!
 trap 'pkill -P $drawer 2>/dev/null || true; kill $drawer 2>/dev/null || true' EXIT
 left=$("$PYTHON" -c "import time; print($minutes - (time.time() - $began) / 60)")
-"$PYTHON" -m src.stages.tabletop_minutes --minutes "$left" "${rounds[@]}" --carried tabletop/carried \
+"$PYTHON" -m src.commands.tabletop_minutes --minutes "$left" "${rounds[@]}" --carried tabletop/carried \
   --pieces "$OUT" exp.config_path="configs/scratch/tabletop_128/$what.yaml" exp.run_dir=$work/run \
   "val_data.folder=$work/world/val" train.deterministic=false "${settings[@]}" "$@"

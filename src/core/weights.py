@@ -1,6 +1,6 @@
 """Finds model weights on this machine: a local folder, or a pinned revision in the Hugging Face cache.
 
-No stage downloads: `python -m src.stages.fetch` does, and everything else works with the network unplugged.
+No stage downloads: `python -m src.commands.fetch` does, and everything else works with the network unplugged.
 """
 
 import re
@@ -80,7 +80,7 @@ def _find_in_cache(model_id: str, revision: str | None, allow_patterns: Sequence
     except LocalEntryNotFoundError as error:
         raise MissingModelError(
             f"model {model_id!r} at revision {revision} is not on this machine. "
-            "With a network run `python -m src.stages.fetch` with the same overrides (for example model=sdxl), "
+            "With a network run `python -m src.commands.fetch` with the same overrides (for example model=sdxl), "
             "or point the id at a folder"
         ) from error
 
@@ -94,7 +94,7 @@ def _check_weights(folder: Path, part: Path, wanted: Sequence[str]) -> None:
     weights = [path.name for path in files if path.suffix in (".safetensors", ".bin", ".pth")]
     raise MissingModelError(
         f"{part}: expected complete weights ({' or '.join(expected)}), found {', '.join(weights) or 'none'}. "
-        "Run `python -m src.stages.fetch` with the same overrides, or choose model.variant to fit the files"
+        "Run `python -m src.commands.fetch` with the same overrides, or choose model.variant to fit the files"
     )
 
 

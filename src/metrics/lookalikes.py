@@ -89,7 +89,7 @@ def read_photos(folder: Path) -> dict[str, list[ImageFile]]:
     if OWN not in found or len(found) < 2:
         raise MetricError(
             f"{folder}: expected a folder {OWN} and one for each look-alike, found {', '.join(found) or 'nothing'}; "
-            "for the demo subject `python -m src.stages.tabletop_lookalikes`"
+            "for the demo subject `python -m src.commands.tabletop_lookalikes`"
         )
     for name, files in found.items():
         if len(files) != len(found[OWN]):

@@ -14,7 +14,7 @@ from src.metrics.intervals import LEVEL
 from src.metrics.runs import EvaluatedRun
 from src.metrics.settings import Differs, settings_digest, what_differs
 
-# of the embedded default; written by `python -m src.stages.seeds --spread`
+# of the embedded default; written by `python -m src.commands.seeds --spread`
 SPREAD_FILE = Path(__file__).with_name("seed_spread.json")
 
 

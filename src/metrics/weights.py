@@ -52,7 +52,7 @@ class WeightFile:
             if self.url is None:
                 raise
             raise MissingModelError(
-                f"{self.id}/{self.file} is missing: `python -m src.stages.fetch` with the same overrides "
+                f"{self.id}/{self.file} is missing: `python -m src.commands.fetch` with the same overrides "
                 f"downloads it from {self.url}"
             ) from error
 

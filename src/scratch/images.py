@@ -57,7 +57,7 @@ def load_world(folder: str, side: int | None = None) -> ImageSet:
     """Loads pictures of the embedded world.
 
     Args:
-        folder: What `python -m src.stages.tabletop_world` wrote: images.npy, masks.npy and scenes.csv.
+        folder: What `python -m src.commands.tabletop_world` wrote: images.npy, masks.npy and scenes.csv.
         side: Pixels to which they are reduced by averaging squares; None leaves them as they are. What reads pictures
             need not read all the pixels that a diffusion model draws.
 

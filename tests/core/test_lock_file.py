@@ -2,9 +2,9 @@ import sys
 
 import pytest
 
+from src.commands import compare
 from src.core.errors import ConfigError
 from src.core.lock_file import check_lock
-from src.stages import compare
 
 
 @pytest.mark.parametrize("content", ["", "\n", "schema: '2.0'\nstages: [", "\0" * 9, "- a\n"])

@@ -86,7 +86,7 @@ def test_find_model_in_a_folder_names_the_weights_that_do_not_fit(tmp_path):
 
 
 def test_find_model_names_the_command_that_fetches(cache):
-    with pytest.raises(MissingModelError, match=r"python -m src\.stages\.fetch"):
+    with pytest.raises(MissingModelError, match=r"python -m src\.commands\.fetch"):
         find_model(REPO, COMMIT)
     with pytest.raises(MissingModelError, match="no such folder"):
         find_model("models/none", None)

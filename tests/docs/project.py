@@ -166,7 +166,7 @@ def _make_clone(place: Place) -> Path:
     (folder / "tabletop/dvc.yaml").write_text("stages: {world: {cmd: echo a world}}\n")
     place.clone = folder
     with chdir(folder):
-        run_module("src.stages.plots_template", [])
+        run_module("src.commands.plots_template", [])
     place.shell("git init -q -b main && printf '/dvc_storage\\n/.venv\\n/dvc_plots\\n' >> .git/info/exclude")
     place.dvc("add", "-q", "data/raw", "models/tabletop")
     shutil.copytree(folder / ".dvc/cache/files", folder / "dvc_storage/files")

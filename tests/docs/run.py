@@ -21,7 +21,7 @@ from tests.docs.markdown import ROOT, Command
 from tests.docs.project import STAGES, Place, run_module
 from tests.docs.twins import RUNS, fill_in, small, small_scratch
 
-STAGED = "src.stages."
+PACKAGES = ("src.stages.", "src.commands.")
 # modules that look at the project they lie in: run in the clone, as a person would
 OF_THE_CLONE = ("config", "disk", "mend", "remote")
 # with fewer, runs are not compared half against half
@@ -101,8 +101,8 @@ def run_python(command: Command, words: list[str], place: Place) -> None:
         run_module(
             "src.stages.train" if words[0] == "train.py" else "src.stages.generate", staged(command, words[1:], place)
         )
-    elif words[0] == "-m" and words[1].startswith(STAGED):
-        run_stage_module(command, words[1], words[2:], place)
+    elif words[0] == "-m" and words[1].startswith(PACKAGES):
+        run_own_module(command, words[1], words[2:], place)
     elif words[:2] == ["-m", "pytest"]:
         assert "python -m pytest" in (ROOT / "Makefile").read_text()
     elif words == ["-m", "benchmarks"]:
@@ -122,9 +122,9 @@ def check_options(module: str, words: list[str]) -> None:
     assert all(f'"{word}"' in source for word in words if word.startswith("--")), words
 
 
-def run_stage_module(command: Command, module: str, words: list[str], place: Place) -> None:
-    """Runs a command of src.stages."""
-    name = module.removeprefix(STAGED)
+def run_own_module(command: Command, module: str, words: list[str], place: Place) -> None:
+    """Runs a stage or a command of src.commands."""
+    name = module.rpartition(".")[2]
     if name == "remote" and words[0] == "init":
         # the twin of a server is a folder, which asks for no name or password
         words = [word for word in words if not word.startswith(("user=", "password=", "port="))]
@@ -147,7 +147,7 @@ def run_stage_module(command: Command, module: str, words: list[str], place: Pla
         check_options(module, words)
     elif name in ("fetch", "verify_weights"):
         require(command, "network")
-        refused("HF_HUB_OFFLINE forbids to fetch it|src.stages.fetch", lambda: run_module(module, words))
+        refused("HF_HUB_OFFLINE forbids to fetch it|src.commands.fetch", lambda: run_module(module, words))
     elif name == "scratch_draw":
         words = [
             *words[:1],
@@ -167,7 +167,7 @@ def run_stage_module(command: Command, module: str, words: list[str], place: Pla
 
 def run_seeds(words: list[str], place: Place) -> None:
     """Plans, finds and compares for real; each training, a documented command itself, is a copy of the finished run."""
-    from src.stages import seeds
+    from src.commands import seeds
 
     if "--seeds" in words:
         index = words.index("--seeds") + 1
@@ -187,7 +187,7 @@ def run_seeds(words: list[str], place: Place) -> None:
         patch.setattr(seeds, "run_experiment", copy_run)
         patch.setattr(seeds, "project_tree", lambda: command_tree(words))
         patch.setattr(seeds, "finished_experiments", set)
-        run_module("src.stages.seeds", words)
+        run_module("src.commands.seeds", words)
 
 
 def command_tree(words: list[str]) -> str:

@@ -65,7 +65,7 @@ def make_project(folder: Path) -> Path:
     defaults = folder / "configs/config.yaml"
     defaults.write_text(defaults.read_text().replace("- model: tabletop", "- model: tiny"))
     run(folder, "python", "-m", "src.stages.config", "write")
-    run(folder, "python", "-m", "src.stages.plots_template")
+    run(folder, "python", "-m", "src.commands.plots_template")
     run(folder, "git", "init", "-q")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "start")

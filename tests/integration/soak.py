@@ -151,7 +151,9 @@ def repro(project: Path, flags: list[str]) -> list[str]:
     result = run(project, "dvc", "repro", *flags, check=False)
     if result.returncode == 0:
         return []
-    mended = run(project, "python", "-B", "-X", "pycache_prefix=/nowhere", "-m", "src.stages.mend").stdout.splitlines()
+    mended = run(
+        project, "python", "-B", "-X", "pycache_prefix=/nowhere", "-m", "src.commands.mend"
+    ).stdout.splitlines()
     print(result.stdout[-1500:], *mended, sep="\n", flush=True)
     run(project, "dvc", "repro", *flags)
     return mended

@@ -4,11 +4,11 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
+from src.commands.export_lora import export
 from src.core.errors import ModelMismatchError
 from src.models.adapter_files import read_adapter, save_adapter
 from src.models.kohya import to_kohya
 from src.models.tensors import save_tensors
-from src.stages.export_lora import export
 from tests.models.test_lora import trained
 
 

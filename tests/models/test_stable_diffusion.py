@@ -119,7 +119,7 @@ def test_other_architectures_are_refused(tmp_path):
 
 def test_missing_model_says_which_command_fetches_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(MissingModelError, match=r"src\.stages\.fetch"):
+    with pytest.raises(MissingModelError, match=r"src\.commands\.fetch"):
         load_stable_diffusion("owner/name", "0" * 40, None, "fp32", torch.device("cpu"))
 
 

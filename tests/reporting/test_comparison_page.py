@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from src.commands import compare
 from src.metrics.intervals import Interval
 from src.reporting.comparison_charts import forest, metric_scatter, pareto_front, placed_labels
 from src.reporting.comparison_page import changed_parameters, checkpoint_rows
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_plane import metric_plane
-from src.stages import compare
 from tests.metrics.finished_runs import write_run
 
 

@@ -3,8 +3,9 @@ import sys
 
 from omegaconf import OmegaConf
 
+from src.commands import plots_template
 from src.core.config import compose
-from src.stages import plots_template, report
+from src.stages import report
 from tests.reporting.project import make_project
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from src.commands import scratch_draw
 from src.core.digest import CONFIGS
 from src.core.scratch_config import load_scratch_config
-from src.stages import scratch_draw
 from src.stages.scratch import name_measures, scratch_stage, state_folder
 
 SMALL = [

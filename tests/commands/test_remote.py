@@ -10,11 +10,11 @@ import pytest
 from dvc.exceptions import DownloadError
 from dvc.repo import Repo
 
+from src.commands.remote import audit_remote, init, run
 from src.core.errors import ConfigError
 from src.core.remotes import unverified_remotes
 from src.stages.check import check_remotes
-from src.stages.remote import audit_remote, init, run
-from tests.stages.servers import cut_put, s3_server, sftp_server, webdav_server
+from tests.commands.servers import cut_put, s3_server, sftp_server, webdav_server
 
 PHOTO = b"a photo" * 10_000
 LOGIN = {"user": "someone", "password": "secret_word"}

@@ -1,5 +1,5 @@
 """Trains one or two settings with several seeds each and says what that tells about the settings:
-`python -m src.stages.seeds --seeds 5 [KEY=VALUE ...] [vs KEY=VALUE ...]`.
+`python -m src.commands.seeds --seeds 5 [KEY=VALUE ...] [vs KEY=VALUE ...]`.
 
 Each run is a DVC experiment in a temporary copy, with the same photos held out and the same noise for its pictures. The
 same command goes on after a kill: experiments that are there are not run again, and a training resumes from its state.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from src.commands.compare import read_run
 from src.core.config import INTERRUPTED, load_config, quote_overrides, to_dict
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
@@ -28,9 +29,8 @@ from src.metrics.settings import differing_keys
 from src.metrics.spread import measure_spread, spread_json
 from src.reporting.comparison_markdown import describe_settings
 from src.reporting.seeds_table import describe_seeds
-from src.stages.compare import read_run
 
-MODULE = "python -m src.stages.seeds"
+MODULE = "python -m src.commands.seeds"
 VERSUS = "vs"
 # how pictures are drawn and judged: another value on one side, and the sides may not be compared
 SHARED = ("subject", "sampler", "validation_args", "prompts", "split")

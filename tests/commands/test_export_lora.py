@@ -1,7 +1,7 @@
 import pytest
 
+from src.commands.export_lora import export
 from src.core.errors import ConfigError
-from src.stages.export_lora import export
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path):

@@ -1,5 +1,6 @@
-"""Draws with a model trained from noise: `python -m src.stages.scratch_draw RUN OUT`. Writes a folder of class folders.
+"""Draws with a model trained from noise: `python -m src.commands.scratch_draw RUN OUT`.
 
+Writes a folder of class folders.
 Image i of a class is a function of the model, the seed and i: more images leave those before as they are, but for their
 last bits.
 """

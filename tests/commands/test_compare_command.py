@@ -1,4 +1,4 @@
-"""`python -m src.stages.compare` as people type it."""
+"""`python -m src.commands.compare` as people type it."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from src.stages import compare
+from src.commands import compare
 from tests.metrics.finished_runs import read_folder, write_run, write_seeds
 
 

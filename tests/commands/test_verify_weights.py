@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from src.commands import verify_weights
+from src.commands.verify_weights import pictures, verify
 from src.core.errors import MissingModelError, ModelMismatchError
-from src.stages import verify_weights
-from src.stages.verify_weights import pictures, verify
 from src.tiny.judges import build_judges
 
 OVERRIDES = ["model=tiny", "inference_metrics=[dino,clip_t,div_lpips]"]

@@ -1,8 +1,8 @@
 """Sets up a DVC remote of one's own and looks for damaged objects in one: two things that DVC does not do.
 
-`python -m src.stages.remote init NAME URL [key=value ...]` creates the root on the server, tries that it can be
+`python -m src.commands.remote init NAME URL [key=value ...]` creates the root on the server, tries that it can be
 written, sets `verify true`, makes it the default and keeps every secret in .dvc/config.local; `key=-` asks for one.
-`python -m src.stages.remote audit [NAME] [--mend]` reads every object that dvc.lock and the .dvc files name.
+`python -m src.commands.remote audit [NAME] [--mend]` reads every object that dvc.lock and the .dvc files name.
 """
 
 import getpass
@@ -19,11 +19,11 @@ from dvc.exceptions import DvcException
 from dvc.fs import get_cloud_fs
 from dvc.repo import Repo
 
+from src.commands.remote_audit import audit, mend
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError
 from src.core.lock_file import check_lock
 from src.core.remotes import unverified_remotes
-from src.stages.remote_audit import audit, mend
 
 USAGE = "usage: remote init NAME URL [key=value ...] | remote audit [NAME] [--mend]"
 SHIPPED = "storage"

@@ -1,6 +1,6 @@
 """What lies on the disk after runs, and how to be rid of it.
 
-`python -m src.stages.disk` shows each place and its size; `... clean-states` deletes what only saves time;
+`python -m src.commands.disk` shows each place and its size; `... clean-states` deletes what only saves time;
 `... forget --yes` deletes everything that was made from the photos in data/raw, the photos here included.
 """
 

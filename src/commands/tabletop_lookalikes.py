@@ -1,6 +1,6 @@
 """Draws the demo subject and its look-alikes, and says which differences each metric sees.
 
-`python -m src.stages.tabletop_lookalikes` writes data/lookalikes for `metrics=lookalikes`; with --trials N it prints
+`python -m src.commands.tabletop_lookalikes` writes data/lookalikes for `metrics=lookalikes`; with --trials N it prints
 the table of docs/tabletop.md instead.
 """
 

@@ -1,4 +1,4 @@
-"""Takes the sample photos that come with the project: `python -m src.stages.sample_photos`. Writes data/raw.
+"""Takes the sample photos that come with the project: `python -m src.commands.sample_photos`. Writes data/raw.
 
 They are stored as phones store photos: HEIC, a sensor that was held in any of four ways, Display P3 on some, and EXIF
 with an owner and a place, so that a fresh clone runs on what users have.

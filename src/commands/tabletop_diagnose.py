@@ -1,6 +1,7 @@
-"""Says where the embedded base loses sharpness: `python -m src.stages.tabletop_diagnose`. Writes tabletop/diagnosis.md.
+"""Says where the embedded base loses sharpness: `python -m src.commands.tabletop_diagnose`.
 
-Reads models/tabletop, and further autoencoders that are named. The tables go into docs/tabletop.md.
+Writes tabletop/diagnosis.md. Reads models/tabletop, and further autoencoders that are named. The
+tables go into docs/tabletop.md.
 """
 
 import argparse

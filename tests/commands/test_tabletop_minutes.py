@@ -9,11 +9,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
+from src.commands import tabletop_minutes
+from src.commands.tabletop_minutes import Clock, count_pictures, main, pack, train_by_clock, unpack
 from src.core.digest import CONFIGS
 from src.core.errors import EmptyDatasetError
 from src.core.scratch_config import load_scratch_config
-from src.stages import tabletop_minutes
-from src.stages.tabletop_minutes import Clock, count_pictures, main, pack, train_by_clock, unpack
 from src.tabletop.world import IMAGES, write_array
 from tests.integration.project import pull_models
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.commands import compare
 from src.core.config import load_config, to_dict
 from src.core.errors import MetricError
 from src.metrics.choice import choose_run
@@ -14,7 +15,6 @@ from src.metrics.spread import SeedSpread
 from src.metrics.statistics import Verdict
 from src.reporting.comparison_markdown import describe_pair, describe_settings
 from src.reporting.comparison_page import write_comparison
-from src.stages import compare
 from tests.metrics.finished_runs import with_pres, write_run
 
 
@@ -111,7 +111,7 @@ SPREAD = SeedSpread(
     model="tabletop",
     seeds=(1, 2, 3, 4, 5, 6, 7, 8, 9),
     sd={"dino": 0.0225, "clip_t": 0.0125},
-    command="python -m src.stages.seeds",
+    command="python -m src.commands.seeds",
     machine="two cores",
     date="2026-01-01",
 )

@@ -1,6 +1,6 @@
 """Downloads what a configuration needs, once, at pinned revisions: the only code of the pipeline that uses a network.
 
-`python -m src.stages.fetch model=sdxl` takes the overrides of the later run. Reads configs/; writes the Hugging Face
+`python -m src.commands.fetch model=sdxl` takes the overrides of the later run. Reads configs/; writes the Hugging Face
 cache (HF_HOME), and the folders that judges name. It is no stage of dvc.yaml: compute nodes may have no network.
 """
 

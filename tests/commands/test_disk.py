@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from src.commands import disk
 from src.core.errors import StateLockedError
-from src.stages import disk
 from src.training.state import StateFolder
 
 

@@ -1,6 +1,7 @@
 """Writes an adapter as one file for ComfyUI, AUTOMATIC1111's web UI or InvokeAI:
 
-`python -m src.stages.export_lora models/adapter sksToy.safetensors`. Of a run's folder it takes the chosen checkpoint.
+`python -m src.commands.export_lora models/adapter sksToy.safetensors`. Of a run's folder it takes the chosen
+checkpoint.
 """
 
 import argparse

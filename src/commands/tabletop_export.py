@@ -1,4 +1,4 @@
-"""Writes pictures of the embedded world as a folder of class folders: `python -m src.stages.tabletop_export OUT`."""
+"""Writes pictures of the embedded world as a folder of class folders: `python -m src.commands.tabletop_export OUT`."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ def main() -> None:
     """Exports; a folder that exists is refused."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="for example data/class_folders")
-    parser.add_argument("--world", default="tabletop/world/train", help="what src.stages.tabletop_world wrote")
+    parser.add_argument("--world", default="tabletop/world/train", help="what src.commands.tabletop_world wrote")
     wanted = parser.parse_args()
     export_class_folders(load_world(wanted.world), wanted.out)
 

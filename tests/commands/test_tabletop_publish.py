@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
+from src.commands import tabletop_publish
+from src.commands.tabletop_publish import PLACES, publish
 from src.core.errors import ModelMismatchError
 from src.core.files import write_csv, write_json, write_text
 from src.core.weights import check_sums
 from src.models.tensors import load_tensors, save_tensors
-from src.stages import tabletop_publish
-from src.stages.tabletop_publish import PLACES, publish
 from src.tabletop.world import IMAGES, write_array
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,9 +6,9 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
+from src.commands.sample_photos import OWNER, display_p3, encode_photo, main, to_display_p3, write_sample_photos
 from src.data.photos.decode import decode_photo
 from src.data.photos.header import read_header
-from src.stages.sample_photos import OWNER, display_p3, encode_photo, main, to_display_p3, write_sample_photos
 from src.tabletop.subject import plan_shots, take_photo
 from tests.data.photos import samples
 
@@ -70,7 +70,7 @@ def test_p3_red_of_srgb_is_the_published_one():
 
 
 def test_folder_on_the_command_line_takes_the_photos(tmp_path, monkeypatch):
-    monkeypatch.setattr("src.stages.sample_photos.LONG_SIDE", 64)
+    monkeypatch.setattr("src.commands.sample_photos.LONG_SIDE", 64)
     monkeypatch.setattr("sys.argv", ["sample_photos", str(tmp_path / "photos")])
     main()
     assert len(list((tmp_path / "photos").iterdir())) == 24

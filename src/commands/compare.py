@@ -1,4 +1,4 @@
-"""Says which of several runs is better, and how sure that is: `python -m src.stages.compare A B [C ...]`.
+"""Says which of several runs is better, and how sure that is: `python -m src.commands.compare A B [C ...]`.
 
 Each is a DVC revision or experiment (`workspace` is what lies here), or a folder with metrics/ and params.yaml; A is
 what the others are compared with. `--experiments` adds every DVC experiment of this commit. Prints a table and a

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from src.commands import seeds
 from src.core.errors import ConfigError, MetricError
 from src.metrics.settings import Differs, what_differs
 from src.metrics.spread import measure_spread, read_spreads, spread_of
-from src.stages import seeds
 from tests.metrics.finished_runs import write_run
 
 FIXED = ("split.seed=42", "validation_args.seed=42")
@@ -113,7 +113,7 @@ def test_the_command_prints_a_table_counts_verdicts_and_writes_the_spread(nine_r
     assert share <= 5
     (spread,) = read_spreads(file)
     assert spread.sd["dino"] == pytest.approx(0.0229, abs=1e-4)
-    assert spread.command == "python -m src.stages.seeds --seeds 42,1,2,3,4,5,7,8,9"
+    assert spread.command == "python -m src.commands.seeds --seeds 42,1,2,3,4,5,7,8,9"
     assert (len(spread.seeds), spread.model, bool(spread.machine)) == (9, "tabletop", True)
 
 

@@ -3,7 +3,7 @@
 DVC writes `rwlock` and `dvc.lock` in place, Python may cut a `.pyc` when the disk is full, and git leaves its `.lock`
 files: after that `dvc repro`, `python` or `git` refuse for ever. Nothing that holds a result is touched, but for a
 damaged `dvc.lock` or `*.dvc`, which comes back as it was committed. Runs without DVC, and with every `.pyc` damaged:
-`python3 -B -X pycache_prefix=/nowhere -m src.stages.mend`.
+`python3 -B -X pycache_prefix=/nowhere -m src.commands.mend`.
 """
 
 import importlib.util

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from src.stages import mend as module
-from src.stages.mend import mend
+from src.commands import mend as module
+from src.commands.mend import mend
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: python s.py\n"
@@ -104,17 +104,17 @@ def test_locks_of_processes_that_have_ended_are_removed_and_others_stay(copy, mo
 
 
 def test_mend_runs_past_its_own_cut_bytecode_and_without_packages(copy):
-    stage = ("__init__.py", "stages/__init__.py", "stages/mend.py")
+    stage = ("__init__.py", "commands/__init__.py", "commands/mend.py")
     for name in (*stage, "core/__init__.py", "core/errors.py", "core/lock_file.py"):
         (copy / "src" / name).parent.mkdir(exist_ok=True)
         (copy / "src" / name).write_bytes((ROOT / "src" / name).read_bytes())
     (copy / "src/core/files.py").write_bytes((ROOT / "src/core/files.py").read_bytes())
-    py_compile.compile(str(copy / "src/stages/mend.py"), doraise=True)
-    own = Path(importlib.util.cache_from_source(str(copy / "src/stages/mend.py")))
+    py_compile.compile(str(copy / "src/commands/mend.py"), doraise=True)
+    own = Path(importlib.util.cache_from_source(str(copy / "src/commands/mend.py")))
     own.write_bytes(own.read_bytes()[:200])
     (copy / "dvc.lock").write_bytes(b"")
     # -S: no installed package, so neither DVC nor psutil nor yaml
-    command = [sys.executable, "-S", "-B", "-X", "pycache_prefix=/nowhere", "-m", "src.stages.mend"]
+    command = [sys.executable, "-S", "-B", "-X", "pycache_prefix=/nowhere", "-m", "src.commands.mend"]
     shown = subprocess.run(command, cwd=copy, text=True, stdout=subprocess.PIPE, check=True).stdout
     assert shown == f"dvc.lock: empty or cut; brought back as it was committed\n{own}: cut; removed\n"
-    assert "pycache_prefix=/nowhere -m src.stages.mend" in (ROOT / "Makefile").read_text()
+    assert "pycache_prefix=/nowhere -m src.commands.mend" in (ROOT / "Makefile").read_text()

@@ -11,9 +11,9 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 from omegaconf import OmegaConf
 
+from src.commands import fetch
 from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import sha256_bytes
-from src.stages import fetch
 from tests.core.hub_cache import COMMIT, SD_FILES, make_snapshot
 
 HUB = {
