@@ -6,7 +6,7 @@ from enum import Enum
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.stats import binomtest
 
 from src.metrics.copying_limits import held_out_level
 from src.metrics.intervals import LEVEL
@@ -97,31 +97,14 @@ def whole_limit(photos: int) -> float:
     return float(1 - CHANCE ** (1 / photos))
 
 
-def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Estimates a share.
-
-    Paper: The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial (Clopper & Pearson, 1934).
-
-    Args:
-        count: Of images that have something.
-        total: Of images, at least one.
-
-    Returns:
-        Its LEVEL interval.
-    """
-    tail = (1 - LEVEL) / 2
-    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
-    return low, high
-
-
 def _finding(kind: str, over: NDArray[np.bool_], limit: float, blind: bool) -> Finding:
     count, total = int(over.sum()), len(over)
-    low, high = share_interval(count, total)
+    # the interval that holds its level at any count (Clopper & Pearson, 1934)
+    low, high = binomtest(count, total).proportion_ci(LEVEL, method="exact")
     said = Said.COPIES if low > limit else Said.NO_SIGN if high < limit else Said.CANNOT_TELL
     if blind and said is Said.NO_SIGN:
         said = Said.CANNOT_TELL
-    return Finding(kind, count, total, low, high, limit, said, blind)
+    return Finding(kind, count, total, float(low), float(high), limit, said, blind)
 
 
 def _share(over: NDArray[np.bool_]) -> float:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from scipy.stats import beta, binomtest
+from scipy.stats import beta
 
 from benchmarks.bench_copying import ATTACKS
 from src.metrics.copied_parts import part_likeness
-from src.metrics.copying_verdict import PART_LEVEL, Said, judge_copying, share_interval, whole_limit
+from src.metrics.copying_verdict import PART_LEVEL, Said, judge_copying, whole_limit
 from src.metrics.features import image_file
 from src.metrics.summary import score_table
 from tests.metrics.synthetic import score
@@ -64,9 +64,13 @@ def test_without_scores_there_is_no_verdict():
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 48), (3, 48), (24, 48), (48, 48), (1, 1)])
-def test_share_interval_is_clopper_and_pearsons(count, total):
-    exact = binomtest(count, total).proportion_ci(0.95, "exact")
-    assert share_interval(count, total) == pytest.approx((exact.low, exact.high), abs=1e-9)
+def test_interval_of_a_share_is_clopper_and_pearsons(count, total):
+    """Their two tails, as quantiles of Beta distributions."""
+    parts = [0.97] * count + [0.5] * (total - count)
+    _, (_, found) = judge_copying(table(HONEST, parts), "step-000010")
+    low = beta.ppf(0.025, count, total - count + 1) if count else 0.0
+    high = beta.ppf(0.975, count + 1, total - count) if count < total else 1.0
+    assert (found.count, found.total, found.low, found.high) == pytest.approx((count, total, low, high), abs=1e-9)
 
 
 @pytest.mark.parametrize("photos", [1, 5, 20])
