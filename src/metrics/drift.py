@@ -1,16 +1,14 @@
 """How far the class has drifted: images of the class noun alone, of the adapted model against the base model's."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
 from src.metrics.features import Features, FeatureStore
-from src.metrics.intervals import LEVEL, Interval
+from src.metrics.intervals import Interval, students_interval
 from src.metrics.names import BASE, PRES, PRIOR
 from src.metrics.scores import Metric, Sample
 
@@ -60,8 +58,10 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
 def kid_interval(first: Features, second: Features) -> Interval | None:
     """Estimates how sure a KID is, from what it becomes without each pair of images in turn.
 
-    Paper: The Jackknife, the Bootstrap and Other Resampling Plans (Efron, 1982), chapter 3; with Student's t. Where
-    the sets do not differ it is wider than its level says.
+    The pseudo-values N KID - (N - 1) KID_(-n), KID_(-n) being the one without pair n, are handed to Student's interval
+    as if they were independent; their mean is the KID. Where the sets do not differ it is wider than its level says.
+
+    Paper: The Jackknife, the Bootstrap and Other Resampling Plans (Efron, 1982), chapter 3.
 
     Args:
         first: (N, D).
@@ -73,10 +73,8 @@ def kid_interval(first: Features, second: Features) -> Interval | None:
     count = len(first)
     if count < 3:
         return None
-    without = np.array([kid(np.delete(first, row, axis=0), np.delete(second, row, axis=0)) for row in range(count)])
-    error = math.sqrt((count - 1) * float(without.var()))
-    value, half = kid(first, second), float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
-    return Interval(value, value - half, value + half)
+    without = [kid(np.delete(first, row, axis=0), np.delete(second, row, axis=0)) for row in range(count)]
+    return students_interval(count * kid(first, second) - (count - 1) * np.array(without))
 
 
 def kid(first: Features, second: Features) -> float:

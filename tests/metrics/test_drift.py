@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
@@ -106,6 +107,15 @@ def test_kid_interval_covers_the_truth(shift, least):
     truth = kid(*pairs(2000, 10**6))
     found = [kid_interval(*pairs(12, seed)) for seed in range(300)]
     assert np.mean([one.low <= truth <= one.high for one in found]) >= least
+
+
+def test_kid_interval_is_the_jackknifes():
+    """Efron (1982), equation 3.5: (N - 1) / N times the squares around the mean of the N values without a pair."""
+    first, second = unit_vectors(9, 10), unit_vectors(9, 11)
+    without = [kid(np.delete(first, n, axis=0), np.delete(second, n, axis=0)) for n in range(9)]
+    half = t(8).ppf(0.975) * np.sqrt(8 / 9 * np.square(without - np.mean(without)).sum())
+    found, value = kid_interval(first, second), kid(first, second)
+    assert (found.mean, found.low, found.high) == pytest.approx((value, value - half, value + half), abs=1e-12)
 
 
 def test_kid_of_two_images_has_no_interval():
