@@ -11,9 +11,9 @@ from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
 from src.metrics.copied_parts import part_likeness
-from src.metrics.copying_limits import held_out_level
+from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_scores
 from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge
-from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, PART, REAL, REAL_DECODED, TEST
+from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, PART, TEST
 from src.metrics.scores import ALONE, Metric, References, Sample, Score, checked_cosine
 
 
@@ -151,12 +151,10 @@ def copying_summary(table: pd.DataFrame, variant: str) -> dict[str, float]:
         of images of the subject alone: below zero where they are nearer to the training photos than held-out photos
         are, at most by `largest_rank_z`.
     """
-    nearest = table[table["metric"] == NEAREST].dropna(subset="value")
-    through = REAL_DECODED if (nearest["variant"] == REAL_DECODED).any() else REAL
-    real = nearest[nearest["variant"] == through]["value"].to_numpy(dtype=np.float64)
-    of_variant = nearest[nearest["variant"] == variant]
-    test = of_variant[of_variant["set"] == TEST]["value"].to_numpy(dtype=np.float64)
-    bare = of_variant[of_variant["set"] == BARE]["value"].to_numpy(dtype=np.float64)
+    real = held_out_scores(table, NEAREST)
+    test, bare = (
+        drawn_scores(table, NEAREST, variant, which)["value"].to_numpy(dtype=np.float64) for which in (TEST, BARE)
+    )
     summary = {}
     if len(real) and len(test):
         summary["nn_train_p95"] = float(np.quantile(test, 0.95))

@@ -1,14 +1,47 @@
-"""What the numbers of images and photos allow the measures of copying to say; without torch, so that a report can."""
+"""Which scores tell of copying, and what their numbers allow to say; without torch, so that a report can."""
 
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from src.metrics.names import REAL_QUANTILE
+from src.metrics.names import HELD_OUT_ROWS, REAL, REAL_DECODED, REAL_QUANTILE
 
 # with fewer photos than this none can have REAL_QUANTILE of them, but not all, at or below it
 ENOUGH_PHOTOS = round(1 / (1 - REAL_QUANTILE))
+
+
+def drawn_scores(table: pd.DataFrame, metric: str, variant: str, prompt_set: str) -> pd.DataFrame:
+    """Picks what a metric says of a variant's images of a prompt set.
+
+    Args:
+        table: Scores, one row per image, metric and references.
+        metric: For example ``nn_train``.
+        variant: The checkpoint.
+        prompt_set: For example ``test``.
+
+    Returns:
+        The rows that have a value.
+    """
+    own = (table["metric"] == metric) & (table["variant"] == variant) & (table["set"] == prompt_set)
+    return table[own].dropna(subset="value")
+
+
+def held_out_scores(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
+    """Picks what a metric says of the held-out photos.
+
+    Args:
+        table: Scores, one row per image, metric and references.
+        metric: For example ``nn_train``.
+
+    Returns:
+        (R,), finite: of the photos through the autoencoder, as drawings went, or as they are where there is nothing
+        of those.
+    """
+    rows = table[(table["metric"] == metric) & table["variant"].isin(HELD_OUT_ROWS)].dropna(subset="value")
+    through = REAL_DECODED if (rows["variant"] == REAL_DECODED).any() else REAL
+    return rows[rows["variant"] == through]["value"].to_numpy(dtype=np.float64)
 
 
 def held_out_level(likeness: ArrayLike) -> float:

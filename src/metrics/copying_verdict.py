@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from src.metrics.copying_limits import held_out_level
+from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_scores
 from src.metrics.intervals import LEVEL
-from src.metrics.names import NEAREST, PART, REAL, REAL_DECODED, TEST
+from src.metrics.names import NEAREST, PART, TEST
 
 # An image with a tile so like a photo's has a part of it. Chosen on the 24 sample photos, measured on 36 others of the
 # same toy and on 39 of a real one (docs/evaluation_checks.md): images that a checkpoint drew reach 0.66, photos that
@@ -68,8 +68,10 @@ def judge_copying(table: pd.DataFrame, variant: str) -> tuple[Said, tuple[Findin
     Returns:
         The verdict and what it stands on; None where copying was not measured.
     """
-    whole, part = (_values(table, variant, metric) for metric in (NEAREST, PART))
-    real_whole, real_part = (_held_out(table, metric) for metric in (NEAREST, PART))
+    whole, part = (
+        drawn_scores(table, metric, variant, TEST)["value"].to_numpy(dtype=np.float64) for metric in (NEAREST, PART)
+    )
+    real_whole, real_part = (held_out_scores(table, metric) for metric in (NEAREST, PART))
     if not (len(whole) and len(part) and len(real_whole)):
         return None
     level = held_out_level(real_whole)
@@ -109,14 +111,3 @@ def _finding(kind: str, over: NDArray[np.bool_], limit: float, blind: bool) -> F
 
 def _share(over: NDArray[np.bool_]) -> float:
     return float(over.mean()) if len(over) else 0.0
-
-
-def _values(table: pd.DataFrame, variant: str, metric: str) -> NDArray[np.float64]:
-    rows = table[(table["metric"] == metric) & (table["variant"] == variant) & (table["set"] == TEST)]
-    return rows["value"].dropna().to_numpy(dtype=np.float64)
-
-
-def _held_out(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
-    rows = table[(table["metric"] == metric) & table["variant"].isin([REAL, REAL_DECODED])].dropna(subset="value")
-    through = REAL_DECODED if (rows["variant"] == REAL_DECODED).any() else REAL
-    return rows[rows["variant"] == through]["value"].to_numpy(dtype=np.float64)

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from src.metrics.copying_limits import ENOUGH_PHOTOS, held_out_level, largest_rank_z
+from src.metrics.copying_limits import (
+    ENOUGH_PHOTOS,
+    drawn_scores,
+    held_out_level,
+    held_out_scores,
+    largest_rank_z,
+)
 from src.metrics.copying_verdict import judge_copying
-from src.metrics.names import BARE, NEAREST, REAL, REAL_DECODED, TEST
+from src.metrics.names import BARE, NEAREST, TEST
 from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
@@ -57,8 +61,8 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     Returns:
         No figures where `nn_train` was not computed.
     """
-    photos = len(_held_out_scores(inputs))
-    test, bare = (len(_nearest_scores(inputs, which)) for which in (TEST, BARE))
+    photos = len(held_out_scores(inputs.scores, NEAREST))
+    test, bare = (len(drawn_scores(inputs.scores, NEAREST, inputs.run_variant, which)) for which in (TEST, BARE))
     few = "_few" if photos < ENOUGH_PHOTOS else ""
     limit = f"{largest_rank_z(bare, photos):z.3f}"
     labels = {name: texts(f"copying.{name}") for name in ("nn_train_p95", "meehan_z")}
@@ -108,7 +112,7 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
         At most SHOWN_PAIRS pairs; none where `nn_train` was not computed.
     """
     key = ["variant", "prompt_id", "seed"]
-    scores = _nearest_scores(inputs, TEST)
+    scores = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)[[*key, "value"]]
     if scores.empty:
         return ()
     photos = inputs.nearest.merge(inputs.manifest[[*key, "prompt", "path"]], on=key)
@@ -145,24 +149,12 @@ def likeness_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
     Returns:
         A specification; None where `nn_train` was not computed.
     """
-    drawn, real = _nearest_scores(inputs, TEST)["value"], _held_out_scores(inputs)
-    if drawn.empty or real.empty:
+    drawn = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)["value"]
+    real = held_out_scores(inputs.scores, NEAREST)
+    if drawn.empty or not len(real):
         return None
     groups = {
         texts("series.run"): ("var(--run)", list(drawn)),
         texts("series.real"): ("var(--real)", list(real)),
     }
     return paired_histogram("likeness", groups, NEAREST, texts("axis.images"), [held_out_level(real)])
-
-
-def _nearest_scores(inputs: Inputs, prompt_set: str) -> pd.DataFrame:
-    scores = inputs.scores
-    own = (scores["metric"] == NEAREST) & (scores["variant"] == inputs.run_variant) & (scores["set"] == prompt_set)
-    return scores[own].dropna(subset="value")[["variant", "prompt_id", "seed", "value"]]
-
-
-def _held_out_scores(inputs: Inputs) -> pd.Series:
-    scores = inputs.scores
-    nearest = scores[scores["metric"] == NEAREST]
-    through = REAL_DECODED if (nearest["variant"] == REAL_DECODED).any() else REAL
-    return nearest[nearest["variant"] == through]["value"].dropna()

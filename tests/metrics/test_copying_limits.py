@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from src.metrics.copying import rank_z
-from src.metrics.copying_limits import ENOUGH_PHOTOS, held_out_level, largest_rank_z
+from src.metrics.copying_limits import ENOUGH_PHOTOS, held_out_level, held_out_scores, largest_rank_z
+from src.metrics.summary import score_table
+from tests.metrics.synthetic import score
 
 
 @pytest.mark.parametrize(("images", "photos"), [(8, 5), (1, 1), (50, 6), (3, 40)])
@@ -29,3 +31,18 @@ def test_held_out_level_is_the_largest_until_there_are_photos_enough(photos, lev
     likeness = np.random.default_rng(0).permutation(photos)
     assert held_out_level(likeness) == level
     assert (likeness <= level).mean() >= 0.99
+
+
+def test_held_out_photos_count_as_they_are_only_where_none_went_through_the_autoencoder():
+    def table(decoded):
+        sides = {"real": (0.5, 0.6), "real (autoencoder)": decoded}
+        rows = [
+            score(side, f"photo-{n}", value, "nn_train", "none", "none")
+            for side, values in sides.items()
+            for n, value in enumerate(values)
+        ]
+        return score_table(rows)
+
+    assert held_out_scores(table((0.7, None)), "nn_train").tolist() == [0.7]
+    assert held_out_scores(table((None, None)), "nn_train").tolist() == [0.5, 0.6]
+    assert held_out_scores(table(()), "nn_train").tolist() == [0.5, 0.6]
