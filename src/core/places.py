@@ -1,6 +1,6 @@
 """Keeps the places of this machine out of what is handed on: an absolute path becomes its last name."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from src.core.files import sha256_tree
@@ -10,11 +10,22 @@ from src.core.quoting import PATH
 FOLDER = "local-dir:"
 
 
-def place_name(path: str) -> str:
-    """Returns the last name of an absolute path, after ``local-dir:`` too; anything else as it is."""
+def place_name(path: str, mark: str = "") -> str:
+    """Returns the last name of an absolute path of any system, after ``local-dir:`` too; anything else as it is.
+
+    Args:
+        path: Perhaps one.
+        mark: What to put before the name, where it was one.
+
+    Returns:
+        For example ``sd15`` for ``/srv/models/sd15``, ``C:\\models\\sd15`` and ``~/sd15``.
+    """
     prefix = FOLDER if path.startswith(FOLDER) else ""
     place = path.removeprefix(prefix)
-    return prefix + Path(place).name if place.startswith(("/", "~/")) else path
+    if place.startswith(("/", "~/")):
+        return prefix + mark + PurePosixPath(place).name
+    windows = PureWindowsPath(place)
+    return prefix + mark + windows.name if windows.is_absolute() else path
 
 
 def places(params: Any, key: str = "") -> dict[str, str]:

@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 
+from src.core.places import place_name
 from src.reporting.inputs import Inputs
 from src.reporting.scoring import flatten
 
 # a YAML value that is an absolute path: `key: /a/b`, `- C:\a`, quoted or not
 PATH_VALUE = re.compile(
-    r"""^(?P<key>\s*(?:-\s+|[^\s'"#][^'"#]*?:\s+)+)(?P<quote>['"]?)(?P<path>(?:/|~|[A-Za-z]:[\\/])[^'"]*)(?P=quote)\s*$"""
+    r"""^(?P<key>\s*(?:-\s+|[^\s'"#][^'"#]*?:\s+)+)(?P<quote>['"]?)(?P<path>(?:local-dir:)?(?:/|~|[A-Za-z]:[\\/])[^'"]*)(?P=quote)\s*$"""
 )
 
 
@@ -53,11 +53,7 @@ def describe_provenance(inputs: Inputs) -> Provenance:
 
 def shorten_path(value: str) -> str:
     """Returns an absolute path's last part behind an ellipsis, and anything else as it is."""
-    is_windows = PureWindowsPath(value).is_absolute() and not value.startswith("/")
-    if is_windows:
-        return f"…/{PureWindowsPath(value).name}"
-    is_absolute = PurePosixPath(value).is_absolute() or value.startswith("~/")
-    return f"…/{PurePosixPath(value).name}" if is_absolute else value
+    return place_name(value, mark="…/")
 
 
 def shorten_paths(yaml_text: str) -> str:

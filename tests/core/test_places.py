@@ -58,7 +58,24 @@ def test_only_absolute_paths_of_path_keys_are_places():
     named = without_places(params)
     assert named["judges"]["clip"] == {"id": "clip", "architecture": "local-dir:clip"}
     assert (named["model"], named["prompt"], named["captioner"]["id"]) == (params["model"], params["prompt"], "blip")
-    assert place_name("stabilityai/sdxl") == "stabilityai/sdxl"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/srv/models/sd15", "sd15"),
+        ("~/sd15", "sd15"),
+        ("C:\\models\\sd15", "sd15"),
+        ("local-dir:/srv/clip", "local-dir:clip"),
+        ("stabilityai/sdxl", "stabilityai/sdxl"),
+        ("local-dir:models/clip", "local-dir:models/clip"),
+        ("", ""),
+    ],
+)
+def test_a_place_of_any_system_is_told_by_its_last_name_and_nothing_else_is(path, name):
+    assert place_name(path) == name
+    marked = name if name == path else name.replace("clip", "…/clip").replace("sd15", "…/sd15")
+    assert place_name(path, mark="…/") == marked
 
 
 def test_the_record_of_a_judge_names_no_place(tmp_path):

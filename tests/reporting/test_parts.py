@@ -171,11 +171,16 @@ def test_metric_page_explains_its_columns(tables):
 
 
 def test_shorten_paths_hides_folders_and_nothing_else():
-    text = "\n".join(
-        ["id: /home/me/models/sd15", "win: 'C:\\Users\\me\\w'", "- ~/w/clip", "id: timm/vit", "prompt: a / b", "dir: ."]
-    )
-    want = ["id: …/sd15", "win: '…/w'", "- …/clip", "id: timm/vit", "prompt: a / b", "dir: ."]
-    assert shorten_paths(text).splitlines() == want
+    lines = {
+        "id: /home/me/models/sd15": "id: …/sd15",
+        "win: 'C:\\Users\\me\\w'": "win: '…/w'",
+        "- ~/w/clip": "- …/clip",
+        "architecture: local-dir:/srv/clip": "architecture: local-dir:…/clip",
+        "id: timm/vit": "id: timm/vit",
+        "prompt: a / b": "prompt: a / b",
+        "dir: .": "dir: .",
+    }
+    assert shorten_paths("\n".join(lines)).splitlines() == list(lines.values())
     assert shorten_path("models/tiny/sd") == "models/tiny/sd"
 
 
