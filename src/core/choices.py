@@ -1,12 +1,11 @@
 """The groups of configs/ and what may be chosen of each: the plain names of the files in a group's folder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
 
 from src.core.config_errors import describe_composition
 from src.core.digest import CONFIGS, SCRATCH
@@ -80,11 +79,11 @@ def expected(group: str) -> str:
     return f"one of {', '.join(options(group))}{several}"
 
 
-def chosen_in(file: DictConfig, where: str) -> dict[str, str]:
+def chosen_in(file: Mapping[str, Any], where: str) -> dict[str, str]:
     """Reads the groups that a person's own file chooses by name.
 
     Args:
-        file: The file's content; a group that it spells out as a mapping is no choice.
+        file: The file's content, plain values; a group that it spells out as a mapping is no choice.
         where: The file, for messages.
 
     Returns:
@@ -94,14 +93,8 @@ def chosen_in(file: DictConfig, where: str) -> dict[str, str]:
         ConfigError: A choice is no name of a file in the group's folder.
     """
     chosen = {}
-    for group, value in _raw(file).items():
+    for group, value in file.items():
         if group in groups() and not isinstance(value, dict):
             check_choice(group, value, f"{where}: ")
             chosen[group] = f"[{','.join(value)}]" if isinstance(value, list) else str(value)
     return chosen
-
-
-def _raw(file: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(file)
-    assert isinstance(content, dict), "a DictConfig holds a mapping"
-    return {str(name): value for name, value in content.items()}

@@ -28,6 +28,7 @@ from src.core.digest import CONFIGS, register
 from src.core.errors import ConfigError
 from src.core.files import has_file
 from src.core.interpolations import keep_interpolations, resolve, resolved
+from src.core.nested import flatten
 from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.running import end_with_dvc, held_output
 from src.core.targets import check_targets
@@ -211,7 +212,7 @@ def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
 
 
 def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> DictConfig:
-    own = chosen_in(file, str(path))
+    own = chosen_in(to_dict(file), str(path))
     below = compose([*_own_choices(path, file), *(str(choice.input_line) for choice in choices)])
     values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in own])
     try:
@@ -224,7 +225,7 @@ def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> D
 
 
 def _own_choices(path: Path, file: DictConfig) -> list[str]:
-    return [f"{group}={choice}" for group, choice in chosen_in(file, str(path)).items()]
+    return [f"{group}={choice}" for group, choice in chosen_in(to_dict(file), str(path)).items()]
 
 
 def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> DictConfig:
@@ -244,17 +245,6 @@ def _decided_by(group: str) -> set[str]:
     composed = [flatten(to_dict(compose([f"{group}={name}"]))) for name in options(group)]
     keys = {key for option in composed for key in option if key not in default or option[key] != default[key]}
     return {group} | {key.split(".")[0] if key.split(".")[0] in groups() else key for key in keys}
-
-
-def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turns nested mappings into one of dotted keys; an empty mapping is a value."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def apply_override(config: DictConfig, override: Override) -> None:

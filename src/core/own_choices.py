@@ -8,11 +8,12 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from src.core.choices import groups, parse_overrides
-from src.core.config import flatten, load_config, quote_overrides, to_dict
+from src.core.config import load_config, quote_overrides, to_dict
 from src.core.config_errors import load_yaml
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 from src.core.files import write_text
+from src.core.nested import flatten
 
 MINE = CONFIGS / "mine.yaml"
 HEADER = """\

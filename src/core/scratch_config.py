@@ -7,12 +7,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.choices import parse_overrides
-from src.core.config import apply_override, flatten, to_dict
+from src.core.config import apply_override, to_dict
 from src.core.config_errors import describe_key, load_yaml
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 from src.core.files import has_file
 from src.core.interpolations import resolved
+from src.core.nested import flatten
 from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.targets import check_targets
 from src.core.values import number_errors, type_errors

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.files import write_text
+from src.core.nested import flatten
 from src.metrics.choice import Choice
 from src.metrics.comparison import Report, margins_of
 from src.metrics.intervals import against_base, mean_interval
@@ -28,7 +29,7 @@ from src.reporting.comparison_text import (
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
 from src.reporting.provenance import shorten_path
-from src.reporting.scoring import arrow, flatten, metric_order, verdict
+from src.reporting.scoring import arrow, metric_order, verdict
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
 from src.reporting.texts import load_texts
@@ -91,13 +92,13 @@ def changed_parameters(first: Mapping[str, Any], other: Mapping[str, Any]) -> li
     Returns:
         Dotted key, value in the first, value in the other, by key; a missing value is "–", a path its last name.
     """
-    a, b = flatten(first), flatten(other)
+    a, b = flatten(first, lists=True), flatten(other, lists=True)
     keys = sorted(key for key in a.keys() | b.keys() if not key.startswith(UNIMPORTANT) and a.get(key) != b.get(key))
     return [(key, shorten_path(str(a.get(key, "–"))), shorten_path(str(b.get(key, "–")))) for key in keys]
 
 
 def _told(run: EvaluatedRun) -> dict[str, Any]:
-    params = flatten(run.params)
+    params = flatten(run.params, lists=True)
     return {key: shorten_path(value) if isinstance(value, str) else value for key, value in params.items()}
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from src.core.nested import flatten
 from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL, REAL_DECODED, SUBJECT
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, development_means, flatten, metric_order, unscored, verdict
+from src.reporting.scoring import DIRECTION, arrow, development_means, metric_order, unscored, verdict
 from src.reporting.texts import Texts
 
 ROWS = ("run", "base", "real", "copy", REAL_DECODED, COPY_DECODED)
@@ -130,7 +131,7 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     Returns:
         Text, ready to print.
     """
-    rows = {name: flatten(inputs.metrics[name]) for name in ROWS if name in inputs.metrics}
+    rows = {name: inputs.metrics[name] for name in ROWS if name in inputs.metrics}
     test = inputs.manifest[(inputs.manifest["set"] == "test") & (inputs.manifest["variant"] == inputs.run_variant)]
     found = differences(inputs.metrics.get("against_base", {}))
     table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, selected="run")
@@ -189,8 +190,8 @@ def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
     Returns:
         By prompt set: ``dev``, on which the checkpoint is chosen, where there are such scores, and ``test``.
     """
-    checkpoints = {name: flatten(means) for name, means in sorted(inputs.metrics["checkpoints"].items())}
-    rows = {"dev": development_means(inputs), "test": {"base": flatten(inputs.metrics["base"]), **checkpoints}}
+    checkpoints = dict(sorted(inputs.metrics["checkpoints"].items()))
+    rows = {"dev": development_means(inputs), "test": {"base": inputs.metrics["base"], **checkpoints}}
     return {
         prompt_set: metric_table(means, {}, selected=inputs.run_variant)
         for prompt_set, means in rows.items()

@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from src.core.nested import flatten
 from src.core.places import place_name
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import flatten
 
 # a YAML value that is an absolute path: `key: /a/b`, `- C:\a`, quoted or not
 PATH_VALUE = re.compile(
@@ -40,7 +40,7 @@ def describe_provenance(inputs: Inputs) -> Provenance:
         Text only, without absolute paths.
     """
     sections: dict[str, list[tuple[str, str]]] = {}
-    for key, value in flatten(inputs.meta).items():
+    for key, value in flatten(inputs.meta, lists=True).items():
         section, _, rest = key.partition(".")
         sections.setdefault(section if rest else "", []).append((rest or key, shorten_path(str(value))))
     return Provenance(

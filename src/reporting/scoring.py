@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -31,19 +30,6 @@ DIRECTION = {
 PUBLISHED = ("vits16", "vitb32", "vits14", "alexnet", "sface", "buffalo_l")
 # columns against which an image's own likeness counts; "train" is the memorisation side
 JUDGED = ("val", "none")
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested mappings and lists to dotted keys, in their order."""
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, list):
-            inner = {str(index): item for index, item in enumerate(inner)}
-        if isinstance(inner, Mapping):
-            flat |= flatten(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat
 
 
 def arrow(metric: str) -> str:

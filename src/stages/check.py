@@ -9,9 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.core.config import flatten, run_stage, to_dict
+from src.core.config import run_stage, to_dict
 from src.core.errors import CaptionError, ConfigError
 from src.core.files import work_root, write_text
+from src.core.nested import flatten
 from src.core.remotes import unverified_remotes
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers

@@ -13,11 +13,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from src.core.choices import groups
-from src.core.config import PARAMS_FILE, check_types, compose, flatten, to_dict
+from src.core.config import PARAMS_FILE, check_types, compose, to_dict
 from src.core.config_errors import load_yaml, one_line
 from src.core.errors import ConfigError, StaleParamsError
 from src.core.files import has_file, write_text
 from src.core.interpolations import resolve
+from src.core.nested import flatten
 from src.core.own_choices import set_choices, unset_choices
 from src.core.places import places
 from src.core.stage_code import write_stage_code

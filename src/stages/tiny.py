@@ -4,8 +4,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.core.config import flatten, run_stage, to_dict
+from src.core.config import run_stage, to_dict
 from src.core.files import replaced_folder, write_text
+from src.core.nested import flatten
 
 OUT = Path("models/tiny")
 SEED = 0

@@ -1,9 +1,10 @@
 import pytest
 
 from src.core.building import check_class
-from src.core.config import flatten, to_dict
+from src.core.config import to_dict
 from src.core.digest import CONFIGS, SCRATCH, configs_digest
 from src.core.errors import ConfigError
+from src.core.nested import flatten
 from src.core.scratch_config import load_scratch_config, trains_from_noise
 
 SCRATCH_FILES = sorted((CONFIGS / "scratch").rglob("*.yaml"))

@@ -10,9 +10,10 @@ import yaml
 from omegaconf import OmegaConf
 
 from src.core.building import check_class
-from src.core.config import compose, declared_params, flatten, load_config, to_dict
+from src.core.config import compose, declared_params, load_config, to_dict
 from src.core.digest import CONFIGS, SCRATCH
 from src.core.errors import ConfigError, StaleParamsError
+from src.core.nested import flatten
 from src.core.stage_code import write_stage_code, write_tabletop_code
 from src.stages.config import check_params, guard_params, write_params
 

@@ -1,0 +1,25 @@
+"""Nested plain values as one mapping of dotted keys."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def flatten(node: Mapping[Any, Any], prefix: str = "", lists: bool = False) -> dict[str, Any]:
+    """Turns nested mappings into one of dotted keys, in their order; an empty one is a value.
+
+    Args:
+        node: Plain values.
+        prefix: What every key begins with.
+        lists: Whether the entries of a list have keys of their own, numbers from 0; else a list is a value.
+
+    Returns:
+        For example ``{"a.b": 1}`` for ``{"a": {"b": 1}}``.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        inner = dict(enumerate(value)) if lists and isinstance(value, list) else value
+        if isinstance(inner, Mapping) and inner:
+            flat |= flatten(inner, f"{prefix}{key}.", lists)
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
