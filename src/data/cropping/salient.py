@@ -1,6 +1,6 @@
 """Crops around the object that stands out, found by a trained network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ from scipy import ndimage
 from src.core.errors import ConfigError, MissingModelError
 from src.core.files import work_root
 from src.core.weights import find_weight_file
-from src.data.cropping.box import Box, Mask, square_box
+from src.data.cropping.box import Box, CentreCropper, Mask, square_box
 
 # what U2-Net was trained with
 SIDE = 320
@@ -100,31 +100,26 @@ class SalientCropper:
         Returns:
             The square, with the object's mask where there is one; a warning where it is doubtful or cut.
         """
-        size, middle = image.size, (image.width / 2, image.height / 2)
         if self.network is None:
             missing = f"{self.weights} is not here: kept the largest square (`make env` brings it, then crop again)"
-            return square_box(middle, min(size), size, missing, None)
+            return replace(CentreCropper().find(image), warning=missing)
         found = self._look(image)
         if found is None:
-            return square_box(middle, min(size), size, "nothing stands out: kept the largest square", None)
+            return replace(CentreCropper().find(image), warning="nothing stands out: kept the largest square")
+        size, largest = image.size, min(image.size)
         left, right = found.box[0] * image.width, found.box[2] * image.width
         top, bottom = found.box[1] * image.height, found.box[3] * image.height
-        side = self.margin * max(right - left, bottom - top)
+        side = largest if found.doubt else self.margin * max(right - left, bottom - top)
         centre = ((left + right) / 2, (top + bottom) / 2)
-        if found.doubt:
-            return square_box(centre, min(size), size, f"{found.doubt}: kept the largest square", found.mask)
-        if side > min(size) and self.pad:
+        if side > largest and self.pad:
             return padded_box(centre, side, found.mask)
-        box = square_box(_densest(found.mask, centre, min(side, *size), size), side, size, "", found.mask)
+        box = square_box(_densest(found.mask, centre, min(side, largest), size), side, size, "", found.mask)
+        if found.doubt:
+            return replace(box, warning=f"{found.doubt}: kept the largest square")
         lost = 1 - _covered(found.mask, box, size)
         if lost > LOST:
-            return square_box(
-                ((box.left + box.right) / 2, (box.top + box.bottom) / 2),
-                side,
-                size,
-                f"{lost:.0%} of the subject is outside of the largest square (crop.pad=true keeps all of it)",
-                found.mask,
-            )
+            cut = f"{lost:.0%} of the subject is outside of the largest square (crop.pad=true keeps all of it)"
+            return replace(box, warning=cut)
         return box
 
     def _look(self, image: Image.Image) -> Find | None:
