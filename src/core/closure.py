@@ -15,6 +15,8 @@ from src.core.files import sha256_bytes, sha256_file, sha256_tree
 ROOT = Path(__file__).resolve().parents[2]
 # Watching a run changes no result, so an edit there must not make one anew.
 OBSERVERS = "src.trackers"
+# tests of what a type checker alone runs
+TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -75,11 +77,10 @@ def _providers() -> dict[str, list[str]]:
 
 @cache
 def module_file(module: str) -> Path | None:
-    """Returns where a module of the project is, None for one of somebody else."""
+    """Returns where a module of the project is, None for one of somebody else and for a name in a module."""
     path = ROOT / module.replace(".", "/")
-    if module.split(".")[0] != "src" and not path.with_suffix(".py").is_file():
-        return None
-    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    files = path.with_suffix(".py"), path / "__init__.py"
+    return next((file for file in files if file.is_file()), None)
 
 
 @cache
@@ -99,23 +100,18 @@ def imported(module: str) -> tuple[frozenset[str], frozenset[str]]:
         elif isinstance(node, ast.ImportFrom):
             # what is imported from a package may be a module of it
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if _is_own(name) else str(node.module) for name in names]
+            names = [name if module_file(name) else str(node.module) for name in names]
         else:
             continue
-        own |= {name for name in names if _is_own(name)}
-        others |= {top for name in names if not _is_own(name) and (top := name.split(".")[0]) != "src"}
+        own |= {name for name in names if module_file(name)}
+        others |= {top for name in names if not module_file(name) and (top := name.split(".")[0]) != "src"}
     return frozenset(own), frozenset(others - sys.stdlib_module_names)
-
-
-def _is_own(name: str) -> bool:
-    file = module_file(name)
-    return file is not None and file.is_file()
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """Walks a tree without what only type checkers run."""
     yield node
-    guarded = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    guarded = isinstance(node, ast.If) and ast.unparse(node.test) in TYPE_CHECKING
     children = node.orelse if isinstance(node, ast.If) and guarded else ast.iter_child_nodes(node)
     for child in children:
         yield from _statements(child)

@@ -46,6 +46,10 @@ def test_imports_inside_functions_count_and_those_of_type_checkers_and_trackers_
     assert closure(["src.a"], without=["src.b"]) == ["src.a"]
     assert closure(["src.c"]) == ["src.c"]
     assert imported("src.c") == (frozenset(), frozenset({"torch"}))
+    write(
+        other_root, "c", "import typing\n\nif typing.TYPE_CHECKING:\n    from src.a import f\nelse:\n    import torch\n"
+    )
+    assert imported("src.c") == (frozenset(), frozenset({"torch"}))
     assert [name.split("==")[0] for name in distributions(["src.a", "src.b"])] == ["numpy"]
 
 
@@ -73,6 +77,14 @@ def test_an_operator_a_number_and_a_file_that_is_named_count(other_root):
     write(other_root, "c", "x = 1\n")
     seen.add(digest(closure(["src.a"])))
     assert len(seen) == 6
+
+
+def test_a_module_is_a_file_or_a_package_of_the_project_and_nothing_else(other_root):
+    (other_root / "src/trackers/__init__.py").touch()
+    forget()
+    assert module_file("src.a") == other_root / "src/a.py"
+    assert module_file("src.trackers") == other_root / "src/trackers/__init__.py"
+    assert [module_file(name) for name in ("src.a.f", "src.templates", "numpy")] == [None] * 3
 
 
 def test_packages_that_code_uses_count_by_their_versions(monkeypatch):

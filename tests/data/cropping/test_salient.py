@@ -63,7 +63,11 @@ def test_a_square_of_the_margin_around_the_object_without_specks(find):
     [
         ([], "nothing stands out", 320),
         ([(40, 40, 44, 48)], "what stands out is tiny", 160),
-        ([(20, 20, 80, 80), (200, 200, 250, 250)], "several things stand out", 180),  # the larger one is whole, the other outside
+        (
+            [(20, 20, 80, 80), (200, 200, 250, 250)],
+            "several things stand out",
+            180,
+        ),  # the larger one is whole, the other outside
         ([(0, 100, 60, 320)], "what stands out reaches the photo's edge", 160),
     ],
 )
