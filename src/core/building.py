@@ -35,6 +35,11 @@ def build(settings: DictConfig | ListConfig, **options: Any) -> Any:
     return instantiate(OmegaConf.select(OmegaConf.create(literal), key), **options)
 
 
+def build_each(settings: DictConfig) -> list[Any]:
+    """Builds what each key of a mapping says, in their order; see `build`."""
+    return [build(entry) for entry in settings.values()]
+
+
 def check_class(key: str, target: str) -> None:
     """Imports what a target names and checks that it is what its name says.
 

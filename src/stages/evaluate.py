@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.core.building import build
+from src.core.building import build, build_each
 from src.core.config import run_stage
 from src.core.device import choose_device
 from src.core.errors import MetricError
@@ -195,17 +195,6 @@ def build_metrics(params: DictConfig) -> list[Metric]:
     return [build(params.metrics[name]) for name in names]
 
 
-def main() -> None:
-    """Runs the stage."""
-    set_environment()
-    run_stage("evaluate", _run, writes=Path("metrics/scores.csv"))
-
-
-def build_services(params: DictConfig) -> list[Service]:
-    """Returns the chosen trackers, not yet started."""
-    return [build(service) for service in params.tracker.values()]
-
-
 def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
     """Returns the first image of each test prompt, of base and of a checkpoint, in the order of the prompts' names.
 
@@ -228,7 +217,7 @@ def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
 
 
 def _run(params: DictConfig) -> None:
-    services = build_services(params)
+    services: list[Service] = build_each(params.tracker)
     name = f"{params.subject.token}-evaluate-{sha256_file(Path('data/samples') / MANIFEST)[:8]}"
     tracker = start_trackers(services, name, 0)
     try:
@@ -256,6 +245,12 @@ def _evaluate(params: DictConfig) -> dict[str, Any]:
         print(f"evaluate: {metric} is {share:.0%} of what held-out photos reach through the autoencoder")
     print(f"evaluate: step {summary['selected_step']} was chosen on the dev prompts")
     return summary
+
+
+def main() -> None:
+    """Runs the stage."""
+    set_environment()
+    run_stage("evaluate", _run, writes=Path("metrics/scores.csv"))
 
 
 if __name__ == "__main__":

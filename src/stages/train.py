@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from src.core.building import build
+from src.core.building import build, build_each
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
@@ -184,7 +184,7 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
     main = accelerator.is_main_process
     with state.locked() if main else nullcontext():
         saved = state.load()
-        services = [build(service) for service in params.tracker.values()] if main else []
+        services = build_each(params.tracker) if main else []
         begun = 0 if saved is None or saved.step == plan.steps else saved.step
         # a run's own name: other parameters are another run, a resumed one goes on under its name
         run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from src.core.building import build
+from src.core.building import build, build_each
 from src.core.config import load_config
 from src.core.errors import ConfigError
 from src.core.scratch_config import load_scratch_config
@@ -103,6 +103,13 @@ def test_the_case_that_reads_a_pickle_is_refused(tmp_path):
     subprocess.run([sys.executable, str(CASES), str(tmp_path)], check=True)
     with pytest.raises(ConfigError, match=r"train_data\._target_=pandas\.read_pickle"):
         load_scratch_config("scratch", [f"exp.config_path={tmp_path}/target_pickle.yaml"])
+
+
+def test_each_entry_of_a_mapping_is_built_and_checked():
+    target = {"_target_": "src.data.cropping.box.CentreCropper"}
+    assert [one.name for one in build_each(OmegaConf.create({"a": target, "b": target}))] == ["centre"] * 2
+    with pytest.raises(ConfigError, match=r"^b\._target_=pathlib\.Path: expected"):
+        build_each(OmegaConf.create({"a": target, "b": {"_target_": "pathlib.Path"}}))
 
 
 def test_nothing_else_in_the_project_instantiates():

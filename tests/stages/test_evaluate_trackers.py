@@ -48,7 +48,7 @@ class Recorder(FakeService):
 
 
 def run_stage_with(project, monkeypatch, *services):
-    monkeypatch.setattr(stage, "build_services", lambda _: list(services))
+    monkeypatch.setattr(stage, "build_each", lambda _: list(services))
     monkeypatch.setattr(stage, "reconstruct", lambda *args, out: blurred(project)(args[-1]))  # noqa: ARG005
     stage._run(load_config(["model=tiny"]))
     return json.loads((project / "metrics/details.json").read_text())
