@@ -63,6 +63,23 @@ def find_model(model_id: str, revision: str | None, allow_patterns: Sequence[str
     return folder
 
 
+def check_saved(folder: Path, missing: str, part: str = "") -> None:
+    """Checks that a saved network can be loaded: that it is there, and that no file of the folder hangs who reads it.
+
+    Args:
+        folder: What will be read; perhaps from somebody else.
+        missing: The error's message where it is not there.
+        part: The network's folder in it, or nothing where it is that folder.
+
+    Raises:
+        MissingModelError: It has no config.json.
+        NotAFileError: The folder holds a pipe, a device or a socket.
+    """
+    check_folder(folder)
+    if not (folder / part / "config.json").is_file():
+        raise MissingModelError(missing)
+
+
 def _find_in_cache(model_id: str, revision: str | None, allow_patterns: Sequence[str]) -> Path:
     if revision is None:
         raise MissingModelError(

@@ -15,8 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
-from src.core.errors import ConfigError, MissingModelError
-from src.core.files import check_folder
+from src.core.errors import ConfigError
+from src.core.weights import check_saved
 from src.metrics.preprocessing import IMAGENET
 from src.models.tensors import load_tensors
 from src.scratch.images import to_unit
@@ -42,9 +42,7 @@ class Alignment:
     def __init__(self, encoder: str, weight: float) -> None:
         if not 0 < weight < math.inf:
             raise ConfigError(f"task.alignment.weight={weight}: expected a number above 0")
-        check_folder(Path(encoder))
-        if not (Path(encoder) / "config.json").is_file():
-            raise MissingModelError(f"task.alignment.encoder={encoder}: no vision transformer there")
+        check_saved(Path(encoder), f"task.alignment.encoder={encoder}: no vision transformer there")
         self.encoder, self.weight = Path(encoder), weight
 
     def prepare(self, unet: Any, pixels: Tensor, device: torch.device) -> None:

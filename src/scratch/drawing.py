@@ -12,9 +12,10 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2D
 from torch import Tensor
 
 from src.core.device import autocast
-from src.core.errors import ConfigError, MissingModelError
+from src.core.errors import ConfigError
 from src.core.files import check_folder
 from src.core.seeding import derive_seed
+from src.core.weights import check_saved
 from src.models.tensors import load_tensors
 from src.scratch.conditions import ClassCondition, Condition, NoCondition
 from src.scratch.gan_networks import Generator
@@ -166,8 +167,7 @@ def load_drawer(folder: Path, precision: str, device: torch.device) -> Drawer:
         return GanDrawer(generator.eval(), _saved_condition(folder, device), device)
     if (folder / "model_index.json").is_file():
         raise ConfigError(f"{folder}: draws by text, as Stable Diffusion does; the model of a run is named by model.id")
-    if not (folder / "unet/config.json").is_file():
-        raise MissingModelError(f"{folder}: no model there; expected exp.run_dir/model of a training from noise")
+    check_saved(folder, f"{folder}: no model there; expected exp.run_dir/model of a training from noise", "unet")
     unet = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True, use_safetensors=True)
     unet = unet.to(device, memory_format=torch.channels_last).eval()
     vae = load_vae(folder / "vae", device) if (folder / "vae").is_dir() else None
@@ -188,9 +188,7 @@ def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
     Raises:
         MissingModelError: There is none.
     """
-    check_folder(folder)
-    if not (folder / "config.json").is_file():
-        raise MissingModelError(f"{folder}: no autoencoder there; train it first (`dvc repro` in tabletop/)")
+    check_saved(folder, f"{folder}: no autoencoder there; train it first (`dvc repro` in tabletop/)")
     vae = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return vae.float().to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 

@@ -9,8 +9,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn.functional import pad
 
-from src.core.errors import MissingModelError, ModelMismatchError
-from src.core.files import check_folder
+from src.core.errors import ModelMismatchError
+from src.core.weights import check_saved
 
 # of channels that say nothing yet: little noise, so that they are soon of use
 NEW_LOGVAR = -4.0
@@ -29,10 +29,8 @@ def load_start(folder: Path, networks: Mapping[str, Any]) -> None:
         MissingModelError: A network is not there.
         ModelMismatchError: A network has other weights.
     """
-    check_folder(folder)
     for name, network in networks.items():
-        if not (folder / name / "config.json").is_file():
-            raise MissingModelError(f"task.start={folder}: no {name} there; expected a model that train.py saved")
+        check_saved(folder, f"task.start={folder}: no {name} there; expected a model that train.py saved", name)
         saved = type(network).from_pretrained(folder / name, local_files_only=True, use_safetensors=True)
         weights = saved.float().state_dict()
         if name == "unet":
@@ -58,9 +56,7 @@ def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
         MissingModelError: There is none.
         ModelMismatchError: It has other widths or more channels.
     """
-    check_folder(folder)
-    if not (folder / "config.json").is_file():
-        raise MissingModelError(f"task.start: no autoencoder in {folder}; expected one that train.py saved")
+    check_saved(folder, f"task.start: no autoencoder in {folder}; expected one that train.py saved")
     saved = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True).float()
     old, new = int(saved.config.latent_channels), int(vae.config.latent_channels)
     if old > new:

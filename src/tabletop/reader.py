@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from src.core.errors import MissingModelError
-from src.core.files import check_folder
+from src.core.weights import check_saved
 from src.models.tensors import load_tensors
 from src.tabletop.grounds import GROUNDS
 from src.tabletop.toys import CLASSES, COLOURS
@@ -75,9 +74,7 @@ def load_reader(folder: Path, device: torch.device) -> Reader:
     Raises:
         MissingModelError: It is not there.
     """
-    check_folder(folder)
-    if not (folder / "config.json").is_file():
-        raise MissingModelError(f"{folder}: no reader there; `dvc pull models/tabletop`, or `dvc repro` in tabletop/")
+    check_saved(folder, f"{folder}: no reader there; `dvc pull models/tabletop`, or `dvc repro` in tabletop/")
     reader = Reader(**json.loads((folder / "config.json").read_text()))
     tensors, _ = load_tensors(folder / "model.safetensors")
     reader.load_state_dict({name: value.float() for name, value in tensors.items()})

@@ -6,15 +6,18 @@ import pytest
 
 from src.core.checkpoint_config import recorded_overrides
 from src.core.config import load_config
-from src.core.errors import NotAFileError
+from src.core.errors import MissingModelError, NotAFileError
 from src.core.files import has_file
 from src.core.tables import read_table
 from src.core.weights import find_model, find_weight_file
 from src.data.caption_file import read_captions
 from src.models.adapter_files import read_adapter
 from src.sampling.prompts import load_prompts
-from src.scratch.drawing import load_vae
+from src.scratch.alignment import Alignment
+from src.scratch.drawing import load_drawer, load_vae
+from src.scratch.start import load_narrower, load_start
 from src.stages.generate import list_checkpoints
+from src.tabletop.reader import load_reader
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 READERS = {
@@ -40,6 +43,25 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_by_name(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(NotAFileError, match=f"{name}: a pipe, expected a regular file"):
         READERS[name](tmp_path)
+
+
+LOADERS = {
+    "autoencoder": lambda folder: load_vae(folder, "cpu"),
+    "model from noise": lambda folder: load_drawer(folder, "no", "cpu"),
+    "reader": lambda folder: load_reader(folder, "cpu"),
+    "start": lambda folder: load_start(folder, {"unet": None}),
+    "narrower start": lambda folder: load_narrower(folder, None),
+    "encoder": lambda folder: Alignment(str(folder), 1.0),
+}
+
+
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+def test_every_loader_looks_for_the_model_and_for_what_would_hang_it(tmp_path, load):
+    with pytest.raises(MissingModelError, match=str(tmp_path)):
+        load(tmp_path)
+    os.mkfifo(tmp_path / "weights.safetensors")
+    with pytest.raises(NotAFileError, match=r"weights\.safetensors: a pipe"):
+        load(tmp_path)
 
 
 def test_every_kind_is_named(tmp_path):
