@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.common import compare, machine
 from src.core.device import choose_device
-from src.models.stable_diffusion import load_stable_diffusion
+from src.models.families import load_base_model
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
 from src.tiny.diffusion import build_diffusion
@@ -21,7 +21,7 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         build_diffusion(Path(name), "sd1", list(WORDS), 0)
-        model = load_stable_diffusion(name, None, None, "fp32", choose_device(None))
+        model = load_base_model(name, None, None, "fp32", choose_device(None))
     settings = DrawSettings(64, SEEDS, STEPS, 7.5, "", 8, 0, "DPMSolverMultistepScheduler", {}, "fp32")
     prompts = [Prompt(f"p{i}", "test", "g", f"a photo of a toy on the {WORDS[i * 7]}") for i in range(PROMPTS)]
     jobs = [Job(prompt, prompt.text, seed) for prompt in prompts for seed in range(SEEDS)]

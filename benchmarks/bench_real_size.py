@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers import (
     AutoencoderKL,
-    DDPMScheduler,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -29,7 +28,9 @@ from benchmarks.common import machine, seconds
 from benchmarks.plain_loop import plain_steps
 from benchmarks.real_sizes import SIZES
 from src.core.files import sha256_bytes
-from src.models.stable_diffusion import DTYPES, StableDiffusion
+from src.models.base import DTYPES, BaseModel, text_encoders
+from src.models.sd import StableDiffusion
+from src.models.sdxl import StableDiffusionXL
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
 from src.tiny.diffusion import NOISE
@@ -79,7 +80,7 @@ SETTINGS = {
 }
 
 
-def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
+def build(name: str, dtype: str, device: torch.device) -> BaseModel:
     """Builds a base model of random weights on the device.
 
     Args:
@@ -88,7 +89,7 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
         device: Where to.
 
     Returns:
-        The model, frozen, as `load_stable_diffusion` leaves it.
+        The model, frozen, as `load_base_model` leaves it.
     """
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +98,7 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
     tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     scheduler = DPMSolver(**{k: NOISE[k] for k in ("beta_start", "beta_end", "beta_schedule", "steps_offset")})
     size = SIZES[name]
-    is_xl = len(size.clip) == 2
+    family = StableDiffusionXL if len(size.clip) == 2 else StableDiffusion
     texts = [
         CLIPTextConfig(**arguments, **tokens, projection_dim=width)
         for arguments, width in zip(size.clip, size.projections, strict=True)
@@ -105,7 +106,7 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
     with device:
         vae = AutoencoderKL(**size.vae, scaling_factor=0.18215, force_upcast=False)
         first, unet = CLIPTextModel(texts[0]), UNet2DConditionModel(**size.unet)
-        second = CLIPTextModelWithProjection(texts[1]) if is_xl else None
+        second = CLIPTextModelWithProjection(texts[1]) if family is StableDiffusionXL else None
     if second is not None:
         pipeline = StableDiffusionXLPipeline(vae, first, second, tokenizer, tokenizer, unet, scheduler)
     else:
@@ -113,9 +114,13 @@ def build(name: str, dtype: str, device: torch.device) -> StableDiffusion:
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
             component.to(torch.float32 if component is vae else DTYPES[dtype]).eval().requires_grad_(False)
-    unet.to(memory_format=torch.channels_last)
     pipeline.set_progress_bar_config(disable=True)
-    return StableDiffusion(pipeline, is_xl, DDPMScheduler.from_config(scheduler.config), device)
+    return family.of(pipeline, device)
+
+
+def side_of(model: BaseModel) -> int:
+    """Returns the side of the images that the UNet was made for, pixels."""
+    return int(model.pipeline.unet.config.sample_size * model.pipeline.vae_scale_factor)
 
 
 def train(name: str, setting: Setting, folder: Path, updates: int) -> tuple[float, float, str]:
@@ -133,7 +138,7 @@ def train(name: str, setting: Setting, folder: Path, updates: int) -> tuple[floa
     accelerator, model, pixels = _prepare(name, setting)
     run = our_run(model, pixels, accelerator, folder, setting.batch, setting.recompute)
     model.pipeline.vae.to("cpu")
-    for encoder in model.text_encoders.values():
+    for encoder in text_encoders(model).values():
         encoder.to("cpu")
     took, memory = _timed(lambda step: train_step(run, step), updates)
     weights = [p.detach().cpu().numpy().tobytes() for group in run.groups for p in group.parameters.values()]
@@ -156,12 +161,12 @@ def train_plainly(name: str, setting: Setting, updates: int) -> tuple[float, flo
     return _timed(lambda _: step(), updates)
 
 
-def _prepare(name: str, setting: Setting) -> tuple[Accelerator, StableDiffusion, torch.Tensor]:
+def _prepare(name: str, setting: Setting) -> tuple[Accelerator, BaseModel, torch.Tensor]:
     set_deterministic(setting.repeatable)
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(mixed_precision=setting.mixed, cpu=not torch.cuda.is_available())
     model = build(name, setting.base, accelerator.device)
-    side = model.resolution
+    side = side_of(model)
     pixels = torch.rand(PHOTOS, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     return accelerator, model, pixels
 
@@ -179,8 +184,8 @@ def _timed(update: Callable[[int], object], updates: int) -> tuple[float, float]
 def drawing_seconds(name: str, dtype: str, device: torch.device) -> float:
     """Returns seconds per image, with guidance, eight at once for SD 1.5 and four for SDXL."""
     model = build(name, dtype, device)
-    batch, steps = 4 if model.is_xl else 8, SIZES[name].draw_steps
-    settings = DrawSettings(model.resolution, 1, steps, 7.5, "", batch, 0, "DPMSolverMultistepScheduler", {}, dtype)
+    batch, steps = 4 if name.endswith("xl") else 8, SIZES[name].draw_steps
+    settings = DrawSettings(side_of(model), 1, steps, 7.5, "", batch, 0, "DPMSolverMultistepScheduler", {}, dtype)
     jobs = [Job(Prompt(str(i), "test", "timed", ""), CAPTION, 0) for i in range(batch)]
     list(draw(model, settings, jobs[:1]))
     return seconds(lambda: list(draw(model, settings, jobs))) / batch

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from diffusers import DDPMScheduler
 
 from benchmarks.common import compare, machine
 from src.losses.diffusion import MSELoss
-from src.models.lora import LoraMethod
-from src.models.stable_diffusion import Denoiser, StableDiffusion, load_stable_diffusion
+from src.methods.lora import LoraMethod
+from src.models.base import BaseModel, Denoiser
+from src.models.families import load_base_model
 from src.stages.training_setup import cached_encoder
 from src.tiny.diffusion import build_diffusion
 from src.tiny.words import WORDS
 from src.training.batches import DrawPlan, LatentSet
 from src.training.loop import train_step
-from src.training.run import Hooks, Noise, Run, TrainPlan
+from src.training.run import Hooks, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
 
@@ -29,15 +31,15 @@ RANK = 16
 METHOD = LoraMethod(RANK, float(RANK), 0.0, ["to_q", "to_k", "to_v", "to_out.0"], False, False, 1e-5, ["q_proj"])
 
 
-def adapted(folder: Path, device: torch.device) -> tuple[StableDiffusion, list[torch.nn.Parameter]]:
+def adapted(folder: Path, device: torch.device) -> tuple[BaseModel, list[torch.nn.Parameter]]:
     """Loads the model with a fresh adapter and lists what trains."""
-    model = load_stable_diffusion(str(folder), None, None, "fp32", device)
+    model = load_base_model(str(folder), None, None, "fp32", device)
     groups = METHOD.attach(model, 0)
     return model, [p for group in groups for p in group.parameters.values()]
 
 
 def our_run(
-    model: StableDiffusion, pixels: torch.Tensor, accelerator: Accelerator, state: Path, batch: int, recompute: bool
+    model: BaseModel, pixels: torch.Tensor, accelerator: Accelerator, state: Path, batch: int, recompute: bool
 ) -> Run:
     """Builds a run with cached latents and text.
 
@@ -61,7 +63,6 @@ def our_run(
     )
     optimizer = torch.optim.AdamW([{"params": list(g.parameters.values())} for g in groups], lr=1e-4)
     module, optimizer = accelerator.prepare(Denoiser(model, False, recompute).train(), optimizer)
-    scheduler = model.noise_scheduler
     return Run(
         accelerator,
         module,
@@ -70,8 +71,7 @@ def our_run(
         MSELoss(),
         ConstantSchedule(0),
         TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0),
-        DrawPlan(0, scheduler.config.num_train_timesteps, 0.0),
-        Noise(scheduler.alphas_cumprod.float().to(accelerator.device), scheduler.config.prediction_type),
+        DrawPlan(0, model.process, 0.0),
         cached_encoder(model, [CAPTION]),
         data,
         None,
@@ -83,7 +83,7 @@ def our_run(
 
 def our_steps(folder: Path, pixels: torch.Tensor, accelerator: Accelerator) -> "object":
     """Returns a function that does STEPS updates with cached latents and text."""
-    model = load_stable_diffusion(str(folder), None, None, "fp32", accelerator.device)
+    model = load_base_model(str(folder), None, None, "fp32", accelerator.device)
     run = our_run(model, pixels, accelerator, folder / "state", BATCH, False)
     steps = count()
     return lambda: [train_step(run, next(steps)) for _ in range(STEPS)]
@@ -92,7 +92,8 @@ def our_steps(folder: Path, pixels: torch.Tensor, accelerator: Accelerator) -> "
 def plain_steps(folder: Path, pixels: torch.Tensor, device: torch.device) -> "object":
     """Returns a function that does STEPS updates the plain way."""
     model, parameters = adapted(folder, device)
-    pipe, scheduler = model.pipeline, model.noise_scheduler
+    pipe = model.pipeline
+    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     pipe.unet.train()
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
 

@@ -9,19 +9,21 @@ from collections.abc import Callable
 
 import torch
 from accelerate import Accelerator
+from diffusers import DDPMScheduler
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 from torch import Tensor
 from torch.nn import functional
 
-from src.models.stable_diffusion import StableDiffusion
+from src.models.base import BaseModel, text_encoders
+from src.models.sdxl import StableDiffusionXL
 
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 TARGETS = ["to_k", "to_q", "to_v", "to_out.0"]
 
 
 def plain_steps(
-    model: StableDiffusion,
+    model: BaseModel,
     pixels: Tensor,
     caption: str,
     accelerator: Accelerator,
@@ -43,11 +45,12 @@ def plain_steps(
     Returns:
         Does one update and returns its loss.
     """
-    pipe, scheduler, device = model.pipeline, model.noise_scheduler, accelerator.device
+    pipe, device, is_xl = model.pipeline, accelerator.device, isinstance(model, StableDiffusionXL)
+    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     dtype = DTYPES[accelerator.mixed_precision]
     pipe.unet.to(device, dtype=dtype)
-    pipe.vae.to(device, dtype=torch.float32 if model.is_xl else dtype)
-    for encoder in model.text_encoders.values():
+    pipe.vae.to(device, dtype=torch.float32 if is_xl else dtype)
+    for encoder in text_encoders(model).values():
         encoder.to(device, dtype=dtype)
     pipe.unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS))
     if recompute:
@@ -58,7 +61,7 @@ def plain_steps(
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
     unet, optimizer = accelerator.prepare(pipe.unet, optimizer)
     unet.train()
-    known: dict[str, object] | None = _embed(model, caption, batch) if model.is_xl else None
+    known: dict[str, object] | None = _embed(model, caption, batch) if is_xl else None
 
     def step() -> float:
         with accelerator.accumulate(unet):
@@ -83,13 +86,13 @@ def plain_steps(
 
 
 @torch.no_grad()
-def _embed(model: StableDiffusion, caption: str, batch: int) -> dict[str, object]:
+def _embed(model: BaseModel, caption: str, batch: int) -> dict[str, object]:
     pipe, device = model.pipeline, model.pipeline.unet.device
-    if not model.is_xl:
+    if not isinstance(model, StableDiffusionXL):
         ids = pipe.tokenizer([caption] * batch, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return {"encoder_hidden_states": pipe.text_encoder(ids.to(device))[0]}
     states, _, pooled, _ = pipe.encode_prompt(caption, device=device, do_classifier_free_guidance=False)
-    side = float(model.resolution)
+    side = float(pipe.unet.config.sample_size * pipe.vae_scale_factor)
     sizes = torch.tensor([[side, side, 0.0, 0.0, side, side]], device=device, dtype=states.dtype)
     return {
         "encoder_hidden_states": states.repeat(batch, 1, 1),

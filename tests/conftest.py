@@ -18,12 +18,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> Path:
-    """Tiny models of all supported architectures: sd1, sd2, sdxl."""
+    """Tiny models of all supported architectures."""
     from src.tiny.diffusion import build_diffusion
     from src.tiny.words import WORDS
 
     root = tmp_path_factory.mktemp("models")
-    for kind in ("sd1", "sd2", "sdxl"):
+    for kind in ("sd1", "sd2", "sdxl", "sd3"):
         build_diffusion(root / kind, kind, list(WORDS), 0)
     return root
 
@@ -33,9 +33,9 @@ def load_tiny(tiny_models):
     """Loads a tiny model through the real loader."""
     import torch
 
-    from src.models.stable_diffusion import load_stable_diffusion
+    from src.models.families import load_base_model
 
     def load(kind: str, dtype: str = "fp32"):
-        return load_stable_diffusion(str(tiny_models / kind), None, None, dtype, torch.device("cpu"))
+        return load_base_model(str(tiny_models / kind), None, None, dtype, torch.device("cpu"))
 
     return load

@@ -25,8 +25,8 @@ def export(folder: Path, out: Path) -> None:
     """
     if out.is_dir():
         raise ConfigError(f"{out}: a folder; expected the name of a .safetensors file")
-    from src.models.adapter_files import read_adapter
-    from src.models.kohya import to_kohya
+    from src.methods.kohya import to_kohya
+    from src.methods.lora_files import read_adapter
     from src.models.tensors import save_tensors
 
     checkpoint = chosen_checkpoint(folder).folder

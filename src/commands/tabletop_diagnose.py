@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     wanted = parser.parse_args()
     config = load_config(["model=tabletop"])
-    from src.models.stable_diffusion import load_stable_diffusion
+    from src.models.families import load_base_model
     from src.scratch.diagnosis import diagnose_autoencoder, diagnose_drawing, tables
     from src.scratch.drawing import load_vae
     from src.scratch.fid import ReaderFeatures
@@ -44,7 +44,7 @@ def main() -> None:
     device, settings = choose_device(config.device), draw_settings(config)
     world = load_world(wanted.world)
     sets = {"world": world, "demo subject": draw_subject(SUBJECTS, world.resolution, 0)}
-    base = load_stable_diffusion(str(wanted.models / "sd"), None, None, "fp32", device)
+    base = load_base_model(str(wanted.models / "sd"), None, None, "fp32", device)
     autoencoders = {"shipped": base.pipeline.vae}
     for folder in wanted.autoencoder:
         autoencoders[folder.name] = load_vae(folder, device)

@@ -3,7 +3,7 @@
 import hashlib
 
 
-def derive_seed(seed: int, *purpose: str | int) -> int:
+def derive_seed(seed: int, *purpose: str | float) -> int:
     """Returns a 63-bit seed for one purpose.
 
     The same arguments give the same seed on every machine; different purposes give independent ones, so

@@ -12,8 +12,8 @@ from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import check_folder, has_file, sha256_file, write_text
 
 TEXT_PATTERNS = ("*.json", "*.txt", "*.model")
-# the parts of a Stable Diffusion folder that have weights; the safety checker is neither fetched nor loaded
-COMPONENTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+# the parts of a diffusers folder that have weights; the safety checker is neither fetched nor loaded
+COMPONENTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 

@@ -16,7 +16,6 @@ from src.core.weights import find_model
 
 transformers_logging.disable_progress_bar()
 
-TOKENIZER_FOLDERS = ("tokenizer", "tokenizer_2")
 # CLIP's vocabulary is in the order of its merges, so roughly by frequency: the last tenth are rare pieces.
 RARE_TAIL = 0.1
 
@@ -149,12 +148,12 @@ def load_tokenizers(model: Path) -> dict[str, Any]:
         model: The diffusers folder of the base model.
 
     Returns:
-        ``tokenizer``, and for SDXL ``tokenizer_2``.
+        By the names of their folders: ``tokenizer``, and ``tokenizer_2`` and so on where the model has several.
 
     Raises:
         ModelMismatchError: There is no tokenizer.
     """
-    folders = [model / name for name in TOKENIZER_FOLDERS if (model / name).is_dir()]
+    folders = sorted(path for path in model.glob("tokenizer*") if path.is_dir())
     if not folders:
         raise ModelMismatchError(f"{model}: expected a diffusers model with a folder named tokenizer, found none")
     return {

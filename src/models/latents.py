@@ -11,7 +11,7 @@ from torch import Tensor
 from src.core.errors import BadPhotoError
 from src.core.files import sha256_bytes
 from src.core.sealed import read_sealed, write_sealed
-from src.models.stable_diffusion import StableDiffusion
+from src.models.base import BaseModel
 from src.models.tensors import pack_tensors, unpack_tensors
 
 
@@ -20,7 +20,7 @@ class Posterior:
     """Latent posteriors of images.
 
     Attributes:
-        mean: (V, N, C, h, w), float32, scaled as the UNet expects; V is 2 with mirror images, else 1.
+        mean: (V, N, C, h, w), float32, scaled as the denoiser expects; V is 2 with mirror images, else 1.
         std: Like `mean`.
     """
 
@@ -34,7 +34,7 @@ def to_pixels(image: Image.Image) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def encode_images(model: StableDiffusion, paths: list[Path], flip: bool, cache: Path, vae_digest: str) -> Posterior:
+def encode_images(model: BaseModel, paths: list[Path], flip: bool, cache: Path, vae_digest: str) -> Posterior:
     """Encodes images, or takes them from the cache.
 
     A cached latent is keyed by the pixels and by the VAE's weights, so an edited photo or another model never
@@ -58,7 +58,7 @@ def encode_images(model: StableDiffusion, paths: list[Path], flip: bool, cache: 
     return Posterior(torch.stack(means), torch.stack(stds))
 
 
-def _encode(model: StableDiffusion, path: Path, mirrored: bool, cache: Path, vae_digest: str) -> tuple[Tensor, Tensor]:
+def _encode(model: BaseModel, path: Path, mirrored: bool, cache: Path, vae_digest: str) -> tuple[Tensor, Tensor]:
     try:
         with Image.open(path) as image:
             pixels = to_pixels(image)

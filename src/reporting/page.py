@@ -105,8 +105,8 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
 
 
 def _curves(inputs: Inputs, texts: Texts) -> dict[str, Any]:
-    parts = ("unet", "text_encoder")
-    held_out = {name: name for name in ("val_loss_unet_only", "val_loss_text_encoder_only")}
+    parts = [name.removeprefix("lr_") for name in inputs.loss.columns if name.startswith("lr_")]
+    held_out = {name: name for name in (f"val_loss_{part}_only" for part in parts)}
     return {
         "loss": charts.loss_chart(inputs, texts),
         "val_parts": None if inputs.val_loss is None else charts.lines_chart(inputs.val_loss, held_out, "loss", texts),

@@ -11,12 +11,9 @@ from torch import Tensor
 
 from src.core.errors import ConfigError, NonFiniteError
 from src.core.seeding import derive_seed
-from src.models.stable_diffusion import StableDiffusion
+from src.models.base import BaseModel, Sampling
 from src.sampling.prompts import Prompt
 from src.sampling.samplers import build_sampler, check_name
-
-# the length of the noise schedule of every supported model
-MAX_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,8 @@ class DrawSettings:
         for name in ("num_images_per_prompt", "num_inference_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{section}.{name}={getattr(self, name)}: expected 1 or more")
-        if self.num_inference_steps > MAX_STEPS:
-            raise ConfigError(f"{section}.num_inference_steps={self.num_inference_steps}: expected 1 to {MAX_STEPS}")
         if not 0 <= self.guidance_scale < math.inf:
             raise ConfigError(f"{section}.guidance_scale={self.guidance_scale}: expected a number from 0 up")
-        if self.resolution < 8 or self.resolution % 8:
-            raise ConfigError(f"model.resolution={self.resolution}: expected a multiple of 8")
         check_name(self.sampler, self.sampler_options)
 
 
@@ -83,7 +76,7 @@ class Job:
     seed: int
 
 
-def draw(model: StableDiffusion, settings: DrawSettings, jobs: list[Job]) -> Iterator[tuple[Job, Image.Image]]:
+def draw(model: BaseModel, settings: DrawSettings, jobs: list[Job]) -> Iterator[tuple[Job, Image.Image]]:
     """Draws jobs in batches across prompts.
 
     Every batch has the full size, the last is filled up with repeats: kernels choose their order of summation by
@@ -97,51 +90,39 @@ def draw(model: StableDiffusion, settings: DrawSettings, jobs: list[Job]) -> Ite
     Yields:
         Each job with its image, RGB uint8, in order.
     """
-    pipeline = model.pipeline
-    own_scheduler = pipeline.scheduler
-    pipeline.scheduler = build_sampler(settings.sampler, settings.sampler_options, own_scheduler.config)
-    try:
-        for first in range(0, len(jobs), settings.batch_size):
-            group = jobs[first : first + settings.batch_size]
-            filled = [*group, *[group[0]] * (settings.batch_size - len(group))]
-            latents = pipeline(
-                [job.text for job in filled],
-                # nothing is None: SDXL reads zeros there, not the embedding of an empty text
-                negative_prompt=[settings.negative_prompt] * len(filled) if settings.negative_prompt else None,
-                height=settings.resolution,
-                width=settings.resolution,
-                num_inference_steps=settings.num_inference_steps,
-                guidance_scale=settings.guidance_scale,
-                generator=[
-                    torch.Generator("cpu").manual_seed(derive_seed(settings.seed, "sample", job.prompt.id, job.seed))
-                    for job in filled
-                ],
-                output_type="latent",
-            ).images
-            # one by one: decoding is what takes the memory, and a batch of it gains little
-            for job, latent in zip(group, latents, strict=False):
-                yield job, decode(model, latent[None])[0]
-    finally:
-        pipeline.scheduler = own_scheduler
+    sampling = Sampling(
+        scheduler=build_sampler(settings.sampler, settings.sampler_options, model.pipeline.scheduler.config),
+        resolution=settings.resolution,
+        steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        negative_prompt=settings.negative_prompt,
+    )
+    for first in range(0, len(jobs), settings.batch_size):
+        group = jobs[first : first + settings.batch_size]
+        filled = [*group, *[group[0]] * (settings.batch_size - len(group))]
+        generators = [
+            torch.Generator("cpu").manual_seed(derive_seed(settings.seed, "sample", job.prompt.id, job.seed))
+            for job in filled
+        ]
+        latents = model.sample([job.text for job in filled], sampling, generators)
+        # one by one: decoding is what takes the memory, and a batch of it gains little
+        for job, latent in zip(group, latents, strict=False):
+            yield job, to_image(model.decode(latent[None]))
 
 
-@torch.no_grad()
-def decode(model: StableDiffusion, latents: Tensor) -> list[Image.Image]:
-    """Decodes latents in float32, whatever the UNet runs in.
+def to_image(pixels: Tensor) -> Image.Image:
+    """Turns a decoded image into RGB uint8.
 
     Args:
-        model: The base.
-        latents: (B, C, h, w), scaled.
+        pixels: (1, 3, H, W), float, about [-1, 1].
 
     Returns:
-        B images, RGB uint8.
+        The image.
 
     Raises:
         NonFiniteError: A pixel is NaN or infinite, which would come out black.
     """
-    vae = model.pipeline.vae
-    pixels = vae.decode(latents.float() / vae.config.scaling_factor).sample
     if not bool(torch.isfinite(pixels).all()):
         raise NonFiniteError("a drawn image holds NaN or infinite pixels: try validation_args.dtype=fp32")
-    array = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(image) for image in array]
+    array = ((pixels[0] / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(array)

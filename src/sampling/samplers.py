@@ -1,4 +1,4 @@
-"""Samplers: which schedulers of diffusers draw with a Stable Diffusion, and whether one fits a base model."""
+"""Samplers: which schedulers of diffusers sample from our base models, and whether one fits a base model."""
 
 import inspect
 from pathlib import Path
@@ -11,7 +11,9 @@ from diffusers.schedulers import KarrasDiffusionSchedulers
 from src.core.errors import ConfigError
 
 # those that diffusers calls compatible with the schedulers of Stable Diffusion; others need another loop or noise
-NAMES = tuple(sorted(scheduler.name for scheduler in KarrasDiffusionSchedulers))
+DIFFUSION = tuple(sorted(scheduler.name for scheduler in KarrasDiffusionSchedulers))
+FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
+NAMES = (*DIFFUSION, *FLOW)
 
 
 def check_name(name: str, options: dict[str, Any]) -> None:
@@ -22,7 +24,7 @@ def check_name(name: str, options: dict[str, Any]) -> None:
         options: sampler.options.
 
     Raises:
-        ConfigError: It is no scheduler of diffusers that draws with a Stable Diffusion, or takes no such option.
+        ConfigError: It is no scheduler of diffusers that samples from our base models, or takes no such option.
     """
     if name not in NAMES:
         raise ConfigError(
@@ -60,12 +62,22 @@ def check_fit(name: str, options: dict[str, Any], steps: int, model: Path) -> No
         ConfigError: The sampler refuses an option, the number of steps or what the base model predicts.
     """
     config = diffusers.DDPMScheduler.load_config(model / "scheduler", local_files_only=True)
+    flows = config["_class_name"] in FLOW
+    if (name in FLOW) != flows:
+        raise ConfigError(
+            f"sampler.class_name={name}: {model} is trained with {'a flow' if flows else 'diffusion'}, expected one of "
+            f"{', '.join(FLOW if flows else DIFFUSION)}; try sampler={'flow_euler' if flows else 'ddim'}"
+        )
+    if steps > (limit := config.get("num_train_timesteps", steps)):
+        raise ConfigError(f"num_inference_steps={steps}: expected 1 to {limit}, the steps that {model} is trained with")
     latent = torch.zeros(1, 1, 1, 1)
     try:
         sampler = build_sampler(name, options, config)
         sampler.set_timesteps(steps)
         for timestep in sampler.timesteps:
-            output = torch.zeros_like(sampler.scale_model_input(latent, timestep))
+            # flows need no scaling, and their samplers know none
+            scaled = latent if flows else sampler.scale_model_input(latent, timestep)
+            output = torch.zeros_like(scaled)
             latent = sampler.step(output, timestep, latent, return_dict=False)[0]
     except (ValueError, TypeError, NotImplementedError, AttributeError, ImportError, IndexError) as error:
         found = f"sampler.class_name={name}, sampler.options={options}, {steps} steps"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.metrics.features import ImageTower
-from src.models.stable_diffusion import StableDiffusion
+from src.models.base import BaseModel
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
 from src.scratch.autoencoder import restore
@@ -116,7 +116,7 @@ def diagnose_autoencoder(
 
 
 def diagnose_drawing(
-    base: StableDiffusion,
+    base: BaseModel,
     settings: DrawSettings,
     wanted: Sequence[Triple],
     renders: ImageSet,

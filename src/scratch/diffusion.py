@@ -4,18 +4,20 @@ Symbols: B batch, N training images, C channels, h w cells (or pixels).
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel, UNet2DModel
+from diffusers import DDIMScheduler, UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
-from src.losses.diffusion import DiffusionLoss, diffusion_target
+from src.losses.diffusion import DiffusionLoss
+from src.noise.diffusion import DiscreteDiffusion
 from src.scratch.alignment import Alignment
 from src.scratch.conditions import ClassCondition, Condition, NoCondition, TextCondition
 from src.scratch.drawing import DiffusionDrawer, draw_showcase, load_vae
@@ -105,7 +107,7 @@ class DiffusionTask:
             "adam": torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
         }
         self.loss = loss
-        self.noise = DDPMScheduler.from_config(DDIMScheduler(**NOISE).config)
+        self.process = DiscreteDiffusion.of(DDIMScheduler(**NOISE).config, device)
         self.train_set, self.val_set = train_set, val_set
         self.drawer = DiffusionDrawer(
             self.unet, self.vae, self.condition, DDIMScheduler(**NOISE), plan.mixed_precision, device
@@ -164,16 +166,14 @@ class DiffusionTask:
         chosen = self.draws.at(step)
         clean = self.batch(self.latents[chosen])
         noise = torch.randn_like(clean)
-        timesteps = self.timesteps.draw(len(clean), len(self.noise.alphas_cumprod)).to(self.device)
-        noisy, target, snr = diffusion_target(
-            clean, noise, self.noise.alphas_cumprod.to(self.device), timesteps, "v_prediction"
-        )
+        timesteps = self.timesteps.draw(len(clean), len(self.process.alphas_cumprod)).to(self.device)
+        noised = self.process.add_noise(clean, noise, timesteps)
         with self.plan.autocast(self.device):
             arguments = self.condition.training_arguments(self.train_set, chosen, step)
-            prediction = self.unet(noisy, timesteps, **arguments).sample
+            prediction = self.unet(noised.x_t, timesteps, **arguments).sample
         # a squared error is weighted by the root of the weight on either side
         root = self.cell_roots[chosen].to(self.device) if self.cell_roots is not None else 1.0
-        loss = self.loss(prediction.float() * root, target * root, snr, "v_prediction").mean()
+        loss = self.loss(prediction.float() * root, replace(noised, target=noised.target * root)).mean()
         values = {"loss": loss.detach()}
         if self.alignment is not None:
             apart = self.alignment.loss(chosen)
@@ -194,14 +194,12 @@ class DiffusionTask:
                 part = self.batch(clean[first : first + 32])
                 noise = torch.randn(part.shape, generator=generator).to(self.device)
                 timesteps = torch.full((len(part),), timestep, device=self.device)
-                noisy, target, _ = diffusion_target(
-                    part, noise, self.noise.alphas_cumprod.to(self.device), timesteps, "v_prediction"
-                )
+                noised = self.process.add_noise(part, noise, timesteps)
                 rows = torch.arange(first, first + len(part))
                 with self.plan.autocast(self.device):
                     arguments = self.condition.arguments(self.condition.describe(self.val_set, rows))
-                    prediction = self.unet(noisy, timesteps, **arguments).sample
-                total += float((prediction.float() - target).square().mean()) * len(part)
+                    prediction = self.unet(noised.x_t, timesteps, **arguments).sample
+                total += float((prediction.float() - noised.target).square().mean()) * len(part)
         row = {"val_loss": total / len(clean) / len(EVAL_TIMESTEPS)}
         for measure in self.measures:
             row |= measure(self.drawer, self.val_set)

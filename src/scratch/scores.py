@@ -14,7 +14,7 @@ from src.data.captioning import BlipCaptioner
 from src.metrics.clip import ClipJudge
 from src.metrics.dino import DinoJudge
 from src.metrics.features import ImageTower
-from src.models.stable_diffusion import load_stable_diffusion
+from src.models.families import load_base_model
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
 from src.scratch.autoencoder import psnr
@@ -64,7 +64,7 @@ def score_models(models: Embedded, unseen: ImageSet) -> dict[str, float]:
     Returns:
         Shares in [0, 1], and the autoencoder's peak signal-to-noise ratio in dB.
     """
-    sd = load_stable_diffusion(str(models.folder / "sd"), None, None, "fp32", models.device)
+    sd = load_base_model(str(models.folder / "sd"), None, None, "fp32", models.device)
     restored = psnr(sd.pipeline.vae, unseen.pixels, models.device)
     return {
         "vae_psnr_db": float(restored.mean()),
@@ -86,7 +86,7 @@ def score_drawings(models: Embedded) -> dict[str, float]:
     Returns:
         The share of images in which the reader sees the class, the colour, the ground, and all three asked for.
     """
-    sd = load_stable_diffusion(str(models.folder / "sd"), None, None, "fp32", models.device)
+    sd = load_base_model(str(models.folder / "sd"), None, None, "fp32", models.device)
     wanted = triples(models.seed)[1]
     jobs = [Job(Prompt("-".join(triple), "test", "held-out", ""), plain_caption(*triple), 0) for triple in wanted]
     settings = replace(models.settings, seed=models.seed)

@@ -34,7 +34,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     if params.prior.num_images < 1:
         raise ConfigError(f"prior.num_images={params.prior.num_images}: expected 1 or more")
     set_deterministic(True)
-    from src.models.stable_diffusion import load_stable_diffusion
+    from src.models.families import load_base_model
     from src.sampling.generator import Job, draw
     from src.stages.sampling_setup import SampleCache, check_base, draw_settings
 
@@ -53,7 +53,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     missing = [job for job in jobs if cache.get("", job) is None]
     if missing:
         check_base(params, settings)
-        model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
+        model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
         for job, image in draw(model, settings, missing):
             cache.put("", job, image)

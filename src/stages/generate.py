@@ -5,8 +5,10 @@ All variants draw the same prompts from the same noise; the base model is loaded
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -15,12 +17,15 @@ from src.core.checkpoint_config import load_checkpoint_params
 from src.core.config import run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
-from src.core.files import has_file, replaced_folder, sha256_file, work_root, write_bytes, write_csv
+from src.core.files import replaced_folder, sha256_file, work_root, write_bytes, write_csv
 from src.core.provenance import model_digest
 from src.core.running import held_output
 from src.core.tables import read_table
 from src.sampling.prompts import BARE, PRIOR, Prompt, load_prompts, lone_prompts, single_prompt
 from src.training.determinism import set_deterministic, set_environment
+
+if TYPE_CHECKING:
+    from src.methods.base import AdapterFormat
 
 BASE = "base"
 CACHE = Path(".cache/samples")
@@ -43,7 +48,17 @@ class Variant:
     @property
     def digest(self) -> str:
         """Hash of the adapter's weights; empty for the base model."""
-        return "" if self.folder is None else sha256_file(self.folder / "pytorch_lora_weights.safetensors")
+        return "" if self.folder is None else sha256_file(self.folder / self.format.weights)
+
+    @property
+    def format(self) -> "AdapterFormat":
+        """What the checkpoint is on disk."""
+        from src.methods.formats import find_format
+
+        found = None if self.folder is None else find_format(self.folder)
+        if found is None:
+            raise ModelMismatchError(f"{self.folder}: expected a checkpoint")
+        return found
 
 
 def list_checkpoints(folder: Path) -> list[Variant]:
@@ -58,12 +73,15 @@ def list_checkpoints(folder: Path) -> list[Variant]:
     Raises:
         ModelMismatchError: There is none.
     """
-    weights = "pytorch_lora_weights.safetensors"
-    if has_file(folder / weights):
+    from src.methods.formats import find_format, weights_names
+
+    if find_format(folder) is not None:
         return [Variant(folder.name, folder)]
-    found = sorted(path.parent for path in folder.glob(f"step-*/{weights}") if has_file(path))
+    found = sorted(path for path in folder.glob("step-*") if find_format(path) is not None)
     if not found:
-        raise ModelMismatchError(f"inferencer.ckpt_dir={folder}: expected {weights} in it or in its step-* folders")
+        raise ModelMismatchError(
+            f"inferencer.ckpt_dir={folder}: expected {weights_names()} in it or in its step-* folders"
+        )
     return [Variant(path.name, path) for path in found]
 
 
@@ -107,9 +125,7 @@ def draw_variants(
         The manifest.
     """
     set_deterministic(True)
-    from src.models.adapter_files import WEIGHTS, check_fit, load_adapter, read_adapter
-    from src.models.merging import merged
-    from src.models.stable_diffusion import load_stable_diffusion
+    from src.models.families import load_base_model
     from src.sampling.generator import Job, draw
     from src.stages.sampling_setup import SampleCache, check_base, draw_settings
 
@@ -132,20 +148,20 @@ def draw_variants(
         variant.name: [job for v, job in plan if v == variant and cache.get(digests[variant.name], job) is None]
         for variant in variants
     }
-    adapters = [variant.folder for variant in variants if variant.folder is not None]
+    adapters = [(variant.format, variant.folder) for variant in variants if variant.folder is not None]
     if any(missing.values()):
-        files = [read_adapter(folder) for folder in adapters]
+        for form, folder in adapters:
+            form.check_file(folder)
         check_base(params, settings)
-        model = load_stable_diffusion(spec.id, spec.revision, spec.variant, settings.dtype, device)
+        model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions(sorted({job.text for _, job in plan} | {settings.negative_prompt}))
-        for folder, file in zip(adapters, files, strict=True):
-            check_fit(model, folder / WEIGHTS, file[0])
+        for form, folder in adapters:
+            form.check_fit(model, folder)
         for variant in variants:
             if not missing[variant.name]:
                 continue
-            if variant.folder is not None:
-                load_adapter(model, variant.folder)
-            with merged(model):
+            applied = nullcontext() if variant.folder is None else variant.format.applied(model, variant.folder)
+            with applied:
                 for job, image in draw(model, settings, missing[variant.name]):
                     cache.put(digests[variant.name], job, image)
             print(f"{variant.name}: drew {len(missing[variant.name])} images", flush=True)

@@ -15,8 +15,8 @@ from src.core.files import sha256_bytes
 from src.core.provenance import code_digest
 from src.core.sealed import read_sealed, write_sealed
 from src.core.weights import find_model, model_patterns
-from src.models.resolution import check_resolution
-from src.models.stable_diffusion import DTYPES, read_pipeline_class
+from src.models.base import DTYPES
+from src.models.families import check_resolution
 from src.sampling.generator import DrawSettings, Job
 from src.sampling.samplers import check_fit
 from src.training.determinism import numerics
@@ -69,7 +69,6 @@ def check_base(params: DictConfig, settings: DrawSettings) -> None:
     """
     spec = params.model
     model = find_model(spec.id, spec.revision, model_patterns(spec.variant))
-    read_pipeline_class(model)
     check_resolution(model, settings.resolution)
     check_fit(settings.sampler, settings.sampler_options, settings.num_inference_steps, model)
 

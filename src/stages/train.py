@@ -14,7 +14,7 @@ from src.core.building import build, build_each
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
-from src.core.files import has_file, replaced_folder, work_root, write_csv, write_text
+from src.core.files import replaced_folder, work_root, write_csv, write_text
 from src.core.places import without_places
 from src.core.provenance import code_digest, model_digest
 from src.core.running import Lock, held_output
@@ -103,14 +103,15 @@ def starting_adapter(folder: Path) -> Path:
     Raises:
         ConfigError: There are none.
     """
-    from src.models.adapter_files import WEIGHTS
+    from src.methods.formats import find_format, weights_names
 
-    if not has_file(folder / WEIGHTS):
+    found = find_format(folder)
+    if found is None:
         raise ConfigError(
-            f"train.checkpoint_path={folder}: expected a checkpoint of an adapter, a folder with {WEIGHTS}; "
+            f"train.checkpoint_path={folder}: expected a checkpoint of an adapter, a folder with {weights_names()}; "
             "DVC empties models/adapter before a training, so copy one from there first"
         )
-    return folder / WEIGHTS
+    return folder / found.weights
 
 
 def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:

@@ -16,17 +16,10 @@ from src.core.provenance import code_digest
 from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
-from src.models.adapter_files import save_adapter, start_adapter
+from src.methods.base import Method
+from src.models.base import BaseModel, Conditioning, Denoiser, adaptable
+from src.models.families import check_resolution, load_base_model
 from src.models.latents import encode_images
-from src.models.lora import LoraMethod, only_part
-from src.models.resolution import check_resolution
-from src.models.stable_diffusion import (
-    Conditioning,
-    Denoiser,
-    StableDiffusion,
-    load_stable_diffusion,
-    read_pipeline_class,
-)
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt
 from src.stages.sampling_setup import check_base, draw_settings
@@ -34,7 +27,7 @@ from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
 from src.training.determinism import numerics
-from src.training.run import Hooks, Noise, Run, TrainPlan
+from src.training.run import Hooks, Run, TrainPlan
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
 
@@ -86,7 +79,6 @@ def check_settings(params: DictConfig) -> None:
     if train.sample_every:
         check_base(params, draw_settings(params))
     model = find_model(spec.id, spec.revision, model_patterns(spec.variant))
-    read_pipeline_class(model)
     check_resolution(model, spec.resolution)
 
 
@@ -114,7 +106,7 @@ def build_run(
     params: DictConfig,
     plan: TrainPlan,
     accelerator: Accelerator,
-    parts: tuple[LoraMethod, DiffusionLoss, LrSchedule],
+    parts: tuple[Method, DiffusionLoss, LrSchedule],
     data: tuple[Dataset, list[Item]],
     state: StateFolder,
     tracker: Tracker,
@@ -138,7 +130,7 @@ def build_run(
     method, loss, schedule = parts
     dataset, class_items = data
     spec, train = params.model, params.train
-    model = load_stable_diffusion(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
+    model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
     vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
     vae_digest = f"{sha256_tree(vae)}:{code_digest('src.models.latents')}:{numerics()}"
     with accelerator.main_process_first():
@@ -152,22 +144,16 @@ def build_run(
     model.check_captions(sorted(captions))
     groups = method.attach(model, params.seed)
     if train.checkpoint_path:
-        start_adapter(model, Path(train.checkpoint_path))
+        method.start(model, Path(train.checkpoint_path))
     encode: Callable[[list[str]], Conditioning | list[str]] = list
-    if not method.train_text_encoder:
+    if not method.trains_text:
         encode = cached_encoder(model, sorted(captions))
-    denoiser = Denoiser(model, method.train_text_encoder, train.gradient_checkpointing)
+    denoiser = Denoiser(model, method.trains_text, train.gradient_checkpointing)
     if plan.sample_every == 0:
-        model.pipeline.vae.to("cpu")
-        if not method.train_text_encoder:
-            for encoder in model.text_encoders.values():
-                encoder.to("cpu")
+        put_away(model, text=not method.trains_text)
     rates = [{"params": list(group.parameters.values()), "lr": group.lr or plan.lr} for group in groups]
     optimizer = build_optimizer(params.optimizer, rates)
     module, optimizer = accelerator.prepare(denoiser.train(), optimizer)
-    scheduler = model.noise_scheduler
-    noise = Noise(scheduler.alphas_cumprod.float().to(accelerator.device), scheduler.config.prediction_type)
-    draw = DrawPlan(params.seed, scheduler.config.num_train_timesteps, train.caption_dropout)
     return Run(
         accelerator=accelerator,
         module=module,
@@ -176,18 +162,29 @@ def build_run(
         loss=loss,
         schedule=schedule,
         plan=plan,
-        draw=draw,
-        noise=noise,
+        draw=DrawPlan(params.seed, model.process, train.caption_dropout),
         encode=encode,
         train_set=train_set,
         class_set=class_sets[0] if class_sets else None,
         val_set=val_set,
         state=state,
-        hooks=build_hooks(params, model, state, tracker, stopping),
+        hooks=build_hooks(params, (model, method), state, tracker, stopping),
     )
 
 
-def latent_set(model: StableDiffusion, items: list[Item], flip: bool, vae_digest: str) -> LatentSet:
+def put_away(model: BaseModel, text: bool) -> None:
+    """Moves to the CPU what no step of the training needs.
+
+    Args:
+        model: The base model.
+        text: Whether the text encoders go as well, because every caption was encoded before.
+    """
+    for name, part in model.pipeline.components.items():
+        if name == "vae" or (text and name.startswith("text_encoder") and part is not None):
+            part.to("cpu")
+
+
+def latent_set(model: BaseModel, items: list[Item], flip: bool, vae_digest: str) -> LatentSet:
     """Encodes photos, or takes their latents from the cache.
 
     Args:
@@ -207,7 +204,7 @@ def latent_set(model: StableDiffusion, items: list[Item], flip: bool, vae_digest
 
 
 @torch.no_grad()
-def cached_encoder(model: StableDiffusion, captions: list[str]) -> Callable[[list[str]], Conditioning]:
+def cached_encoder(model: BaseModel, captions: list[str]) -> Callable[[list[str]], Conditioning]:
     """Encodes every caption once.
 
     Args:
@@ -217,10 +214,8 @@ def cached_encoder(model: StableDiffusion, captions: list[str]) -> Callable[[lis
     Returns:
         A function from captions to their conditioning, on the device.
     """
-    rows = [model.encode_text([caption]) for caption in captions]
+    table = Conditioning.cat([model.encode_text([caption]) for caption in captions])
     index = {caption: row for row, caption in enumerate(captions)}
-    pooled = None if rows[0].pooled is None else torch.cat([row.pooled for row in rows if row.pooled is not None])
-    table = Conditioning(torch.cat([row.embeds for row in rows]), pooled)
 
     def encode(wanted: list[str]) -> Conditioning:
         return table.select(torch.tensor([index[caption] for caption in wanted], device=table.embeds.device))
@@ -230,16 +225,16 @@ def cached_encoder(model: StableDiffusion, captions: list[str]) -> Callable[[lis
 
 def build_hooks(
     params: DictConfig,
-    model: StableDiffusion,
+    trained: tuple[BaseModel, Method],
     state: StateFolder,
     tracker: Tracker,
     stopping: "EarlyStopping | None",
 ) -> Hooks:
-    """Connects the loop with the adapter's file format, the trackers and early stopping.
+    """Connects the loop with the method's file format, the trackers and early stopping.
 
     Args:
         params: The stage's parameters.
-        model: The base with its adapter.
+        trained: The base, and the method that is attached to it.
         state: Where the checkpoints are.
         tracker: Who watches.
         stopping: When to end before the plan's last step.
@@ -248,9 +243,11 @@ def build_hooks(
         The hooks.
     """
 
+    model, method = trained
+
     def save_checkpoint(folder: Path) -> None:
         with replaced_folder(folder) as temporary:
-            save_adapter(model, temporary)
+            method.save(model, temporary)
 
     def log(step: int, values: dict[str, float]) -> None:
         tracker.scalars(step, {f"train/{name}": value for name, value in values.items()})
@@ -262,7 +259,7 @@ def build_hooks(
         tracker.images(step, "samples", *draw_samples(params, model, prompts))
 
     def part(name: str) -> AbstractContextManager[None]:
-        return only_part(model, name)
+        return method.only_part(model, name)
 
     def should_stop(step: int) -> bool:
         if stopping is None:
@@ -275,7 +272,7 @@ def build_hooks(
     return Hooks(save_checkpoint, part, log, sample, should_stop)
 
 
-def draw_samples(params: DictConfig, model: StableDiffusion, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
+def draw_samples(params: DictConfig, model: BaseModel, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
     """Draws images with the adapter as it is now; uses generators of its own, so training does not notice.
 
     Args:
@@ -288,7 +285,7 @@ def draw_samples(params: DictConfig, model: StableDiffusion, prompts: list[Promp
     """
     settings = draw_settings(params)
     jobs = [Job(prompt, prompt.text, seed) for prompt in prompts for seed in range(settings.num_images_per_prompt)]
-    modules = [model.pipeline.unet, *model.text_encoders.values()]
+    modules = list(adaptable(model).values())
     training = [module.training for module in modules]
     for module in modules:
         module.eval()

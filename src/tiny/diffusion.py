@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x, 2.x and XL in small: the true architectures and file formats with random weights.
+"""Stable Diffusion 1.x, 2.x, XL and 3 in small: the true architectures and file formats with random weights.
 
 They draw noise. They exist so that every line of the pipeline runs, and is tested, without a network or a GPU.
 """
@@ -12,14 +12,24 @@ from diffusers import (
     DDIMScheduler,
     DiffusionPipeline,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+)
 
 from src.core.seeding import derive_seed
-from src.tiny.text import CONTEXT_LENGTH, build_clip_tokenizer
+from src.tiny.text import CONTEXT_LENGTH, build_clip_tokenizer, build_t5_tokenizer
 
 TEXT_WIDTH = 32
 RESOLUTION = 64
@@ -39,7 +49,7 @@ def build_diffusion(folder: Path, kind: str, words: list[str], seed: int) -> Non
 
     Args:
         folder: Where to write.
-        kind: ``sd1``, ``sd2`` (v-prediction) or ``sdxl``.
+        kind: ``sd1``, ``sd2`` (v-prediction), ``sdxl`` or ``sd3``.
         words: The tokenizer's vocabulary.
         seed: Of the weights.
     """
@@ -47,6 +57,7 @@ def build_diffusion(folder: Path, kind: str, words: list[str], seed: int) -> Non
         "sd1": _sd1,
         "sd2": _sd2,
         "sdxl": _sdxl,
+        "sd3": _sd3,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "tiny", kind))
@@ -74,16 +85,17 @@ def _text_config(tokenizer: CLIPTokenizer, layers: int, projection: int) -> CLIP
     )
 
 
-def _vae(scaling_factor: float) -> AutoencoderKL:
+def _vae(scaling_factor: float, channels: int = 4, **extra: object) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 16, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
+        latent_channels=channels,
         layers_per_block=1,
         norm_num_groups=4,
         sample_size=RESOLUTION,
         scaling_factor=scaling_factor,
+        **extra,
     )
 
 
@@ -145,4 +157,39 @@ def _sdxl(folder: Path, words: list[str]) -> StableDiffusionXLPipeline:
         unet=unet,
         scheduler=EulerDiscreteScheduler(**XL_NOISE, prediction_type="epsilon"),
         force_zeros_for_empty_prompt=True,
+    )
+
+
+def _sd3(folder: Path, words: list[str]) -> StableDiffusion3Pipeline:
+    first = _tokenizer(folder / "tokenizer", words, "<|endoftext|>")
+    second = _tokenizer(folder / "tokenizer_2", words, "!")
+    third = build_t5_tokenizer(words, CONTEXT_LENGTH)
+    texts = [CLIPTextModelWithProjection(_text_config(t, layers=2, projection=TEXT_WIDTH)) for t in (first, second)]
+    width = 2 * TEXT_WIDTH
+    transformer = SD3Transformer2DModel(
+        sample_size=RESOLUTION // 8,
+        patch_size=2,
+        in_channels=16,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=width,
+        caption_projection_dim=TEXT_WIDTH,
+        pooled_projection_dim=width,
+        out_channels=16,
+        pos_embed_max_size=16,
+        qk_norm="rms_norm",
+    )
+    return StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(1.5305, 16, shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=texts[0],
+        tokenizer=first,
+        text_encoder_2=texts[1],
+        tokenizer_2=second,
+        text_encoder_3=T5EncoderModel(
+            T5Config(vocab_size=len(third), d_model=width, d_kv=8, d_ff=width, num_layers=1, num_heads=4)
+        ),
+        tokenizer_3=third,
     )

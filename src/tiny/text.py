@@ -1,4 +1,4 @@
-"""A small CLIP BPE tokenizer whose vocabulary is a list of everyday words."""
+"""Small tokenizers, of CLIP and of T5, whose vocabulary is a list of everyday words."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import pre_tokenizers
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, T5Tokenizer
 
 CONTEXT_LENGTH = 77
 END = "</w>"
@@ -68,3 +68,19 @@ def build_clip_tokenizer(folder: Path, words: Sequence[str], pad_token: str, len
         model_max_length=length,
     )
     tokenizer.save_pretrained(folder)
+
+
+def build_t5_tokenizer(words: Sequence[str], length: int) -> T5Tokenizer:
+    """Builds a T5 tokenizer (a unigram model) that knows the words, and spells everything else.
+
+    Args:
+        words: The words that are to be one piece each.
+        length: Of a text in pieces, its end included.
+
+    Returns:
+        The tokenizer.
+    """
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    pieces = dict.fromkeys(["\u2581", *letters, *("\u2581" + word.lower() for word in words)])
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((piece, -float(len(piece) == 1) - 1) for piece in pieces)]
+    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=length)

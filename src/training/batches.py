@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from src.core.seeding import derive_seed
+from src.noise.process import NoiseProcess
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,19 @@ class Batch:
     Attributes:
         latents: A draw from the posterior, (B, C, h, w).
         noise: Standard normal, like `latents`.
-        timesteps: (B,), int64.
+        time: (B,), as the model's noise process counts it.
         captions: B texts, empty where caption dropout struck.
         size_px: (B, 2), float32.
     """
 
     latents: Tensor
     noise: Tensor
-    timesteps: Tensor
+    time: Tensor
     captions: list[str]
     size_px: Tensor
 
 
-def generator(seed: int, *purpose: str | int) -> torch.Generator:
+def generator(seed: int, *purpose: str | float) -> torch.Generator:
     """Returns a CPU generator for one purpose; see derive_seed."""
     return torch.Generator("cpu").manual_seed(derive_seed(seed, *purpose))
 
@@ -94,15 +95,15 @@ def draw_batch(
         random = generator(plan.seed, purpose, step, slot)
         item = pick_item(plan.seed, purpose, step * batch_size + slot, len(data.ids))
         view = int(torch.randint(data.mean.shape[0], (1,), generator=random))
-        timestep = torch.randint(plan.num_timesteps, (1,), generator=random)
+        time = plan.process.sample_time(random)
         mean = data.mean[view, item]
         latents = mean + data.std[view, item] * torch.randn(mean.shape, generator=random)
         noise = torch.randn(mean.shape, generator=random)
         dropped = bool(torch.rand(1, generator=random) < plan.caption_dropout)
-        rows.append((latents, noise, timestep, "" if dropped else data.captions[item], data.size_px[item]))
+        rows.append((latents, noise, time, "" if dropped else data.captions[item], data.size_px[item]))
     columns = zip(*rows, strict=True)
-    all_latents, noises, timesteps, captions, sizes = map(list, columns)
-    return Batch(torch.stack(all_latents), torch.stack(noises), torch.cat(timesteps), captions, torch.stack(sizes))
+    all_latents, noises, times, captions, sizes = map(list, columns)
+    return Batch(torch.stack(all_latents), torch.stack(noises), torch.cat(times), captions, torch.stack(sizes))
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ class DrawPlan:
 
     Attributes:
         seed: The run's seed.
-        num_timesteps: Training timesteps T; t is uniform in [0, T).
+        process: Of the model's noise.
         caption_dropout: Probability of an empty caption, which keeps classifier-free guidance working.
     """
 
     seed: int
-    num_timesteps: int
+    process: NoiseProcess
     caption_dropout: float

@@ -7,8 +7,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError, NonFiniteError
-from src.losses.diffusion import diffusion_target
-from src.models.lora import adapter_state
+from src.methods.base import trained_weights
 from src.training.batches import draw_batch
 from src.training.run import Run
 from src.training.state import Row, SavedState, pack_optimizer, unpack_optimizer
@@ -132,17 +131,15 @@ def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
         draw_batch(data, name, step, slots, run.plan.batch_size, run.draw)
         for name, data in zip(names, sets, strict=True)
     ]
-    latents, noise, timesteps, size_px = (
+    latents, noise, time, size_px = (
         torch.cat([getattr(batch, field) for batch in batches]).to(run.device, non_blocking=True)
-        for field in ("latents", "noise", "timesteps", "size_px")
+        for field in ("latents", "noise", "time", "size_px")
     )
     text = run.encode([caption for batch in batches for caption in batch.captions])
-    noisy, target, snr = diffusion_target(
-        latents, noise, run.noise.alphas_cumprod, timesteps, run.noise.prediction_type
-    )
+    noised = run.draw.process.add_noise(latents, noise, time)
     with run.accelerator.autocast():
-        prediction = run.module(noisy, timesteps, text, size_px)
-    per_sample = run.loss(prediction, target, snr, run.noise.prediction_type)
+        prediction = run.module(noised.x_t, time, text, size_px)
+    per_sample = run.loss(prediction, noised)
     instance = per_sample[: len(slots)].mean()
     if run.class_set is None:
         return {"loss": instance}
@@ -211,7 +208,7 @@ def save(run: Run, done: int, losses: list[Row], validations: list[Row], keep: b
     Raises:
         NonFiniteError: A weight is NaN or infinite; nothing is written.
     """
-    weights = adapter_state(run.groups)
+    weights = trained_weights(run.groups)
     for name, weight in weights.items():
         if not bool(torch.isfinite(weight).all()):
             raise NonFiniteError(f"{name} is not finite after step {done}; the state of the step before stays")

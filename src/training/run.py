@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.losses.diffusion import DiffusionLoss
-from src.models.lora import ParameterGroup
-from src.models.stable_diffusion import Conditioning
+from src.methods.base import ParameterGroup
+from src.models.base import Conditioning
 from src.training.batches import DrawPlan, LatentSet
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
@@ -82,19 +81,6 @@ class TrainPlan:
 
 
 @dataclass(frozen=True)
-class Noise:
-    """The model's noise schedule.
-
-    Attributes:
-        alphas_cumprod: (T,), float32, on the training device.
-        prediction_type: ``epsilon`` or ``v_prediction``.
-    """
-
-    alphas_cumprod: Tensor
-    prediction_type: str
-
-
-@dataclass(frozen=True)
 class Hooks:
     """What the loop calls without knowing it.
 
@@ -126,7 +112,6 @@ class Run:
         schedule: Of the learning rates.
         plan: How long and when.
         draw: What is random.
-        noise: The noise schedule.
         encode: Captions to what the denoiser takes: cached conditioning, or the captions themselves.
         train_set: The instance images.
         class_set: The class images, or None without prior preservation.
@@ -143,7 +128,6 @@ class Run:
     schedule: LrSchedule
     plan: TrainPlan
     draw: DrawPlan
-    noise: Noise
     encode: Callable[[list[str]], Conditioning | list[str]]
     train_set: LatentSet
     class_set: LatentSet | None

@@ -1,8 +1,8 @@
-"""The held-out loss: fixed timesteps and noise per photo, so that its changes are the model's, not the dice's."""
+"""The held-out loss: fixed times and noise per photo, so that its changes are the model's, not the dice's."""
 
 import torch
 
-from src.losses.diffusion import MSELoss, diffusion_target
+from src.losses.diffusion import MSELoss
 from src.training.batches import generator
 from src.training.run import Run
 
@@ -32,23 +32,17 @@ def validate(run: Run) -> dict[str, float]:
 
 @torch.no_grad()
 def _mean_loss(run: Run, module: torch.nn.Module) -> float:
-    data, total = run.val_set, []
-    steps = [int(fraction * run.draw.num_timesteps) for fraction in run.plan.val_timesteps]
-    timesteps = torch.tensor(steps, device=run.device)
+    data, total, process = run.val_set, [], run.draw.process
+    times = [process.time_at(fraction) for fraction in run.plan.val_timesteps]
+    time = torch.tensor(times, device=run.device)
     for index, name in enumerate(data.ids):
-        latents = data.mean[0, index].expand(len(steps), -1, -1, -1)
+        latents = data.mean[0, index].expand(len(times), -1, -1, -1)
         noise = torch.stack(
-            [torch.randn(latents.shape[1:], generator=generator(run.draw.seed, "val", name, step)) for step in steps]
+            [torch.randn(latents.shape[1:], generator=generator(run.draw.seed, "val", name, at)) for at in times]
         )
-        noisy, target, snr = diffusion_target(
-            latents.to(run.device),
-            noise.to(run.device),
-            run.noise.alphas_cumprod,
-            timesteps,
-            run.noise.prediction_type,
-        )
-        size_px = data.size_px[index].expand(len(steps), -1).to(run.device)
+        noised = process.add_noise(latents.to(run.device), noise.to(run.device), time)
+        size_px = data.size_px[index].expand(len(times), -1).to(run.device)
         with run.accelerator.autocast():
-            prediction = module(noisy, timesteps, run.encode([data.captions[index]] * len(steps)), size_px)
-        total.append(MSELoss()(prediction, target, snr, run.noise.prediction_type).mean())
+            prediction = module(noised.x_t, time, run.encode([data.captions[index]] * len(times)), size_px)
+        total.append(MSELoss()(prediction, noised).mean())
     return float(torch.stack(total).mean())

@@ -11,7 +11,7 @@ from src.core.files import has_file
 from src.core.tables import read_table
 from src.core.weights import find_model, find_weight_file
 from src.data.caption_file import read_captions
-from src.models.adapter_files import read_adapter
+from src.methods.lora_files import read_adapter
 from src.sampling.prompts import load_prompts
 from src.scratch.alignment import Alignment
 from src.scratch.drawing import load_drawer, load_vae

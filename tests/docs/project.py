@@ -132,7 +132,7 @@ def _prepare(place: Place) -> None:
     (project / "configs").symlink_to(ROOT / "configs")
     (project / "src/metrics").mkdir(parents=True)
     shutil.copyfile(ROOT / "src/metrics/golden.json", project / "src/metrics/golden.json")
-    for kind in ("sd1", "sdxl"):
+    for kind in ("sd1", "sdxl", "sd3"):
         build_diffusion(project / "models" / kind, kind, list(WORDS), 0)
     with chdir(project):
         run_module("src.stages.tiny", ["model=tiny"])

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from src.models.adapter_files import save_adapter
-from src.models.lora import LoraMethod
+from src.methods.lora import LoraMethod
+from src.methods.lora_files import save_adapter
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

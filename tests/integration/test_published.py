@@ -11,7 +11,7 @@ from PIL import Image
 
 from src.core.config import load_config
 from src.metrics.features import FeatureStore, ImageFile
-from src.models.stable_diffusion import load_stable_diffusion
+from src.models.families import load_base_model
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt
 from src.scratch.images import to_unit
@@ -70,7 +70,7 @@ def test_models_fit_into_a_repository_and_have_cards(published):
 
 
 def test_diffusion_model_draws_the_ground_and_colour_asked_for(config, published):
-    sd = load_stable_diffusion(config.model.id, config.model.revision, config.model.variant, "fp32", CPU)
+    sd = load_base_model(config.model.id, config.model.revision, config.model.variant, "fp32", CPU)
     assert len(sd.pipeline.tokenizer.tokenize("sksToy")) > 1
     wanted = triples(0)[1][:TOYS]
     jobs = [Job(Prompt("-".join(triple), "test", "held-out", ""), plain_caption(*triple), 0) for triple in wanted]

@@ -1,10 +1,11 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from diffusers.training_utils import compute_snr
 
 from src.core.errors import ConfigError
-from src.losses.diffusion import MinSNRLoss, MSELoss, diffusion_target
+from src.losses.diffusion import MinSNRLoss, MSELoss
+from src.noise.diffusion import DiscreteDiffusion
+from src.noise.flow import RectifiedFlow
 
 
 @pytest.fixture
@@ -15,39 +16,38 @@ def case():
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_diffusion_target_agrees_with_diffusers(case, prediction_type):
-    latents, noise, _, timesteps = case
-    scheduler = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-    noisy, target, snr = diffusion_target(latents, noise, scheduler.alphas_cumprod, timesteps, prediction_type)
-    torch.testing.assert_close(noisy, scheduler.add_noise(latents, noise, timesteps))
-    velocity = scheduler.get_velocity(latents, noise, timesteps)
-    torch.testing.assert_close(target, noise if prediction_type == "epsilon" else velocity)
-    torch.testing.assert_close(snr, compute_snr(scheduler, timesteps), rtol=1e-4, atol=0)
-
-
-@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_min_snr_agrees_with_the_formula_of_diffusers_scripts(case, prediction_type):
     latents, noise, prediction, timesteps = case
+    noised = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, prediction_type).add_noise(latents, noise, timesteps)
+    weights = torch.stack([noised.snr, 5.0 * torch.ones_like(noised.snr)], dim=1).min(dim=1)[0]
+    weights = weights / (noised.snr if prediction_type == "epsilon" else noised.snr + 1)
+    expected = (prediction - noised.target).square().mean((1, 2, 3)) * weights
+    torch.testing.assert_close(MinSNRLoss(5.0)(prediction, noised), expected)
+
+
+def test_min_snr_weighs_the_error_of_x_0_whatever_is_predicted(case):
+    """The same error of x_0 costs the same, said as noise, as velocity and as flow at one signal-to-noise ratio."""
+    latents, noise, _, _ = case
     alphas = DDPMScheduler().alphas_cumprod
-    _, target, snr = diffusion_target(latents, noise, alphas, timesteps, prediction_type)
-    weights = torch.stack([snr, 5.0 * torch.ones_like(snr)], dim=1).min(dim=1)[0]
-    weights = weights / (snr if prediction_type == "epsilon" else snr + 1)
-    expected = (prediction - target).square().mean((1, 2, 3)) * weights
-    torch.testing.assert_close(MinSNRLoss(5.0)(prediction, target, snr, prediction_type), expected)
+    step, error = torch.full((6,), 400), torch.randn(6, 4, 8, 8)
+    alpha, sigma = alphas[400].sqrt(), (1 - alphas[400]).sqrt()
+    flow_time = (sigma / (alpha + sigma)).expand(6)
+    losses = []
+    for process, time, per_x_0 in (
+        (DiscreteDiffusion(alphas, "epsilon"), step, -alpha / sigma),
+        (DiscreteDiffusion(alphas, "v_prediction"), step, -1 / sigma),
+        (RectifiedFlow(1.0), flow_time, -1 / flow_time[0]),
+    ):
+        noised = process.add_noise(latents, noise, time)
+        losses.append(MinSNRLoss(5.0)(noised.target + per_x_0 * error, noised))
+    torch.testing.assert_close(losses[1], losses[0])
+    torch.testing.assert_close(losses[2], losses[0])
 
 
 def test_min_snr_equals_mse_when_gamma_is_huge(case):
     latents, noise, prediction, timesteps = case
-    _, target, snr = diffusion_target(latents, noise, DDPMScheduler().alphas_cumprod, timesteps, "epsilon")
-    torch.testing.assert_close(
-        MinSNRLoss(1e9)(prediction, target, snr, "epsilon"), MSELoss()(prediction, target, snr, "epsilon")
-    )
-
-
-def test_unknown_prediction_type_is_refused(case):
-    latents, noise, _, timesteps = case
-    with pytest.raises(ConfigError, match="sample"):
-        diffusion_target(latents, noise, DDPMScheduler().alphas_cumprod, timesteps, "sample")
+    noised = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, "epsilon").add_noise(latents, noise, timesteps)
+    torch.testing.assert_close(MinSNRLoss(1e9)(prediction, noised), MSELoss()(prediction, noised))
 
 
 @pytest.mark.parametrize("gamma", [0.0, -1.0, float("nan")])

@@ -5,30 +5,54 @@ import torch
 from diffusers import DiffusionPipeline
 
 from src.core.errors import CaptionError, MissingModelError, ModelMismatchError
-from src.models.stable_diffusion import Denoiser, load_stable_diffusion, time_ids
+from src.models.base import Denoiser, adaptable, denoiser, text_encoders
+from src.models.families import load_base_model
+from src.models.sd import StableDiffusion
+from src.models.sd3 import StableDiffusion3
+from src.models.sdxl import StableDiffusionXL, time_ids
+from src.noise.flow import RectifiedFlow
 
-KINDS = ("sd1", "sd2", "sdxl")
+KINDS = ("sd1", "sd2", "sdxl", "sd3")
 
 
 @pytest.mark.parametrize(
-    ("kind", "is_xl", "prediction"),
+    ("kind", "family", "prediction"),
     [
-        ("sd1", False, "epsilon"),
-        ("sd2", False, "v_prediction"),
-        ("sdxl", True, "epsilon"),
+        ("sd1", StableDiffusion, "epsilon"),
+        ("sd2", StableDiffusion, "v_prediction"),
+        ("sdxl", StableDiffusionXL, "epsilon"),
     ],
 )
-def test_architecture_is_read_from_the_files(load_tiny, kind, is_xl, prediction):
+def test_architecture_is_read_from_the_files(load_tiny, kind, family, prediction):
     model = load_tiny(kind)
-    assert model.is_xl == is_xl
-    assert model.noise_scheduler.config.prediction_type == prediction
-    assert model.resolution == 64
+    assert isinstance(model, family)
+    assert model.process.prediction_type == prediction
+
+
+def test_a_flow_matching_model_is_one_by_its_files(load_tiny):
+    model = load_tiny("sd3")
+    assert isinstance(model, StableDiffusion3)
+    assert isinstance(model.process, RectifiedFlow)
+    assert model.process.shift == 3.0
+    assert list(adaptable(model)) == ["transformer", "text_encoder", "text_encoder_2"]
+
+
+def test_stable_diffusion_3_works_without_its_third_encoder(tiny_models, load_tiny, tmp_path):
+    """As people load it who lack the memory for T5."""
+    pipeline = DiffusionPipeline.from_pretrained(tiny_models / "sd3", text_encoder_3=None, tokenizer_3=None)
+    pipeline.save_pretrained(tmp_path)
+    model = load_base_model(str(tmp_path), None, None, "fp32", torch.device("cpu"))
+    text, with_it = model.encode_text(["a toy"]), load_tiny("sd3").encode_text(["a toy"])
+    assert torch.equal(text.pooled, with_it.pooled)
+    assert torch.equal(text.embeds[:, :77], with_it.embeds[:, :77])
+    assert text.embeds[:, 77:].abs().max() == 0
+    model.check_captions(["a toy"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_base_model_is_frozen_and_in_eval_mode(load_tiny, kind):
     model = load_tiny(kind)
-    for part in (model.pipeline.unet, model.pipeline.vae, *model.text_encoders.values()):
+    for part in (model.pipeline.vae, *adaptable(model).values()):
         assert not part.training
         assert not any(p.requires_grad for p in part.parameters())
 
@@ -45,54 +69,63 @@ def test_encode_image_matches_the_scaled_posterior(load_tiny, kind):
     pixels = torch.rand(2, 3, 64, 64) * 2 - 1
     mean, std = model.encode_image(pixels)
     posterior = model.pipeline.vae.encode(pixels).latent_dist
-    scale = model.pipeline.vae.config.scaling_factor
-    assert scale == (0.13025 if kind == "sdxl" else 0.18215)
-    torch.testing.assert_close(mean, posterior.mean * scale)
+    scale, shift = {"sdxl": (0.13025, 0.0), "sd3": (1.5305, 0.0609)}.get(kind, (0.18215, 0.0))
+    torch.testing.assert_close(mean, (posterior.mean - shift) * scale)
     torch.testing.assert_close(std, posterior.std * scale)
-    assert mean.shape == (2, 4, 8, 8)
+    assert mean.shape == (2, 16 if kind == "sd3" else 4, 8, 8)
+    restored = model.pipeline.vae.decode(posterior.mean).sample
+    torch.testing.assert_close(model.decode(mean), restored, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_denoiser_predicts_what_the_pipelines_unet_is_given(load_tiny, kind):
+def test_denoiser_predicts_what_the_pipelines_network_is_given(load_tiny, kind):
     """Follows a real pipeline's first sampler step and repeats it through the denoiser."""
     model = load_tiny(kind)
     calls = []
-    unet = model.pipeline.unet
-    original = unet.forward
+    network = denoiser(model)
+    original = network.forward
 
-    def spy(sample, timestep, **kwargs):
-        result = original(sample, timestep, **kwargs)
+    def spy(*args, **kwargs):
+        result = original(*args, **kwargs)
+        sample, timestep = args or (kwargs["hidden_states"], kwargs["timestep"])
         calls.append((sample, timestep, kwargs, result[0]))
         return result
 
-    unet.forward = spy
+    network.forward = spy
     model.pipeline(
         "a photo of a toy", num_inference_steps=1, guidance_scale=1.0, output_type="latent", height=64, width=64
     )
-    unet.forward = original
+    network.forward = original
     sample, timestep, kwargs, expected = calls[0]
     text = model.encode_text(["a photo of a toy"])
     torch.testing.assert_close(text.embeds, kwargs["encoder_hidden_states"])
     if kind == "sdxl":
         expected_ids = kwargs["added_cond_kwargs"]["time_ids"].float()
         torch.testing.assert_close(time_ids(torch.full((1, 2), 64.0), (8, 8), 8), expected_ids)
+    if kind == "sd3":
+        torch.testing.assert_close(text.pooled, kwargs["pooled_projections"])
+        timestep = timestep / 1000
     with torch.no_grad():
         found = Denoiser(model, False, False)(sample, timestep.expand(1), text, torch.full((1, 2), 64.0))
     torch.testing.assert_close(found, expected)
 
 
-def test_gradient_checkpointing_changes_no_gradient(load_tiny):
+@pytest.mark.parametrize("kind", ["sdxl", "sd3"])
+def test_gradient_checkpointing_changes_no_gradient(load_tiny, kind):
     gradients = []
     for checkpointing in (False, True):
-        model = load_tiny("sdxl")
-        denoiser = Denoiser(model, True, checkpointing).train()
-        denoiser.unet.conv_in.weight.requires_grad_(True)
-        model.pipeline.text_encoder.get_input_embeddings().weight.requires_grad_(True)
-        x = torch.ones(1, 4, 8, 8)
-        denoiser(x, torch.tensor([3]), ["a toy"], torch.full((1, 2), 64.0)).square().mean().backward()
-        gradients.append(
-            (denoiser.unet.conv_in.weight.grad, model.pipeline.text_encoder.get_input_embeddings().weight.grad)
-        )
+        model = load_tiny(kind)
+        module = Denoiser(model, True, checkpointing).train()
+        watched = [
+            next(denoiser(model).parameters()),
+            text_encoders(model)["text_encoder"].get_input_embeddings().weight,
+        ]
+        for weight in watched:
+            weight.requires_grad_(True)
+        x = torch.ones(1, model.pipeline.vae.config.latent_channels, 8, 8)
+        time = torch.tensor([model.process.time_at(0.3)])
+        module(x, time, ["a toy"], torch.full((1, 2), 64.0)).square().mean().backward()
+        gradients.append([weight.grad for weight in watched])
     for a, b in zip(*gradients, strict=True):
         assert a.abs().sum() > 0
         torch.testing.assert_close(a, b)
@@ -111,16 +144,16 @@ def test_time_ids_stay_exact_for_large_photos():
 
 def test_other_architectures_are_refused(tmp_path):
     with pytest.raises(ModelMismatchError, match="model_index"):
-        load_stable_diffusion(str(tmp_path), None, None, "fp32", torch.device("cpu"))
+        load_base_model(str(tmp_path), None, None, "fp32", torch.device("cpu"))
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
     with pytest.raises(ModelMismatchError, match="FluxPipeline"):
-        load_stable_diffusion(str(tmp_path), None, None, "fp32", torch.device("cpu"))
+        load_base_model(str(tmp_path), None, None, "fp32", torch.device("cpu"))
 
 
 def test_missing_model_says_which_command_fetches_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(MissingModelError, match=r"src\.commands\.fetch"):
-        load_stable_diffusion("owner/name", "0" * 40, None, "fp32", torch.device("cpu"))
+        load_base_model("owner/name", "0" * 40, None, "fp32", torch.device("cpu"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

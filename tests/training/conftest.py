@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from src.losses.diffusion import MinSNRLoss
-from src.models.adapter_files import save_adapter
-from src.models.lora import LoraMethod, only_part
-from src.models.stable_diffusion import Denoiser
+from src.methods.lora import LoraMethod
+from src.models.base import Denoiser
 from src.training.batches import DrawPlan, LatentSet
-from src.training.run import Hooks, Noise, Run, TrainPlan
+from src.training.run import Hooks, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
 from tests.training.scaling import scaling_accelerator
@@ -28,9 +27,9 @@ PLAN = {
 }
 
 
-def latents(count, seed):
+def latents(count, seed, channels):
     random = torch.Generator().manual_seed(seed)
-    mean = torch.randn(1, count, 4, 8, 8, generator=random)
+    mean = torch.randn(1, count, channels, 8, 8, generator=random)
     ids = [f"photo{seed}{i}" for i in range(count)]
     return LatentSet(
         ids, mean, torch.full_like(mean, 0.1), ["a photo of sksToy toy"] * count, torch.full((count, 2), 64.0)
@@ -64,6 +63,7 @@ def make_run(load_tiny, tmp_path):
             4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, text, 1e-3, ["q_proj", "v_proj"]
         )
         groups = method.attach(model, 0)
+        channels = model.pipeline.vae.config.latent_channels
         if precision == "fp16":
             accelerator = scaling_accelerator(settings.accumulation)
         else:
@@ -72,14 +72,13 @@ def make_run(load_tiny, tmp_path):
             )
         optimizer = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
         module, optimizer = accelerator.prepare(Denoiser(model, text, False).train(), optimizer)
-        scheduler = model.noise_scheduler
 
         def encode(captions):
             with torch.no_grad():
                 return model.encode_text(captions)
 
         def save_checkpoint(folder):
-            save_adapter(model, folder)
+            method.save(model, folder)
 
         return Run(
             accelerator=accelerator,
@@ -89,16 +88,15 @@ def make_run(load_tiny, tmp_path):
             loss=MinSNRLoss(5.0),
             schedule=ConstantSchedule(0),
             plan=settings,
-            draw=DrawPlan(0, scheduler.config.num_train_timesteps, 0.0),
-            noise=Noise(scheduler.alphas_cumprod, scheduler.config.prediction_type),
+            draw=DrawPlan(0, model.process, 0.0),
             encode=list if text else encode,
-            train_set=latents(5, 1),
-            class_set=latents(3, 2) if prior else None,
-            val_set=latents(2, 3),
+            train_set=latents(5, 1, channels),
+            class_set=latents(3, 2, channels) if prior else None,
+            val_set=latents(2, 3, channels),
             state=StateFolder(tmp_path / state),
             hooks=Hooks(
                 save_checkpoint,
-                lambda part: only_part(model, part) if text else nullcontext(),
+                lambda part: method.only_part(model, part) if text else nullcontext(),
                 log,
                 lambda _: None,
                 should_stop,

@@ -1,5 +1,7 @@
 import torch
+from diffusers import DDPMScheduler
 
+from src.noise.diffusion import DiscreteDiffusion
 from src.training.batches import DrawPlan, LatentSet, draw_batch, pick_item
 
 
@@ -15,7 +17,8 @@ def make_set(count=5, views=1):
     )
 
 
-PLAN = DrawPlan(seed=7, num_timesteps=1000, caption_dropout=0.3)
+PROCESS = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, "epsilon")
+PLAN = DrawPlan(seed=7, process=PROCESS, caption_dropout=0.3)
 
 
 def test_every_epoch_shows_every_item_once_in_another_order():
@@ -29,7 +32,7 @@ def test_a_slot_is_the_same_however_the_step_is_divided():
     whole = draw_batch(data, "instance", 9, range(4), 4, PLAN)
     for slot in range(4):
         alone = draw_batch(data, "instance", 9, [slot], 4, PLAN)
-        for field in ("latents", "noise", "timesteps", "size_px"):
+        for field in ("latents", "noise", "time", "size_px"):
             assert torch.equal(getattr(alone, field)[0], getattr(whole, field)[slot])
         assert alone.captions[0] == whole.captions[slot]
 
@@ -38,7 +41,7 @@ def test_draws_differ_by_step_slot_purpose_and_seed():
     data = make_set()
     draws = [draw_batch(data, "instance", 0, [0, 1], 2, PLAN).noise]
     draws += [draw_batch(data, "instance", 1, [0], 2, PLAN).noise, draw_batch(data, "class", 0, [0], 2, PLAN).noise]
-    draws += [draw_batch(data, "instance", 0, [0], 2, DrawPlan(8, 1000, 0.3)).noise]
+    draws += [draw_batch(data, "instance", 0, [0], 2, DrawPlan(8, PROCESS, 0.3)).noise]
     noises = torch.cat(draws).flatten(1)
     assert len({tuple(row.tolist()) for row in noises}) == len(noises)
 
@@ -54,7 +57,7 @@ def test_statistics_are_what_they_should_be():
     batch = draw_batch(make_set(), "instance", 0, range(400), 400, PLAN)
     assert abs(float(batch.noise.mean())) < 0.02
     assert abs(float(batch.noise.std()) - 1) < 0.02
-    assert 450 < float(batch.timesteps.float().mean()) < 550
-    assert batch.timesteps.min() >= 0
-    assert batch.timesteps.max() < 1000
+    assert 450 < float(batch.time.float().mean()) < 550
+    assert batch.time.min() >= 0
+    assert batch.time.max() < 1000
     assert 0.2 < sum(caption == "" for caption in batch.captions) / 400 < 0.4

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
-from src.models.adapter_files import WEIGHTS
+from src.methods.lora_files import WEIGHTS
 from src.training.loop import train
 from src.training.validation import validate
 
@@ -30,6 +30,7 @@ def same(first, second):
     [
         ("sd1", False, False, 0.0),
         ("sdxl", True, True, 0.2),
+        ("sd3", False, True, 0.0),
     ],
 )
 def test_killed_run_ends_as_an_uninterrupted_one(make_run, kind, text, prior, dropout):

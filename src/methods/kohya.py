@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
-from src.models.adapter_files import WRAPPER
-from src.models.adapter_header import FACTOR, recorded_numbers
+from src.methods.lora_files import WRAPPER
+from src.methods.lora_header import FACTOR, recorded_numbers
 
 SIDES = {"A": "down", "down": "down", "B": "up", "up": "up"}
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from diffusers.training_utils import _collate_lora_metadata
-from peft import get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
 from src.core.files import has_file, write_bytes
-from src.models.adapter_header import FACTOR, MAGNITUDE, check_size, lora_settings
-from src.models.lora import adapted, make_float32, unload_adapter
-from src.models.stable_diffusion import StableDiffusion
+from src.methods.lora_header import FACTOR, MAGNITUDE, check_size, lora_settings
+from src.methods.peft_layers import adapted, put_on, take_off
+from src.models.base import BaseModel, adaptable
 from src.models.tensors import canonical_bytes, disk_errors, load_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -25,7 +25,7 @@ ADAPTER = "default"
 WRAPPER = "text_model."
 
 
-def save_adapter(model: StableDiffusion, folder: Path) -> None:
+def save_adapter(model: BaseModel, folder: Path) -> None:
     """Writes the adapter as diffusers does, with rank and alpha in the header; the same adapter gives the same bytes.
 
     Args:
@@ -44,12 +44,8 @@ def save_adapter(model: StableDiffusion, folder: Path) -> None:
     write_bytes(path, canonical_bytes(path.read_bytes()))
 
 
-def _layers(model: StableDiffusion) -> dict[str, dict[str, Tensor]]:
+def _layers(model: BaseModel) -> dict[str, dict[str, Tensor]]:
     return {name: get_peft_model_state_dict(module, adapter_name=ADAPTER) for name, module in adapted(model).items()}
-
-
-def _all_layers(model: StableDiffusion) -> dict[str, Tensor]:
-    return {f"{part}.{name}": tensor for part, layers in _layers(model).items() for name, tensor in layers.items()}
 
 
 def _portable(config: dict[str, Any]) -> dict[str, Any]:
@@ -77,11 +73,11 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return load_tensors(path)
 
 
-def load_adapter(model: StableDiffusion, folder: Path) -> None:
-    """Loads an adapter for inference in place of an earlier one; every tensor must arrive unchanged.
+def load_adapter(model: BaseModel, folder: Path) -> None:
+    """Loads an adapter for inference in place of an earlier one; every tensor must find its layer.
 
-    The adapter is float32 over any base, as in training: diffusers loads it in the base's precision, so what it rounded
-    is put right afterwards.
+    The layers are made from the tensors and filled by us: diffusers would read the header, which may name any pattern
+    or class, and would round the factors to the base's precision.
 
     Args:
         model: The base.
@@ -92,19 +88,17 @@ def load_adapter(model: StableDiffusion, folder: Path) -> None:
     """
     path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
     check_fit(model, path, tensors)
-    unload_adapter(model)
     tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
-    _attach(model, tensors, lora_settings(path, tensors, metadata))
-    arrived = _all_layers(model)
-    lost = sorted(name for name in tensors.keys() | arrived.keys() if not _equal(tensors.get(name), arrived.get(name)))
-    if lost:
-        raise ModelMismatchError(f"{path}: {len(lost)} tensors did not arrive in the base model, first {lost[0]}")
-    make_float32(model)
-    for name, tensor in _all_layers(model).items():
-        tensor.copy_(tensors[name])
+    settings = lora_settings(path, tensors, metadata)
+    take_off(model)
+    with torch.random.fork_rng(devices=[]):
+        for name, module in adaptable(model).items():
+            if name in settings:
+                put_on(module, LoraConfig(**settings[name]))
+    _fill(model, tensors, f"{path}: {{}} tensors did not arrive in the base model, first {{}}")
 
 
-def start_adapter(model: StableDiffusion, folder: Path) -> None:
+def start_adapter(model: BaseModel, folder: Path) -> None:
     """Gives a freshly attached adapter the values of a saved one, to go on training from.
 
     Args:
@@ -117,48 +111,34 @@ def start_adapter(model: StableDiffusion, folder: Path) -> None:
     path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
     check_fit(model, path, tensors)
     tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
-    own = _all_layers(model)
-    wrong = sorted(
-        name
-        for name in own.keys() | tensors.keys()
-        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
-    )
     alphas = {name: module.peft_config[ADAPTER].lora_alpha for name, module in adapted(model).items()}
-    if wrong:
-        raise ModelMismatchError(f"{path}: {len(wrong)} tensors differ from what `method` trains, first {wrong[0]}")
-    for name, settings in lora_settings(path, tensors, metadata).items():
-        if settings["lora_alpha"] != alphas[name]:
-            raise ModelMismatchError(
-                f"{path}: {name} has alpha {settings['lora_alpha']:g}, `method` trains with {alphas[name]:g}"
-            )
+    saved = {name: settings["lora_alpha"] for name, settings in lora_settings(path, tensors, metadata).items()}
+    for name in saved.keys() & alphas.keys():
+        if saved[name] != alphas[name]:
+            raise ModelMismatchError(f"{path}: {name} has alpha {saved[name]:g}, `method` trains with {alphas[name]:g}")
+    _fill(model, tensors, f"{path}: {{}} tensors differ from what `method` trains, first {{}}")
+
+
+def _fill(model: BaseModel, tensors: dict[str, Tensor], complaint: str) -> None:
+    """Copies tensors into layers of the same names and shapes, no more and no fewer."""
+    own = {f"{part}.{name}": tensor for part, layers in _layers(model).items() for name, tensor in layers.items()}
+    shapes = [{name: tensor.shape for name, tensor in side.items()} for side in (own, tensors)]
+    if wrong := sorted(name for name in own.keys() | tensors.keys() if shapes[0].get(name) != shapes[1].get(name)):
+        raise ModelMismatchError(complaint.format(len(wrong), wrong[0]))
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
 
 
-def _attach(model: StableDiffusion, tensors: dict[str, Tensor], settings: dict[str, dict[str, Any]]) -> None:
-    """Has diffusers load the tensors under settings of ours: those of a file may name any pattern or class."""
-    pipeline = model.pipeline
-    for component, module in {"unet": pipeline.unet, **model.text_encoders}.items():
-        if component not in settings:
-            continue
-        given = {f"{component}.{key}": value for key, value in settings[component].items()}
-        common = {"network_alphas": None, "adapter_name": ADAPTER, "metadata": given, "_pipeline": pipeline}
-        if component == "unet":
-            pipeline.load_lora_into_unet(tensors, unet=module, **common)
-        else:
-            pipeline.load_lora_into_text_encoder(tensors, text_encoder=module, prefix=component, **common)
-
-
-def _file_name(model: StableDiffusion, component: str, name: str) -> str:
+def _file_name(model: BaseModel, component: str, name: str) -> str:
     return WRAPPER + name if _is_bare(model, component) else name
 
 
-def _is_bare(model: StableDiffusion, component: str) -> bool:
-    return component in model.text_encoders and not hasattr(model.text_encoders[component], "text_model")
+def _is_bare(model: BaseModel, component: str) -> bool:
+    return component in model.adaptable_encoders and not hasattr(getattr(model.pipeline, component), "text_model")
 
 
-def _peft_name(model: StableDiffusion, name: str) -> str:
+def _peft_name(model: BaseModel, name: str) -> str:
     match = FACTOR.fullmatch(name)
     old = {"down": "A", "up": "B"}.get(match["old"]) if match else None  # what files of older versions say
     name = f"{match['layer']}.lora_{old}.weight" if match and old else name
@@ -166,11 +146,7 @@ def _peft_name(model: StableDiffusion, name: str) -> str:
     return f"{component}.{rest.removeprefix(WRAPPER)}" if _is_bare(model, component) else name
 
 
-def _equal(file: Tensor | None, model: Tensor | None) -> bool:
-    return file is not None and model is not None and torch.equal(file.to(model.dtype), model.detach().cpu())
-
-
-def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) -> None:
+def check_fit(model: BaseModel, path: Path, tensors: dict[str, Tensor]) -> None:
     """Compares an adapter's shapes with the base's layers.
 
     Args:
@@ -181,7 +157,7 @@ def check_fit(model: StableDiffusion, path: Path, tensors: dict[str, Tensor]) ->
     Raises:
         ModelMismatchError: A layer is missing or has another width.
     """
-    components = {"unet": model.pipeline.unet, **model.text_encoders}
+    components = adaptable(model)
     layers = {
         f"{component}.{name}": getattr(layer, "base_layer", layer)
         for component, module in components.items()

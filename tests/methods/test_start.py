@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from src.core.errors import ModelMismatchError
-from src.models.adapter_files import WEIGHTS, save_adapter, start_adapter
+from src.methods.lora_files import WEIGHTS, save_adapter, start_adapter
 from src.models.tensors import load_tensors
-from tests.models.test_lora import CASES, method, predict, trained
+from tests.methods.test_lora import CASES, method, predict, trained
 
 
 @pytest.mark.parametrize(("kind", "text", "dora"), CASES)

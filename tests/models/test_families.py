@@ -3,7 +3,7 @@ import json
 import pytest
 
 from src.core.errors import ConfigError, ModelMismatchError
-from src.models.resolution import check_resolution
+from src.models.families import check_resolution
 
 
 @pytest.fixture
@@ -12,6 +12,7 @@ def model(tmp_path):
     for part, levels in (("vae", 4), ("unet", 3)):
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text(json.dumps({"block_out_channels": [32] * levels}))
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     return tmp_path
 
 
@@ -30,3 +31,9 @@ def test_a_model_that_does_not_say_is_named(model, text):
     (model / "unet/config.json").write_text(text)
     with pytest.raises(ModelMismatchError, match=r"unet/config\.json: expected JSON with block_out_channels"):
         check_resolution(model, 96)
+
+
+def test_a_transformer_divides_by_its_patches(tiny_models):
+    check_resolution(tiny_models / "sd3", 48)
+    with pytest.raises(ConfigError, match=r"multiple of 16, .*the autoencoder of .* by 8, its transformer by 2"):
+        check_resolution(tiny_models / "sd3", 40)

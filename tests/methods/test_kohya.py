@@ -6,10 +6,10 @@ from diffusers import DiffusionPipeline
 
 from src.commands.export_lora import export
 from src.core.errors import ModelMismatchError
-from src.models.adapter_files import read_adapter, save_adapter
-from src.models.kohya import to_kohya
+from src.methods.kohya import to_kohya
+from src.methods.lora_files import read_adapter, save_adapter
 from src.models.tensors import save_tensors
-from tests.models.test_lora import trained
+from tests.methods.test_lora import trained
 
 
 def exported(model, folder):

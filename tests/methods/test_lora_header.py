@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from src.core.errors import ModelMismatchError
-from src.models.adapter_files import WEIGHTS, load_adapter, read_adapter, save_adapter
-from src.models.adapter_header import HEADER_KEY, lora_settings, recorded_numbers
-from src.models.lora import LoraMethod, adapted
+from src.methods.lora import LoraMethod
+from src.methods.lora_files import WEIGHTS, load_adapter, read_adapter, save_adapter
+from src.methods.lora_header import HEADER_KEY, lora_settings, recorded_numbers
+from src.methods.peft_layers import adapted
 from src.models.tensors import load_tensors, save_tensors
 
 

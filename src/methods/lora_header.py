@@ -63,9 +63,9 @@ def recorded_numbers(path: Path | str, metadata: Mapping[str, str], key: str) ->
     if not isinstance(content, dict):
         raise ModelMismatchError(f"{path}: {HEADER_KEY} in the header is no mapping of at most 64 KiB")
     numbers: dict[str, float] = {}
-    for component in ("unet", "text_encoder", "text_encoder_2"):
-        value = content.get(f"{component}.{key}")
-        if value is None:
+    for name, value in content.items():
+        component, _, setting = name.rpartition(".")
+        if setting != key or value is None:
             continue
         if type(value) not in (int, float) or not (math.isfinite(value) and 0 < value <= MAX_ALPHA):
             raise ModelMismatchError(f"{path}: {component}.{key} is {str(value)[:80]!r}: expected a number above 0")

@@ -1,0 +1,84 @@
+"""Low-rank layers on the parts of a base model, through peft: put on, switch off, merge, take off."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from src.models.base import BaseModel, adaptable, text_encoders
+
+
+def put_on(module: Any, config: LoraConfig) -> None:
+    """Adds layers, in float32 whatever the base is kept in.
+
+    Args:
+        module: A part of a base model.
+        config: Which layers, and how.
+
+    Raises:
+        ValueError: The module has no such layers.
+    """
+    module.add_adapter(config)
+    for name, parameter in module.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
+
+
+def adapted(model: BaseModel) -> dict[str, Any]:
+    """Returns the parts of the model that carry an adapter, by component name."""
+    return {name: module for name, module in adaptable(model).items() if getattr(module, "peft_config", None)}
+
+
+def take_off(model: BaseModel) -> None:
+    """Takes any adapter off the base model."""
+    if adapted(model):
+        model.pipeline.unload_lora_weights()
+
+
+def only_part(model: BaseModel, part: str) -> AbstractContextManager[None]:
+    """Switches off the adapters of every part but one; see Method."""
+    of_text = text_encoders(model)
+    return _disabled([module for name, module in adapted(model).items() if (name in of_text) == (part not in of_text)])
+
+
+@contextmanager
+def _disabled(modules: list[Any]) -> Iterator[None]:
+    for module in modules:
+        module.disable_adapters()
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.enable_adapters()
+
+
+@contextmanager
+def merged(model: BaseModel) -> Iterator[None]:
+    """Computes W + (alpha / rank) B A once instead of both products in every layer of every step.
+
+    In float32 only: half precision would round a small update of a large weight away, so there the factors stay apart.
+
+    Args:
+        model: A base, with or without an adapter.
+
+    Yields:
+        Nothing; afterwards the base's weights are what they were, to the last bit.
+    """
+    layers = [
+        layer
+        for module in adapted(model).values()
+        for layer in module.modules()
+        if isinstance(layer, BaseTunerLayer) and layer.get_base_layer().weight.dtype == torch.float32
+    ]
+    kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+    try:
+        for layer in layers:
+            layer.merge()
+        yield
+    finally:
+        for layer, weight in zip(layers, kept, strict=True):
+            layer.unmerge()
+            layer.get_base_layer().weight.data.copy_(weight)
