@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.commands.compare import read_run
-from src.core.config import INTERRUPTED, load_config, quote_overrides, to_dict
+from src.core.app import INTERRUPTED
+from src.core.config import load_config, quote_overrides, to_dict
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import sha256_bytes, write_json

@@ -1,10 +1,12 @@
 """Hydra's composition of configs/, once for what a stage asks for four times: it takes 0.2 s each time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from src.core.digest import CONFIGS, configs_digest
@@ -24,5 +26,17 @@ def compose_once(overrides: Sequence[str]) -> DictConfig:
 
 @lru_cache
 def _composed(overrides: tuple[str, ...], _digest: str) -> DictConfig:
-    with initialize_config_dir(str(CONFIGS), version_base=None):
+    with _beside_a_running_app(), initialize_config_dir(str(CONFIGS), version_base=None):
         return compose("config", overrides=list(overrides))
+
+
+@contextmanager
+def _beside_a_running_app() -> Iterator[None]:
+    """Puts the app of a multirun aside, in which a job composes its configuration: Hydra knows one at a time."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        if running is not None:
+            GlobalHydra.instance().initialize(running)

@@ -4,9 +4,7 @@ A stage gets no more than dvc.yaml declares for it, so that an undeclared depend
 """
 
 import os
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from src.core.config_errors import (
     describe_composition,
     describe_key,
     load_yaml,
-    one_line,
 )
 from src.core.digest import CONFIGS, register
 from src.core.errors import ConfigError
@@ -30,7 +27,6 @@ from src.core.files import has_file
 from src.core.interpolations import keep_interpolations, resolve, resolved
 from src.core.nested import flatten
 from src.core.quoting import literal_path, quote_words, text_keys
-from src.core.running import end_with_dvc, held_output
 from src.core.targets import check_targets
 from src.core.values import check_shape, number_errors, type_errors
 
@@ -39,8 +35,6 @@ DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
 OBSERVERS = ("exp", "tracker")
 TRAIN_OBSERVERS = ("validation_args", "sampler")
-# what shells return for a command that Ctrl-C ended
-INTERRUPTED = 130
 
 register()
 
@@ -161,39 +155,6 @@ def to_dict(config: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(config)
     assert isinstance(content, dict), "a DictConfig holds a mapping"
     return {str(key): value for key, value in content.items()}
-
-
-def run_stage(
-    stage: str,
-    body: Callable[[DictConfig], None],
-    load: Callable[[str, Sequence[str]], DictConfig] = load_stage_params,
-    writes: Path | None = None,
-) -> None:
-    """Runs a stage's body with its parameters; a user's error becomes one message and exit status 1.
-
-    Args:
-        stage: A stage of dvc.yaml.
-        body: Takes the stage's parameters.
-        load: Makes them from the stage's name and the command line.
-        writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
-
-    Raises:
-        SystemExit: The user asked for help, made an error, or pressed Ctrl-C.
-    """
-    overrides = sys.argv[1:]
-    if any(word in ("-h", "--help") for word in overrides):
-        print(f"usage: {stage} [key=value ...]\n\nEvery key, from configs/:\n")
-        print(OmegaConf.to_yaml(compose()))
-        raise SystemExit(0)
-    try:
-        with one_line(stage, "; outputs are as before"):
-            end_with_dvc(stage)
-            params = load(stage, overrides)
-            with held_output(writes) if writes else nullcontext():
-                body(params)
-    except KeyboardInterrupt as error:
-        print(f"{stage}: interrupted; outputs are as before, the same command goes on", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from error
 
 
 def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:

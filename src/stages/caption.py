@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pandas as pd
 from omegaconf import DictConfig
 
+from src.core.app import run_stage
 from src.core.building import build
-from src.core.config import run_stage
 from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
 from src.core.tables import read_table

@@ -9,7 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from src.core.config import run_stage, to_dict
+from src.core.app import run_stage
+from src.core.config import to_dict
 from src.core.errors import CaptionError, ConfigError
 from src.core.files import work_root, write_text
 from src.core.nested import flatten

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
-from src.core.config import run_stage
+from src.core.app import run_stage
 from src.core.errors import BadPhotoError, ConfigError
 from src.core.files import replaced_folder, sha256_file, write_csv
 from src.data.photos.budget import PixelBudget

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from src.core.app import run_stage
 from src.core.building import build
-from src.core.config import run_stage
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import replaced_folder, write_csv
 from src.core.tables import read_table

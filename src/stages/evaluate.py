@@ -14,8 +14,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from src.core.app import run_stage
 from src.core.building import build, build_each
-from src.core.config import run_stage
 from src.core.device import choose_device
 from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from omegaconf import DictConfig
 
+from src.core.app import run_stage
 from src.core.checkpoint_config import load_checkpoint_params
-from src.core.config import run_stage, to_dict
+from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, work_root, write_bytes, write_csv

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.core.config import run_stage
+from src.core.app import run_stage
 from src.reporting.page import build_report
 from src.reporting.summary import RunFacts
 

@@ -2,14 +2,16 @@
 
 import json
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.app import run_stage
 from src.core.building import build
-from src.core.config import run_stage, to_dict
+from src.core.config import to_dict
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import (
     replaced_folder,
@@ -139,7 +141,7 @@ def scratch_stage(params: DictConfig) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("scratch", scratch_stage, load_scratch_config)
+    run_stage("scratch", scratch_stage, load_scratch_config, keys=partial(load_scratch_config, "scratch"))
 
 
 if __name__ == "__main__":

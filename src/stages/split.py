@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from src.core.config import run_stage
+from src.core.app import run_stage
 from src.core.errors import CaptionError
 from src.core.files import write_csv
 from src.core.tables import read_table

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from src.core.config import run_stage, to_dict
+from src.core.app import run_stage
+from src.core.config import to_dict
 from src.core.files import replaced_folder, write_text
 from src.core.nested import flatten
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from src.core.app import run_stage
 from src.core.building import build, build_each
-from src.core.config import OBSERVERS, TRAIN_OBSERVERS, run_stage, to_dict
+from src.core.config import OBSERVERS, TRAIN_OBSERVERS, to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_csv, write_text
@@ -148,20 +149,24 @@ def report_finished(saved: SavedState, tracker: "Tracker") -> None:
         tracker.scalars(int(row["step"]), {f"train/{name}": value for name, value in row.items() if name != "step"})
 
 
-def train_stage(params: DictConfig) -> None:
+def train_stage(params: DictConfig) -> float:
     """Trains, or finishes what an interrupted run began, and publishes the result.
 
     Args:
         params: The stage's parameters.
+
+    Returns:
+        The last held-out loss.
     """
     accelerator = build_accelerator(params)
     output = Path(params.exp.run_dir) / ADAPTER
     with held_output(output) if accelerator.is_main_process else nullcontext() as lock:
-        _train(params, accelerator, lock)
+        saved = _train(params, accelerator, lock)
     accelerator.end_training()
+    return float(saved.validations[-1]["val_loss"])
 
 
-def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) -> None:
+def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) -> SavedState:
     set_deterministic(params.train.deterministic)
     from src.stages.training_setup import build_plan, build_run, check_settings
     from src.trackers.multi import CLOSE_DEADLINE_S, start_trackers
@@ -205,6 +210,7 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
         if output is not None:
             output.check()
             publish(params, state, saved)
+    return saved
 
 
 def main() -> None:

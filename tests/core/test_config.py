@@ -5,7 +5,8 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError
 
-from src.core.config import compose, load_config, load_stage_params, run_stage, to_dict
+from src.core.app import run_stage
+from src.core.config import compose, load_config, load_stage_params, to_dict
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 
