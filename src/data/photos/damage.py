@@ -1,6 +1,6 @@
 """Finds damage in HEIF and AVIF files that decoders pass over in silence.
 
-libheif fills a tile that it cannot decode with green, and libde265 conceals broken slices; neither is reported.
+libheif fills a tile that it cannot decode with green, and does not report what libde265 warns of.
 """
 
 import re
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from src.core.errors import BadPhotoError
 from src.data.photos.heif_boxes import Item, Layout
+from src.data.photos.hevc import check_picture
 
 # ITU-T H.265 7.4.2: inside a NAL unit 00 00 00, 00 00 01 and 00 00 02 never occur, an encoder writes 00 00 03 xx.
 FORBIDDEN = re.compile(rb"\0\0[\0-\2]")
@@ -68,6 +69,7 @@ def _check_hevc(item: Item, data: bytes) -> None:
     if config is None or len(config) < 22:
         raise BadPhotoError("damaged: its decoder configuration is missing")
     length_bytes, at = (config[21] & 3) + 1, 0
+    units = []
     while at < len(data):
         size = int.from_bytes(data[at : at + length_bytes], "big")
         unit = data[at + length_bytes : at + length_bytes + size]
@@ -77,6 +79,8 @@ def _check_hevc(item: Item, data: bytes) -> None:
         kept = unit.rstrip(b"\0")
         if len(unit) - len(kept) > TRAILING_ZEROS or FORBIDDEN.search(kept):
             raise BadPhotoError("damaged: its pixel data holds bytes that HEVC forbids")
+        units.append(unit)
+    check_picture(config, units)
 
 
 def check_tiles(layout: Layout, pixels: NDArray[np.integer], bit_depth: int) -> None:

@@ -31,6 +31,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# clap has fractions of a pixel, and readers round them differently
+ROUNDED = 1
 IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 256, 257, 258
 
 # Blocks of this size always come from mmap and go back to the system; Pillow's own 16 MB fragment the heaps of threads
@@ -128,7 +130,10 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
         opened = pillow_heif.open_heif(path.read_bytes(), convert_hdr_to_8bit=False, hdr_to_16bit=False)
         if len(opened) == 0:
             raise BadPhotoError("coded in a way that this build of libheif does not decode")
-        picture = opened[opened.primary_index]
+        # primary_index is 0 where libheif lists other pictures only
+        picture = next((found for found in opened if found.info.get("primary")), None)
+        if picture is None:
+            raise BadPhotoError("its primary picture is hidden, a thumbnail or a part of another one")
         check_size(picture.size, max_megapixels)
         pixels = np.asarray(picture)
     except DECODE_ERRORS as error:
@@ -140,6 +145,7 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
     nclx = _nclx(layout) if layout is not None else None
     is_hdr = depth > 8 and mode == "RGB" and icc is None and colour.is_hdr(nclx)
     if layout is not None:
+        _check_decoded((pixels.shape[1], pixels.shape[0]), layout.upright_size)
         check_tiles(layout, pixels, depth)
     if is_hdr and nclx is not None:
         signal = nclx
@@ -161,6 +167,13 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
         turn=turn,
         bit_depth=depth,
     )
+
+
+def _check_decoded(size: tuple[int, int], wanted: tuple[int, int] | None) -> None:
+    if wanted is not None and max(abs(size[0] - wanted[0]), abs(size[1] - wanted[1])) > ROUNDED:
+        raise BadPhotoError(
+            f"damaged: its header speaks of {wanted[0]} x {wanted[1]} pixels, there are {size[0]} x {size[1]}"
+        )
 
 
 def _depth_of(mode: str) -> int:
@@ -185,6 +198,7 @@ def _load_pillow(path: Path, header: Header) -> _Stored:
         image.load()
     except DECODE_ERRORS as error:
         raise broken(error) from error
+    _check_decoded(image.size, header.size)
     turn = _exif_orientation(image)
     return _Stored(
         image=image,

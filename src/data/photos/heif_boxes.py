@@ -66,6 +66,20 @@ class Layout:
             if name in TRANSFORMS and content
         )
 
+    @property
+    def upright_size(self) -> tuple[int, int] | None:
+        """Width and height after clap, irot and imir; None where the header does not say."""
+        size = self.size
+        for name, content in self.primary.properties:
+            if size is None:
+                break
+            if name == "irot" and content and content[0] & 1:
+                size = size[1], size[0]
+            elif name == "clap" and len(content) >= 16:
+                width, by, height, under = struct.unpack_from(">4I", content)
+                size = (round(width / by), round(height / under)) if by and under else None
+        return size
+
     def coded_items(self) -> list[Item]:
         """Returns the items whose coded pixels make up the photo: the primary one, or the tiles of its grid."""
         found: list[Item] = []

@@ -1,5 +1,7 @@
 """HEIF boxes: the layout agrees with libheif, and a tile that libheif left out is found wherever it is turned."""
 
+import struct
+
 import numpy as np
 import pillow_heif
 import pytest
@@ -95,3 +97,63 @@ def test_decode_photo_refuses_or_decodes_random_damage_and_raises_nothing_else(t
         except BadPhotoError:
             refused += 1
     assert refused > 100
+
+
+WAVEFRONTS = {"x265:wpp": "1"}  # each row of blocks ends on its own
+PHONES = {"x265:wpp": "0", "x265:ctu": "32"}  # one run of small blocks
+
+
+def flip_bit(data, path, seed):
+    item = read_layout(write(path, data)).coded_items()[0]
+    ((offset, length),) = item.extents
+    rng, changed = np.random.default_rng(seed), bytearray(data)
+    changed[offset + int(rng.integers(200, length))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("parameters", [WAVEFRONTS, PHONES])
+def test_one_bit_in_valid_hevc_is_found(tmp_path, parameters):
+    data = encode(scene(256, 256), "HEIF", quality=80, enc_params=parameters | {"preset": "ultrafast"})
+    check_coded_data(tmp_path / "photo", read_layout(write(tmp_path / "photo", data)))
+    refused = 0
+    for seed in range(20):
+        broken = write(tmp_path / "photo", flip_bit(data, tmp_path / "photo", seed))
+        assert pillow_heif.open_heif(broken)[0].data  # libheif says nothing
+        try:
+            check_coded_data(broken, read_layout(broken))
+        except BadPhotoError:
+            refused += 1
+    assert refused >= 19
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("options", [{"quality": 50}, {"quality": -1, "chroma": 444}, {"quality": 90, "tile_size": 64}])
+def test_whole_hevc_passes_also_where_it_ends_in_black(tmp_path, mode, options):
+    picture = scene().convert(mode)
+    picture.paste(0 if mode == "L" else (0, 0, 0) if mode == "RGB" else (0, 0, 0, 255), (0, 64, 192, 128))
+    path = write(tmp_path / "photo", encode(picture, "HEIF", **options))
+    check_coded_data(path, read_layout(path))
+
+
+def decode(tmp_path, data):
+    path = write(tmp_path / "photo", data)
+    return decode_photo(path, read_header(path), 256)
+
+
+def test_decode_photo_refuses_a_heic_whose_primary_picture_libheif_does_not_list(tmp_path):
+    data = bytearray(encode(scene(), "HEIF", thumbnails=[64]))
+    decode(tmp_path, bytes(data))
+    link = data.index(b"thmb")  # from the thumbnail's item to the photo's
+    thumbnail, main = struct.unpack_from(">H", data, link + 4)[0], struct.unpack_from(">H", data, link + 8)[0]
+    struct.pack_into(">H", data, data.index(b"pitm") + 8, thumbnail)
+    assert pillow_heif.open_heif(bytes(data))[0].info["primary"] is False
+    assert main != thumbnail
+    with pytest.raises(BadPhotoError, match="its primary picture"):
+        decode(tmp_path, bytes(data))
+
+
+def test_decode_photo_refuses_a_picture_of_another_size_than_its_header_says(tmp_path, monkeypatch):
+    data = encode(scene(), "HEIF")
+    monkeypatch.setattr("src.data.photos.heif_boxes.Layout.upright_size", (96, 64))
+    with pytest.raises(BadPhotoError, match="96 x 64 pixels, there are 192 x 128"):
+        decode(tmp_path, data)
