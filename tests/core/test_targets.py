@@ -43,7 +43,7 @@ OTHER_CLASSES = (
 )
 IMPORTED = (
     "src.core.files.Path",
-    "src.models.stable_diffusion.DiffusionPipeline",
+    "src.models.sd.DiffusionPipeline",
     "torch.optim.swa_utils.AveragedModel",
     "torch.optim.lr_scheduler.StepLR",
     "diffusers.DiffusionPipeline",
