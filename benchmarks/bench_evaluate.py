@@ -15,12 +15,12 @@ from PIL import Image
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from benchmarks.common import Timing, machine, seconds, time_in_turns
-from src.metrics.clip import ClipTower
-from src.metrics.dino import DinoTower
-from src.metrics.features import FeatureStore, ImageFile, ImageTower, image_file
+from src.features.clip import ClipTower
+from src.features.dino import DinoTower
+from src.features.lpips import LpipsTower, mean_distances
+from src.features.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, OPENAI, Preparation
+from src.features.store import FeatureStore, ImageFile, ImageTower, image_file
 from src.metrics.intervals import DRAWS, nested_bootstrap
-from src.metrics.lpips import LpipsTower, mean_distances
-from src.metrics.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, OPENAI, Preparation
 
 IMAGES, SIDE, BATCH, TURNS = 108, 512, 16, 3
 PROMPTS, SEEDS = 25, 4

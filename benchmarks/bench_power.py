@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.commands.compare import read_run
+from src.comparison import statistics
+from src.comparison.runs import EvaluatedRun
+from src.comparison.statistics import DETECTABLE, Comparison, Verdict, compare_scores, judge
+from src.comparison.verdict import margins_of
 from src.core.errors import MetricError
-from src.metrics import intervals, statistics
-from src.metrics.comparison import margins_of
+from src.metrics import intervals
 from src.metrics.names import PROMPT, SUBJECT, TEST
-from src.metrics.runs import EvaluatedRun
-from src.metrics.statistics import DETECTABLE, Comparison, Verdict, compare_scores, judge
 
 # standard deviations of paired differences: of a prompt's true mean, of an image within its prompt; measured on the
 # embedded default, 24 prompts of two images: step 200 against base, and against step 100

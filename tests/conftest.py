@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from src.training.determinism import set_environment
 
 set_environment()
+pytest_plugins = ["tests.judges"]
 
 
 def pytest_collection_modifyitems(items):

@@ -16,14 +16,14 @@ from typing import Any
 
 import yaml
 
+from src.comparison.choice import choose_run
+from src.comparison.runs import FILES, EvaluatedRun, parse_run
+from src.comparison.spread import read_spreads
+from src.comparison.verdict import compare_runs
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import has_file
 from src.core.lock_file import check_lock
-from src.metrics.choice import choose_run
-from src.metrics.comparison import compare_runs
-from src.metrics.runs import FILES, EvaluatedRun, parse_run
-from src.metrics.spread import read_spreads
 from src.reporting.comparison_markdown import ENGLISH, describe_pair, describe_settings
 from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
 from src.reporting.comparison_samples import sample_grid

@@ -18,16 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.commands.compare import read_run
+from src.comparison.runs import EvaluatedRun
+from src.comparison.settings import differing_keys
+from src.comparison.spread import measure_spread, spread_json
+from src.comparison.verdict import IGNORED_PARAMS
 from src.core.app import INTERRUPTED
 from src.core.config import load_config, quote_overrides, to_dict
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import sha256_bytes, write_json
 from src.core.lock_file import check_lock
-from src.metrics.comparison import IGNORED_PARAMS
-from src.metrics.runs import EvaluatedRun
-from src.metrics.settings import differing_keys
-from src.metrics.spread import measure_spread, spread_json
 from src.reporting.comparison_markdown import describe_settings
 from src.reporting.seeds_table import describe_seeds
 

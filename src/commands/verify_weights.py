@@ -18,10 +18,10 @@ from src.core.config import load_config
 from src.core.config_errors import one_line
 from src.core.errors import ModelMismatchError
 from src.core.files import write_json
-from src.metrics.features import FeatureStore, image_file
+from src.features.store import FeatureStore, image_file
 from src.stages.evaluate import build_metrics
 
-GOLDEN = Path("src/metrics/golden.json")
+GOLDEN = Path("src/features/golden.json")
 SIDE = 256
 TOLERANCE = 1e-3
 DIGITS = 5

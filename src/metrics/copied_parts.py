@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from src.metrics.features import Features, ImageFile, open_rgb
+from src.features.store import Features, ImageFile, open_rgb
 
 # pictures are compared small, so that noise, JPEG and the autoencoder's blur matter little; measured on 12 and 8 pixels
 SIDE_PX, TILE_PX, STEP_PX = 32, 12, 2

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
+from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge
 from src.metrics.copied_parts import part_likeness
 from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_scores
-from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge
 from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, PART, TEST
 from src.metrics.scores import ALONE, Metric, References, Sample, Score, checked_cosine
 

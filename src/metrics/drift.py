@@ -7,7 +7,7 @@ import numpy as np
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
-from src.metrics.features import Features, FeatureStore
+from src.features.store import Features, FeatureStore
 from src.metrics.intervals import Interval, students_interval
 from src.metrics.names import BASE, PRES, PRIOR
 from src.metrics.scores import Metric, Sample

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from src.core.errors import MetricError
-from src.metrics.features import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
+from src.features.store import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
+from src.features.weights import WeightFile
 from src.metrics.names import FACE_RATE, HELD_OUT_ROWS, IDENTITY, SIM_DETECTED
 from src.metrics.scores import ALONE, References, Sample, Score, checked_cosine
-from src.metrics.weights import WeightFile
 
 # Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.
 NMS_THRESHOLD, TOP_K = 0.3, 5000

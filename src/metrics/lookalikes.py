@@ -6,7 +6,7 @@ from pathlib import Path
 
 from src.core.errors import MetricError
 from src.core.files import list_files
-from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge, image_file
+from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge, image_file
 from src.metrics.scores import References, Sample, Score, mean_similarity
 
 # the folder that holds the subject's own photos, taken as the look-alikes' were

@@ -9,7 +9,7 @@ import pandas as pd
 from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
-from src.metrics.features import image_file
+from src.features.store import image_file
 from src.metrics.names import BASE, COPY, COPY_DECODED, DRAWN_SETS, REAL, REAL_DECODED, TEST
 from src.metrics.scores import References, Sample
 

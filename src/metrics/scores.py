@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from src.core.errors import MetricError
-from src.metrics.features import Features, FeatureStore, ImageFile, ImageTower, Judge, TextTower
-from src.metrics.lpips import LpipsTower, mean_distances
+from src.features.lpips import LpipsTower, mean_distances
+from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge, TextTower
 from src.metrics.names import HELD_OUT_ROWS
 
 ReferenceSet = Literal["val", "train", "none"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from src.metrics.comparison import Report, compare_configurations
-from src.metrics.runs import EvaluatedRun
-from src.metrics.spread import SeedSpread, spread_of
+from src.comparison.runs import EvaluatedRun
+from src.comparison.spread import SeedSpread, spread_of
+from src.comparison.verdict import Report, compare_configurations
 from src.reporting.comparison_text import (
     explain_findings,
     explain_intervals,

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src.comparison.choice import Choice
+from src.comparison.runs import EvaluatedRun, setting
+from src.comparison.spread import SeedSpread, spread_of
+from src.comparison.verdict import Report, margins_of
 from src.core.files import write_text
 from src.core.nested import flatten
-from src.metrics.choice import Choice
-from src.metrics.comparison import Report, margins_of
 from src.metrics.intervals import against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
-from src.metrics.runs import EvaluatedRun, setting
 from src.metrics.samples import STEP_VARIANT
-from src.metrics.spread import SeedSpread, spread_of
 from src.metrics.summary import mean_scores, reported_means
 from src.reporting.charts import Row
 from src.reporting.comparison_charts import forest, metric_scatter, run_colours

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from src.comparison.runs import EvaluatedRun
 from src.core.errors import MetricError
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
-from src.metrics.runs import EvaluatedRun
 from src.reporting.samples import Picture
 from src.reporting.scoring import image_scores
 from src.reporting.thumbnails import SMALL_PX, thumbnail

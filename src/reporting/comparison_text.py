@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from src.metrics.choice import Choice, Why
-from src.metrics.comparison import Report
+from src.comparison.choice import Choice, Why
+from src.comparison.settings import Differs
+from src.comparison.spread import SeedSpread
+from src.comparison.statistics import Comparison
+from src.comparison.verdict import Report
 from src.metrics.intervals import FEW_PROMPTS, Unit
-from src.metrics.settings import Differs
-from src.metrics.spread import SeedSpread
-from src.metrics.statistics import Comparison
 from src.reporting.texts import Texts
 
 

@@ -7,11 +7,11 @@ from itertools import combinations
 
 import numpy as np
 
-from src.metrics.comparison import PRIMARIES, compare_configurations, compare_runs, run_means
+from src.comparison.runs import EvaluatedRun
+from src.comparison.settings import Differs
+from src.comparison.statistics import Verdict
+from src.comparison.verdict import PRIMARIES, compare_configurations, compare_runs, run_means
 from src.metrics.names import BASE
-from src.metrics.runs import EvaluatedRun
-from src.metrics.settings import Differs
-from src.metrics.statistics import Verdict
 from src.metrics.summary import reported_means
 from src.reporting.scoring import arrow, metric_order
 

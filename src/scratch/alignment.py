@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
 from src.core.errors import ConfigError
 from src.core.weights import check_saved
-from src.metrics.preprocessing import IMAGENET
+from src.features.preprocessing import IMAGENET
 from src.models.tensors import load_tensors
 from src.scratch.images import to_unit
 from src.scratch.judges import normalised

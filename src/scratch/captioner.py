@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import BlipConfig, BlipForConditionalGeneration
 
 from src.core.seeding import derive_seed
-from src.metrics.preprocessing import OPENAI
+from src.features.preprocessing import OPENAI
 from src.scratch.augment import augmented
 from src.scratch.engine import Given
 from src.scratch.images import Draws, to_unit

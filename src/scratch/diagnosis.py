@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.metrics.features import ImageTower
+from src.features.store import ImageTower
 from src.models.base import BaseModel
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from src.core.files import write_json
 from src.core.seeding import derive_seed
-from src.metrics.preprocessing import IMAGENET, OPENAI
+from src.features.preprocessing import IMAGENET, OPENAI
 from src.models.tensors import save_tensors
 from src.scratch.augment import augmented
 from src.scratch.engine import Given

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.metrics.lpips import LpipsJudge
+from src.features.lpips import LpipsJudge
 
 # below it a gradient's norm is taken for none
 TINY = 1e-12

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from src.core.seeding import derive_seed
 from src.data.captioning import BlipCaptioner
-from src.metrics.clip import ClipJudge
-from src.metrics.dino import DinoJudge
-from src.metrics.features import ImageTower
+from src.features.clip import ClipJudge
+from src.features.dino import DinoJudge
+from src.features.store import ImageTower
 from src.models.families import load_base_model
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt

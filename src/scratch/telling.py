@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from src.metrics.features import ImageTower
+from src.features.store import ImageTower
 from src.scratch.images import OVERSAMPLING, to_unit
 from src.scratch.scores import embed
 from src.tabletop.lookalikes import look_alikes, scenes_of

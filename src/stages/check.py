@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from src.comparison.selection import SelectionRule
 from src.core.app import run_stage
 from src.core.config import to_dict
 from src.core.errors import CaptionError, ConfigError
@@ -19,7 +20,6 @@ from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
 from src.metrics.names import DEV, TEST
 from src.metrics.scores import Metric
-from src.metrics.selection import SelectionRule
 from src.reporting.texts import load_texts
 from src.sampling.prompts import load_prompts, lone_prompts
 from src.stages.evaluate import build_metrics

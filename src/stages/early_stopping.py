@@ -7,15 +7,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from src.comparison.selection import Selection, SelectionRule, select_checkpoint
 from src.core.building import build
 from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
-from src.metrics.features import FeatureStore
+from src.features.store import FeatureStore
 from src.metrics.names import DEV, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.scores import Metric
-from src.metrics.selection import Selection, SelectionRule, select_checkpoint
 from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts
 from src.stages.generate import BASE, Variant, draw_variants

@@ -14,15 +14,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from src.comparison.selection import SelectionRule, select_checkpoint
 from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
 from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
+from src.features.store import FeatureStore, image_file
 from src.metrics.copying import nearest_table
 from src.metrics.copying_verdict import judge_copying
 from src.metrics.drift import class_kid
-from src.metrics.features import FeatureStore, image_file
 from src.metrics.headline import describe_models, headline, models_behind
 from src.metrics.names import BASE, COPY_DECODED, DRAWN_SETS, REAL_DECODED, TEST
 from src.metrics.samples import (
@@ -35,7 +36,6 @@ from src.metrics.samples import (
     real_samples,
 )
 from src.metrics.scores import Metric, References, Sample, Score
-from src.metrics.selection import SelectionRule, select_checkpoint
 from src.metrics.summary import choose_names, prompt_table, score_table, summarise
 from src.models.autoencoder import reconstruct
 from src.trackers.evaluation import GridRow, draw_grid, report_evaluation

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from src.commands import compare
+from src.comparison.choice import choose_run
+from src.comparison.settings import Differs, settings_digest
+from src.comparison.spread import SeedSpread
+from src.comparison.statistics import Verdict
+from src.comparison.verdict import compare_runs, differing_fields
 from src.core.config import load_config, to_dict
 from src.core.errors import MetricError
-from src.metrics.choice import choose_run
-from src.metrics.comparison import compare_runs, differing_fields
-from src.metrics.settings import Differs, settings_digest
-from src.metrics.spread import SeedSpread
-from src.metrics.statistics import Verdict
 from src.reporting.comparison_markdown import describe_pair, describe_settings
 from src.reporting.comparison_page import write_comparison
-from tests.metrics.finished_runs import with_pres, write_run
+from tests.comparison.finished_runs import with_pres, write_run
 
 
 def test_a_run_against_itself_is_equivalent(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from src.commands import compare
-from tests.metrics.finished_runs import read_folder, write_run, write_seeds
+from tests.comparison.finished_runs import read_folder, write_run, write_seeds
 
 
 def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):

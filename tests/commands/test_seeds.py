@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from src.commands import seeds
+from src.comparison.settings import Differs, what_differs
+from src.comparison.spread import measure_spread, read_spreads, spread_of
 from src.core.errors import ConfigError, MetricError
-from src.metrics.settings import Differs, what_differs
-from src.metrics.spread import measure_spread, read_spreads, spread_of
-from tests.metrics.finished_runs import write_run
+from tests.comparison.finished_runs import write_run
 
 FIXED = ("split.seed=42", "validation_args.seed=42")
 

@@ -10,7 +10,7 @@ from src.core.errors import ConfigError
 from src.core.files import sha256_tree
 from src.core.places import place_name, places, without_places
 from src.core.records import read_record
-from src.metrics.weights import WeightFile
+from src.features.weights import WeightFile
 from src.stages.train import publish
 from src.training.state import CHECKPOINTS
 

@@ -46,7 +46,7 @@ def no_model(monkeypatch):
     import diffusers
     import transformers
 
-    from src.metrics.features import FeatureStore
+    from src.features.store import FeatureStore
 
     def refuse(*_, **__):
         raise AssertionError("a model was loaded before the input was refused")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from src.metrics.selection import Selection
+from src.comparison.selection import Selection
 from src.stages.early_stopping import EarlyStopping
 from src.stages.training_setup import build_hooks
 from src.training.state import StateFolder

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from PIL import Image
 
 from src.core.config import load_config
-from src.metrics.features import FeatureStore, ImageFile
+from src.features.store import FeatureStore, ImageFile
 from src.models.families import load_base_model
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt

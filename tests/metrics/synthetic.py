@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from src.core.files import sha256_file
-from src.metrics.features import ImageFile, image_file
+from src.features.store import ImageFile, image_file
 from src.metrics.scores import References, Sample, Score
 
 

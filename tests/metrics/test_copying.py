@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from src.features.store import FeatureStore, ImageFile
 from src.metrics.copying import TrainingLikeness, copying_summary, expected_maximum, rank_z
-from src.metrics.features import FeatureStore, ImageFile
 from src.metrics.scores import ALONE
 from src.metrics.summary import score_table
 from tests.metrics.synthetic import photos_of, sample, score

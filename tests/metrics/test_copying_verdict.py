@@ -6,9 +6,9 @@ from PIL import Image, ImageOps
 from scipy.stats import beta
 
 from benchmarks.bench_copying import ATTACKS
+from src.features.store import image_file
 from src.metrics.copied_parts import part_likeness
 from src.metrics.copying_verdict import PART_LEVEL, Said, judge_copying, whole_limit
-from src.metrics.features import image_file
 from src.metrics.summary import score_table
 from tests.metrics.synthetic import score
 

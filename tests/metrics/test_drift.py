@@ -9,8 +9,8 @@ from scipy.stats import t
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
+from src.features.store import ImageFile
 from src.metrics.drift import class_kid, kid, kid_interval
-from src.metrics.features import ImageFile
 from tests.metrics.synthetic import sample
 from tests.metrics.test_copying import Store, unit_vectors
 

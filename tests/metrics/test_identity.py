@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from src.core.errors import MetricError, MissingModelError, ModelMismatchError
-from src.metrics.features import FeatureStore, image_file
+from src.features.store import FeatureStore, image_file
+from src.features.weights import WeightFile
 from src.metrics.identity import FaceIdentity, FaceJudge, OpenCvTower
 from src.metrics.scores import ALONE
 from src.metrics.summary import mean_scores, score_table
-from src.metrics.weights import WeightFile
 from tests.metrics.synthetic import photos_of, sample
 
 # two faces lie in every image that is not black: the left half, and a smaller one on the right

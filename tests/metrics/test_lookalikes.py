@@ -5,7 +5,7 @@ from PIL import Image
 from src.core.building import build
 from src.core.config import load_config
 from src.core.errors import EmptyDatasetError, MetricError
-from src.metrics.features import image_file
+from src.features.store import image_file
 from src.metrics.lookalikes import OWN, LookalikeRank, ranks_first, read_photos
 from src.metrics.scores import References, Sample
 from tests.metrics.test_scores import ColourJudge

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from benchmarks.bench_power import SPREADS, largest_spread, simulate, variance_components
+from src.comparison import statistics
+from src.comparison.statistics import Verdict, judge
 from src.core.config import load_config
 from src.core.errors import MetricError
-from src.metrics import intervals, statistics
-from src.metrics.statistics import Verdict, judge
+from src.metrics import intervals
 
 SPREAD = SPREADS["a run against its base"]
 MARGINS = {"dino": 0.02, "clip_t": 0.04}

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from src.core.errors import MetricError
+from src.features.store import FeatureStore, ImageFile, image_file
 from src.metrics.copying import TrainingLikeness
-from src.metrics.features import FeatureStore, ImageFile, image_file
 from src.metrics.scores import (
     Diversity,
     ImageSimilarity,

@@ -11,7 +11,7 @@ from src.reporting.comparison_charts import forest, metric_scatter, pareto_front
 from src.reporting.comparison_page import changed_parameters, checkpoint_rows
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_plane import metric_plane
-from tests.metrics.finished_runs import write_run
+from tests.comparison.finished_runs import write_run
 
 
 def test_changed_parameters_name_no_place_of_this_machine():

@@ -13,11 +13,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image, ImageFilter
 
+from src.comparison.selection import SelectionRule
 from src.core.config import load_config
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file, sha256_tree
-from src.metrics.features import FeatureStore
-from src.metrics.selection import SelectionRule
+from src.features.store import FeatureStore
 from src.stages.evaluate import build_metrics, evaluate_samples
 from src.tiny.judges import build_judges
 from tests.metrics.synthetic import write_photos, write_samples
@@ -236,7 +236,7 @@ def test_evaluate_leaves_earlier_results_whole_on_an_error(project):
 
 
 def test_evaluate_checks_images_and_judges_before_any_model_loads(project, monkeypatch):
-    monkeypatch.setattr("src.metrics.features.FeatureStore.tower", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("src.features.store.FeatureStore.tower", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(ModelMismatchError, match="expected 0000"):
         evaluate(project, f"judges.clip.sha256='{'0' * 64}'")
     with pytest.raises(MissingModelError, match="nowhere"):

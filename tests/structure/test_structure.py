@@ -40,7 +40,7 @@ def test_the_code_of_a_stage_holds_what_it_imports_what_its_parameters_name_and_
         ("convert", {"src.data.photos.decode"}),
         ("train", {"train", "src.training.loop", "src.losses.diffusion", "src.methods.lora", "src.training.schedules"}),
         ("generate", {"inference", "src.stages.sampling_setup", "src.training.determinism"}),
-        ("evaluate", {"src.metrics.dino", "src.metrics.clip"}),
+        ("evaluate", {"src.features.dino", "src.features.clip"}),
     ):
         lines = (tmp_path / f"code/{stage}.txt").read_text().splitlines()
         names = {line.split(" ")[1] for line in lines}

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from src.core.config import load_config, to_dict
-from src.metrics.cropped import CroppedJudge
-from src.metrics.features import image_file
+from src.features.cropped import CroppedJudge
+from src.features.store import image_file
 from src.stages.evaluate import build_metrics
 
 

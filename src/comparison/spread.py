@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtrit
 
+from src.comparison.runs import EvaluatedRun
+from src.comparison.settings import Differs, settings_digest, what_differs
+from src.comparison.verdict import PRIMARIES, run_means
 from src.core.errors import MetricError
-from src.metrics.comparison import PRIMARIES, run_means
 from src.metrics.intervals import LEVEL
-from src.metrics.runs import EvaluatedRun
-from src.metrics.settings import Differs, settings_digest, what_differs
 
 # of the embedded default; written by `python -m src.commands.seeds --spread`
 SPREAD_FILE = Path(__file__).with_name("seed_spread.json")

@@ -8,7 +8,7 @@ import numpy as np
 
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
 from src.core.files import has_file, sha256_file
-from src.metrics.features import Features, ImageFile, open_rgb, unit_vector
+from src.features.store import Features, ImageFile, open_rgb, unit_vector
 
 if TYPE_CHECKING:
     from types import ModuleType

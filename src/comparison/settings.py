@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from src.comparison.runs import EvaluatedRun
 from src.core.files import sha256_bytes
-from src.metrics.runs import EvaluatedRun
 
 # says where things are, who watches, how a page looks, what is asked for; never what a run draws or how it is judged
 NOT_SETTINGS = (

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from src.core.errors import MetricError, MissingModelError, ModelMismatchError
-from src.metrics.lpips import LpipsJudge
+from src.features.lpips import LpipsJudge
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from PIL import Image
 from src.core.config import load_config
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file
-from src.metrics.features import image_file
-from src.metrics.insightface import InsightFaceJudge, InsightFaceTower
+from src.features.insightface import InsightFaceJudge, InsightFaceTower
+from src.features.store import image_file
 from src.stages.evaluate import build_metrics
 from tests.metrics.synthetic import photos_of, sample
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from src.metrics.comparison import Report
+from src.comparison.runs import EvaluatedRun, setting
+from src.comparison.selection import SelectionRule
+from src.comparison.statistics import Finding, Verdict
+from src.comparison.verdict import Report
 from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
-from src.metrics.runs import EvaluatedRun, setting
-from src.metrics.selection import SelectionRule
-from src.metrics.statistics import Finding, Verdict
 from src.metrics.summary import mean_scores, rounded
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from src.core.files import sha256_bytes
-from src.metrics.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, Preparation
+from src.features.preprocessing import IMAGENET, MINUS_ONE_TO_ONE, Preparation
 from tests.metrics.synthetic import pictures
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from src.metrics.runs import FILES, parse_run
+from src.comparison.runs import FILES, parse_run
 
 META = {
     "selected": "step-000100",

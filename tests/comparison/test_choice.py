@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from src.comparison.choice import Why, choose_run
+from src.comparison.statistics import Verdict
+from src.comparison.verdict import compare_runs
 from src.core.errors import MetricError
-from src.metrics.choice import Why, choose_run
-from src.metrics.comparison import compare_runs
-from src.metrics.statistics import Verdict
-from tests.metrics.finished_runs import write_run
+from tests.comparison.finished_runs import write_run
 
 
 def choose(first, *others):

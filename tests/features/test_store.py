@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from src.core.errors import MetricError
-from src.metrics.features import FeatureStore, ImageFile, exact_arithmetic, image_file, unit_vector
+from src.features.store import FeatureStore, ImageFile, exact_arithmetic, image_file, unit_vector
 from src.metrics.scores import Diversity
 from tests.metrics.synthetic import photos_of, sample
 

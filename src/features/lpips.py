@@ -11,9 +11,9 @@ from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from src.core.errors import MetricError, ModelMismatchError
-from src.metrics.features import ImageFile, open_rgb
-from src.metrics.preprocessing import MINUS_ONE_TO_ONE, Preparation
-from src.metrics.weights import WeightFile, freeze, read_state
+from src.features.preprocessing import MINUS_ONE_TO_ONE, Preparation
+from src.features.store import ImageFile, open_rgb
+from src.features.weights import WeightFile, freeze, read_state
 
 # stabilises the division by a layer's norm, as in torchmetrics
 EPSILON = 1e-8

@@ -2,9 +2,9 @@
 
 import pytest
 
+from src.comparison.runs import FILES, setting
 from src.core.errors import MetricError
-from src.metrics.runs import FILES, setting
-from tests.metrics.finished_runs import read_folder, write_run
+from tests.comparison.finished_runs import read_folder, write_run
 
 
 def test_a_run_is_read(tmp_path):

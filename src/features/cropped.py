@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from PIL import Image
 from torch import Tensor
 
-from src.metrics.features import ImageTower, Judge
+from src.features.store import ImageTower, Judge
 
 
 class Square(Protocol):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.places import place_name
-from src.metrics.preprocessing import OPENAI, Preparation
-from src.metrics.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
+from src.features.preprocessing import OPENAI, Preparation
+from src.features.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""Tiny judges, built once, and synthetic images."""
+"""Fixtures: tiny judges, built once, and synthetic images."""
 
 from pathlib import Path
 
 import pytest
 
-from src.metrics.clip import ClipJudge
-from src.metrics.dino import DinoJudge
-from src.metrics.features import FeatureStore, ImageFile
-from src.metrics.lpips import LpipsJudge
+from src.features.clip import ClipJudge
+from src.features.dino import DinoJudge
+from src.features.lpips import LpipsJudge
+from src.features.store import FeatureStore, ImageFile
 from src.tiny.judges import build_judges
 from tests.metrics.synthetic import write_images
 

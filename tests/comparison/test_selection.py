@@ -2,8 +2,8 @@
 
 import pytest
 
+from src.comparison.selection import SelectionRule, select_checkpoint
 from src.core.errors import ConfigError, MetricError
-from src.metrics.selection import SelectionRule, select_checkpoint
 from src.metrics.summary import score_table
 from tests.metrics.synthetic import score
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import stdtr
 
-from src.metrics import intervals, statistics
-from src.metrics.intervals import Interval, Unit, standard_error, students_interval
-from src.metrics.statistics import (
+from src.comparison import statistics
+from src.comparison.statistics import (
     Comparison,
     Finding,
     Verdict,
@@ -18,6 +17,8 @@ from src.metrics.statistics import (
     judge,
     sign_flip,
 )
+from src.metrics import intervals
+from src.metrics.intervals import Interval, Unit, standard_error, students_interval
 
 MARGINS = {"dino": 0.02, "clip_t": 0.005}
 

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.core.errors import ConfigError, MetricError
-from src.metrics.intervals import Unit, reported_rows, score_grid
-from src.metrics.names import IDENTITY, PROMPT, SUBJECT, TEST
-from src.metrics.runs import EvaluatedRun, setting
-from src.metrics.settings import Differs, differing_keys, is_setting, what_differs
-from src.metrics.statistics import (
+from src.comparison.runs import EvaluatedRun, setting
+from src.comparison.settings import Differs, differing_keys, is_setting, what_differs
+from src.comparison.statistics import (
     DETECTABLE,
     Comparison,
     Finding,
@@ -24,6 +21,9 @@ from src.metrics.statistics import (
     find,
     judge,
 )
+from src.core.errors import ConfigError, MetricError
+from src.metrics.intervals import Unit, reported_rows, score_grid
+from src.metrics.names import IDENTITY, PROMPT, SUBJECT, TEST
 
 PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
 # where more pairs than this share lack a value, a primary metric ends the comparison, another is left out

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from src.comparison.statistics import Verdict
+from src.comparison.verdict import compare_configurations, compare_runs, differing_fields, run_means
 from src.core.errors import ConfigError, MetricError
-from src.metrics.comparison import compare_configurations, compare_runs, differing_fields, run_means
 from src.metrics.intervals import Unit
-from src.metrics.statistics import Verdict
-from tests.metrics.finished_runs import CHOSEN, COLUMNS, PARAMS, read_folder, with_pres, write_run, write_seeds
+from tests.comparison.finished_runs import CHOSEN, COLUMNS, PARAMS, read_folder, with_pres, write_run, write_seeds
 
 
 def test_margins_are_those_of_the_runs_and_must_agree(tmp_path):

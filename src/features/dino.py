@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from src.core.errors import ConfigError, MissingModelError
 from src.core.places import place_name
-from src.metrics.preprocessing import IMAGENET, Preparation
-from src.metrics.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
+from src.features.preprocessing import IMAGENET, Preparation
+from src.features.weights import WeightFile, check_architecture, freeze, load_strictly, read_state
 
 # added to the new side by the authors' code, so that rounding never makes it a cell too short
 HUB_OFFSET = 0.1
