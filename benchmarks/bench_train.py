@@ -21,7 +21,7 @@ from src.tiny.diffusion import build_diffusion
 from src.tiny.words import WORDS
 from src.training.batches import DrawPlan, LatentSet
 from src.training.loop import train_step
-from src.training.run import Hooks, Run, TrainPlan
+from src.training.run import Hooks, Photos, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
 
@@ -73,9 +73,7 @@ def our_run(
         TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0),
         DrawPlan(0, model.process, 0.0),
         cached_encoder(model, [CAPTION]),
-        data,
-        None,
-        data,
+        Photos(data, None, data),
         StateFolder(state),
         Hooks(lambda _: None, lambda _: nullcontext(), lambda *_: None, lambda _: None, lambda _: False),
     )

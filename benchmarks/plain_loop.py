@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 from accelerate import Accelerator
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 from torch import Tensor
@@ -46,21 +46,18 @@ def plain_steps(
         Does one update and returns its loss.
     """
     pipe, device, is_xl = model.pipeline, accelerator.device, isinstance(model, StableDiffusionXL)
-    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     dtype = DTYPES[accelerator.mixed_precision]
     pipe.unet.to(device, dtype=dtype)
     pipe.vae.to(device, dtype=torch.float32 if is_xl else dtype)
     for encoder in text_encoders(model).values():
         encoder.to(device, dtype=dtype)
-    pipe.unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS))
+    parameters = _adapt(pipe.unet, rank, in_float32=accelerator.mixed_precision == "fp16")
     if recompute:
         pipe.unet.enable_gradient_checkpointing()
-    if accelerator.mixed_precision == "fp16":
-        cast_training_params([pipe.unet], dtype=torch.float32)
-    parameters = [parameter for parameter in pipe.unet.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
     unet, optimizer = accelerator.prepare(pipe.unet, optimizer)
     unet.train()
+    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     known: dict[str, object] | None = _embed(model, caption, batch) if is_xl else None
 
     def step() -> float:
@@ -69,12 +66,7 @@ def plain_steps(
             with torch.no_grad():
                 latents = pipe.vae.encode(images).latent_dist.sample() * pipe.vae.config.scaling_factor
                 text = known or _embed(model, caption, batch)
-            latents = latents.to(dtype)
-            noise = torch.randn_like(latents)
-            timesteps = torch.randint(scheduler.config.num_train_timesteps, (batch,), device=device)
-            noisy = scheduler.add_noise(latents, noise, timesteps)
-            found = unet(noisy, timesteps, return_dict=False, **text)[0]
-            loss = functional.mse_loss(found.float(), noise.float())
+            loss = _loss(unet, latents.to(dtype), scheduler, text)
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(parameters, 1.0)
@@ -83,6 +75,21 @@ def plain_steps(
         return loss.detach().item()
 
     return step
+
+
+def _adapt(unet: UNet2DConditionModel, rank: int, in_float32: bool) -> list[torch.nn.Parameter]:
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS))
+    if in_float32:
+        cast_training_params([unet], dtype=torch.float32)
+    return [parameter for parameter in unet.parameters() if parameter.requires_grad]
+
+
+def _loss(unet: torch.nn.Module, latents: Tensor, scheduler: DDPMScheduler, text: dict[str, object]) -> Tensor:
+    noise = torch.randn_like(latents)
+    timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), device=latents.device)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    found = unet(noisy, timesteps, return_dict=False, **text)[0]
+    return functional.mse_loss(found.float(), noise.float())
 
 
 @torch.no_grad()

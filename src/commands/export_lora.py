@@ -9,7 +9,7 @@ from pathlib import Path
 
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError
-from src.stages.generate import chosen_checkpoint
+from src.sampling.variants import chosen_checkpoint
 
 
 def export(folder: Path, out: Path) -> None:

@@ -103,12 +103,11 @@ class DiffusionTask:
             alignment.prepare(self.unet, train_set.pixels, device)
             self.networks["projector"] = alignment.projector
         parameters = [parameter for network in self.networks.values() for parameter in network.parameters()]
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "adam": torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-        }
+        adam = torch.optim.AdamW(parameters, plan.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"adam": adam}
         self.loss = loss
         self.process = DiscreteDiffusion.of(DDIMScheduler(**NOISE).config, device)
-        self.train_set, self.val_set = train_set, val_set
+        self.train_set, self.val_set, self.measures = train_set, val_set, measures
         self.drawer = DiffusionDrawer(
             self.unet, self.vae, self.condition, DDIMScheduler(**NOISE), plan.mixed_precision, device
         )
@@ -116,13 +115,9 @@ class DiffusionTask:
         if device.type == "cuda" and self.vae is not None:
             # all of them fit, and no update waits for the bus
             self.latents = self.latents.to(device)
-        if unet.get("sample_size") != self.latents.shape[-1]:
-            raise ConfigError(
-                f"task.unet.sample_size={unet.get('sample_size')}: the images are {self.latents.shape[-1]} cells wide"
-            )
+        _check_side(unet.get("sample_size"), self.latents.shape[-1])
         self.cell_roots = _cell_roots(train_set, self.latents.shape[-1], subject_weight)
         self.draws = Draws(len(train_set), plan.batch_size, seed)
-        self.measures = measures
 
     def _build_unet(self, condition: str, arguments: dict[str, Any]) -> nn.Module:
         channels = 3 if self.vae is None else int(self.vae.config.latent_channels)
@@ -215,6 +210,11 @@ class DiffusionTask:
         """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""
         self.unet.eval()
         self.condition.save(folder, self.unet, self.vae, DDIMScheduler(**NOISE))
+
+
+def _check_side(told: object, found: int) -> None:
+    if told != found:
+        raise ConfigError(f"task.unet.sample_size={told}: the images are {found} cells wide")
 
 
 def _cell_roots(images: ImageSet, side: int, weight: float) -> Tensor | None:

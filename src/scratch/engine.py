@@ -149,7 +149,7 @@ def train_from_noise(
 ) -> Curves:
     """Trains to the plan's last step, from the saved state if there is one; leaves the averaged weights in the task.
 
-    A finished training that is asked for other measures is measured again, not trained.
+    A finished training that is asked for other measures is only measured again.
 
     Args:
         task: What is trained.
@@ -168,44 +168,56 @@ def train_from_noise(
         ModelMismatchError: The saved state holds other weights.
     """
     average = _copies(task)
-    saved = state.load()
-    start, losses, evaluations, earlier = 0, list[Row](), list[Row](), 0.0
-    if saved is not None:
-        start, losses, earlier = saved.step, list(saved.losses), float(saved.scalars["seconds"])
-        evaluations = list(saved.validations) if saved.scalars["measured"] == measured else []
-        _restore(task, average, saved, state)
-        print(f"resuming after step {start} of {plan.steps}", flush=True)
-    pending: list[dict[str, Tensor]] = []
-    kept, seconds, began = start, earlier, time.monotonic()
+    start, losses, evaluations, earlier = _resume(task, average, state, measured)
+    pending, kept, seconds, began = list[dict[str, Tensor]](), start, earlier, time.monotonic()
     for step in range(start, plan.steps):
-        for optimizer in task.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = plan.lr * group.get("lr_factor", 1.0) * schedule.factor(step, plan.steps)
+        _set_learning_rates(task, plan.lr, schedule.factor(step, plan.steps))
         torch.manual_seed(derive_seed(seed, "update", step))
         pending.append(task.update(step))
         _average(task, average, min(plan.ema_decay, (1 + step) / (10 + step)))
         done = step + 1
-        over = until < math.inf and time.monotonic() >= until
-        last = over or done == plan.steps
+        last = done == plan.steps or (until < math.inf and time.monotonic() >= until)
         if last or done % plan.log_every == 0:
             losses.append(_summarize(done, pending))
-            pending = []
+            pending.clear()
         if last or done % plan.eval_every == 0:
             evaluations.append(_evaluation(task, average, done))
-            rate = (done - start) * plan.batch_size / (time.monotonic() - began)
-            numbers = ", ".join(f"{k} {v:.4g}" for k, v in {**losses[-1], **evaluations[-1]}.items() if k != "step")
-            print(f"step {done}/{plan.steps}: {numbers}; {rate:z.0f} images/s", flush=True)
+            _report(losses[-1] | evaluations[-1], plan, (done - start) / (time.monotonic() - began))
         if last or (done // plan.save_every > kept // plan.save_every and not pending):
             seconds = earlier + time.monotonic() - began
             state.save(_pack(task, average, done, losses, evaluations, seconds, measured))
             kept = done
-        if over:
+        if last:
             break
-    if not evaluations:
+    if not evaluations:  # of these measures
         evaluations.append(_evaluation(task, average, plan.steps))
         state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, measured))
     _load(task, average)
     return Curves(losses, evaluations, seconds)
+
+
+def _resume(
+    task: Task, average: Mapping[str, Tensor], state: StateFolder, measured: str
+) -> tuple[int, list[Row], list[Row], float]:
+    """Returns updates done, both curves and the seconds that they took."""
+    saved = state.load()
+    if saved is None:
+        return 0, [], [], 0.0
+    _restore(task, average, saved, state)
+    print(f"resuming after step {saved.step}", flush=True)
+    evaluations = list(saved.validations) if saved.scalars["measured"] == measured else []
+    return saved.step, list(saved.losses), evaluations, float(saved.scalars["seconds"])
+
+
+def _set_learning_rates(task: Task, lr: float, factor: float) -> None:
+    for optimizer in task.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_factor", 1.0) * factor
+
+
+def _report(row: Row, plan: Plan, updates_per_s: float) -> None:
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+    print(f"step {row['step']}/{plan.steps}: {numbers}; {updates_per_s * plan.batch_size:z.0f} images/s", flush=True)
 
 
 def _evaluation(task: Task, average: Mapping[str, Tensor], done: int) -> Row:

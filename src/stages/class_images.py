@@ -35,8 +35,9 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
         raise ConfigError(f"prior.num_images={params.prior.num_images}: expected 1 or more")
     set_deterministic(True)
     from src.models.families import load_base_model
+    from src.sampling.cache import SampleCache
     from src.sampling.generator import Job, draw
-    from src.stages.sampling_setup import SampleCache, check_base, draw_settings
+    from src.stages.sampling_setup import check_base, code_that_draws, draw_settings
 
     settings = dataclasses.replace(
         draw_settings(params),
@@ -47,7 +48,8 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     settings.check("prior")
     device, spec = choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
-    cache = SampleCache.open(work_root() / CACHE, weights, device, settings, "src.stages.class_images")
+    code = code_that_draws("src.stages.class_images")
+    cache = SampleCache.open(work_root() / CACHE, weights, device, settings, code)
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
     missing = [job for job in jobs if cache.get("", job) is None]

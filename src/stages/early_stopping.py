@@ -13,12 +13,13 @@ from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.features.store import FeatureStore
-from src.metrics.names import DEV, PROMPT, SUBJECT
+from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.scores import Metric
 from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts
-from src.stages.generate import BASE, Variant, draw_variants
+from src.sampling.variants import Variant
+from src.stages.generate import draw_variants
 from src.training.determinism import set_deterministic
 
 

@@ -27,7 +27,7 @@ from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
 from src.training.determinism import numerics
-from src.training.run import Hooks, Run, TrainPlan
+from src.training.run import Hooks, Photos, Run, TrainPlan
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
 
@@ -128,48 +128,43 @@ def build_run(
         The run.
     """
     method, loss, schedule = parts
-    dataset, class_items = data
     spec, train = params.model, params.train
     model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
-    vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
-    vae_digest = f"{sha256_tree(vae)}:{code_digest('src.models.latents')}:{numerics()}"
     with accelerator.main_process_first():
-        sets = [
-            latent_set(model, items, flip, vae_digest)
-            for items, flip in ((dataset.train, train.flip), (dataset.val, False), (class_items, False))
-            if items
-        ]
-    train_set, val_set, *class_sets = sets
-    captions = {caption for data_set in sets for caption in data_set.captions} | {""}
-    model.check_captions(sorted(captions))
+        train_set, val_set, *class_sets = sets = encode_photos(model, params, data)
+    captions = sorted({caption for data_set in sets for caption in data_set.captions} | {""})
+    model.check_captions(captions)
     groups = method.attach(model, params.seed)
     if train.checkpoint_path:
         method.start(model, Path(train.checkpoint_path))
-    encode: Callable[[list[str]], Conditioning | list[str]] = list
-    if not method.trains_text:
-        encode = cached_encoder(model, sorted(captions))
+    encode = list if method.trains_text else cached_encoder(model, captions)
     denoiser = Denoiser(model, method.trains_text, train.gradient_checkpointing)
     if plan.sample_every == 0:
         put_away(model, text=not method.trains_text)
     rates = [{"params": list(group.parameters.values()), "lr": group.lr or plan.lr} for group in groups]
-    optimizer = build_optimizer(params.optimizer, rates)
-    module, optimizer = accelerator.prepare(denoiser.train(), optimizer)
-    return Run(
-        accelerator=accelerator,
-        module=module,
-        optimizer=optimizer,
-        groups=groups,
-        loss=loss,
-        schedule=schedule,
-        plan=plan,
-        draw=DrawPlan(params.seed, model.process, train.caption_dropout),
-        encode=encode,
-        train_set=train_set,
-        class_set=class_sets[0] if class_sets else None,
-        val_set=val_set,
-        state=state,
-        hooks=build_hooks(params, (model, method), state, tracker, stopping),
-    )
+    module, optimizer = accelerator.prepare(denoiser.train(), build_optimizer(params.optimizer, rates))
+    photos = Photos(train_set, class_sets[0] if class_sets else None, val_set)
+    hooks = build_hooks(params, (model, method), state, tracker, stopping)
+    draw = DrawPlan(params.seed, model.process, train.caption_dropout)
+    return Run(accelerator, module, optimizer, groups, loss, schedule, plan, draw, encode, photos, state, hooks)
+
+
+def encode_photos(model: BaseModel, params: DictConfig, data: tuple[Dataset, list[Item]]) -> list[LatentSet]:
+    """Encodes all photos, or takes their latents from the cache.
+
+    Args:
+        model: The base model.
+        params: The stage's parameters.
+        data: The photos, and the class images or none.
+
+    Returns:
+        Instance images, held-out ones and, where there are any, class images.
+    """
+    spec, (dataset, class_items) = params.model, data
+    vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
+    vae_digest = f"{sha256_tree(vae)}:{code_digest('src.models.latents')}:{numerics()}"
+    kinds = ((dataset.train, params.train.flip), (dataset.val, False), (class_items, False))
+    return [latent_set(model, items, flip, vae_digest) for items, flip in kinds if items]
 
 
 def put_away(model: BaseModel, text: bool) -> None:

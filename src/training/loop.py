@@ -125,11 +125,11 @@ def train_step(run: Run, step: int) -> dict[str, Tensor]:
 
 
 def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
-    names = ["instance"] if run.class_set is None else ["instance", "class"]
-    sets = [run.train_set] if run.class_set is None else [run.train_set, run.class_set]
+    sets = {"instance": run.photos.train, "class": run.photos.prior}
     batches = [
         draw_batch(data, name, step, slots, run.plan.batch_size, run.draw)
-        for name, data in zip(names, sets, strict=True)
+        for name, data in sets.items()
+        if data is not None
     ]
     latents, noise, time, size_px = (
         torch.cat([getattr(batch, field) for batch in batches]).to(run.device, non_blocking=True)
@@ -141,7 +141,7 @@ def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
         prediction = run.module(noised.x_t, time, text, size_px)
     per_sample = run.loss(prediction, noised)
     instance = per_sample[: len(slots)].mean()
-    if run.class_set is None:
+    if run.photos.prior is None:
         return {"loss": instance}
     prior = per_sample[len(slots) :].mean()
     return {"loss": instance + run.plan.prior_weight * prior, "loss_instance": instance, "loss_prior": prior}

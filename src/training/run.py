@@ -100,6 +100,21 @@ class Hooks:
 
 
 @dataclass(frozen=True)
+class Photos:
+    """What is trained and validated on.
+
+    Attributes:
+        train: The instance images.
+        prior: The class images, or None without prior preservation.
+        val: The held-out images.
+    """
+
+    train: LatentSet
+    prior: LatentSet | None
+    val: LatentSet
+
+
+@dataclass(frozen=True)
 class Run:
     """A training run, ready to go.
 
@@ -113,9 +128,7 @@ class Run:
         plan: How long and when.
         draw: What is random.
         encode: Captions to what the denoiser takes: cached conditioning, or the captions themselves.
-        train_set: The instance images.
-        class_set: The class images, or None without prior preservation.
-        val_set: The held-out images.
+        photos: What is trained and validated on.
         state: Where to resume from.
         hooks: What to call.
     """
@@ -129,9 +142,7 @@ class Run:
     plan: TrainPlan
     draw: DrawPlan
     encode: Callable[[list[str]], Conditioning | list[str]]
-    train_set: LatentSet
-    class_set: LatentSet | None
-    val_set: LatentSet
+    photos: Photos
     state: StateFolder
     hooks: Hooks
 

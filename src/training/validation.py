@@ -32,7 +32,7 @@ def validate(run: Run) -> dict[str, float]:
 
 @torch.no_grad()
 def _mean_loss(run: Run, module: torch.nn.Module) -> float:
-    data, total, process = run.val_set, [], run.draw.process
+    data, total, process = run.photos.val, [], run.draw.process
     times = [process.time_at(fraction) for fraction in run.plan.val_timesteps]
     time = torch.tensor(times, device=run.device)
     for index, name in enumerate(data.ids):

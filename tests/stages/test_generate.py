@@ -9,10 +9,13 @@ from src.core.errors import ModelMismatchError
 from src.core.files import write_json
 from src.core.provenance import model_digest
 from src.core.sealed import write_sealed
+from src.metrics.names import BASE
+from src.sampling.cache import SampleCache, png_bytes
 from src.sampling.generator import DrawSettings, Job
 from src.sampling.prompts import Prompt, lone_prompts
-from src.stages.generate import BASE, Variant, chosen_checkpoint, draw_variants, list_checkpoints
-from src.stages.sampling_setup import SampleCache, png_bytes
+from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
+from src.stages.generate import draw_variants
+from src.stages.sampling_setup import code_that_draws
 from src.training.determinism import set_deterministic
 
 SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
@@ -49,7 +52,7 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
 
     def path(settings=SETTINGS, adapter="", drawn=job, model="hub/id", revision="r", by="src.stages.generate"):
         weights = model_digest(model, revision, None)
-        return SampleCache.open(tmp_path / "c", weights, CPU, settings, by).path(adapter, drawn)
+        return SampleCache.open(tmp_path / "c", weights, CPU, settings, code_that_draws(by)).path(adapter, drawn)
 
     first = path(model=str(tmp_path / "m"))
     (tmp_path / "m/weights").write_text("2")

@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from src.losses.diffusion import MinSNRLoss
 from src.methods.lora import LoraMethod
 from src.models.base import Denoiser
 from src.training.batches import DrawPlan, LatentSet
-from src.training.run import Hooks, Run, TrainPlan
+from src.training.run import Hooks, Photos, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
 from tests.training.scaling import scaling_accelerator
@@ -36,6 +37,17 @@ def latents(count, seed, channels):
     )
 
 
+def make_accelerator(precision, accumulation):
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    if precision == "fp16":
+        return scaling_accelerator(accumulation)
+    return Accelerator(cpu=True, gradient_accumulation_steps=accumulation, mixed_precision=precision)
+
+
 @pytest.fixture
 def make_run(load_tiny, tmp_path):
     """Builds a run on a tiny model; the state folder is shared by all runs of a test unless another is named."""
@@ -52,11 +64,6 @@ def make_run(load_tiny, tmp_path):
         precision="no",
         **plan,
     ):
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState, GradientState
-
-        AcceleratorState._reset_state(True)
-        GradientState._reset_state()
         settings = TrainPlan(**{**PLAN, **plan})
         model = load_tiny(kind, dtype)
         method = LoraMethod(
@@ -64,21 +71,9 @@ def make_run(load_tiny, tmp_path):
         )
         groups = method.attach(model, 0)
         channels = model.pipeline.vae.config.latent_channels
-        if precision == "fp16":
-            accelerator = scaling_accelerator(settings.accumulation)
-        else:
-            accelerator = Accelerator(
-                cpu=True, gradient_accumulation_steps=settings.accumulation, mixed_precision=precision
-            )
+        accelerator = make_accelerator(precision, settings.accumulation)
         optimizer = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
         module, optimizer = accelerator.prepare(Denoiser(model, text, False).train(), optimizer)
-
-        def encode(captions):
-            with torch.no_grad():
-                return model.encode_text(captions)
-
-        def save_checkpoint(folder):
-            method.save(model, folder)
 
         return Run(
             accelerator=accelerator,
@@ -89,13 +84,11 @@ def make_run(load_tiny, tmp_path):
             schedule=ConstantSchedule(0),
             plan=settings,
             draw=DrawPlan(0, model.process, 0.0),
-            encode=list if text else encode,
-            train_set=latents(5, 1, channels),
-            class_set=latents(3, 2, channels) if prior else None,
-            val_set=latents(2, 3, channels),
+            encode=list if text else torch.no_grad()(model.encode_text),
+            photos=Photos(latents(5, 1, channels), latents(3, 2, channels) if prior else None, latents(2, 3, channels)),
             state=StateFolder(tmp_path / state),
             hooks=Hooks(
-                save_checkpoint,
+                partial(method.save, model),
                 lambda part: method.only_part(model, part) if text else nullcontext(),
                 log,
                 lambda _: None,

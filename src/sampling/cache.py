@@ -1,0 +1,75 @@
+"""Images drawn before, so that a killed run goes on where it was and a second one draws nothing twice."""
+
+import json
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from src.core.files import sha256_bytes
+from src.core.sealed import read_sealed, write_sealed
+from src.sampling.generator import DrawSettings, Job
+
+PNG_LEVEL = 6
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """Encodes an image losslessly and without metadata; the same pixels give the same bytes."""
+    stream = BytesIO()
+    image.save(stream, "PNG", compress_level=PNG_LEVEL)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class SampleCache:
+    """Images drawn before, each under a name made of all that decides it; a killed run goes on where it was.
+
+    Attributes:
+        folder: Where they are.
+        setting: Names base model, device and settings.
+    """
+
+    folder: Path
+    setting: str
+
+    @staticmethod
+    def open(folder: Path, model: str, device: torch.device, settings: DrawSettings, code: str) -> "SampleCache":
+        """Opens the cache for one base model and one way of drawing.
+
+        Args:
+            folder: Where the images are.
+            model: Names the base model's weights.
+            device: CPU and GPU differ in the last bits.
+            settings: How images are drawn.
+            code: Names the code that draws, and its arithmetic settings.
+
+        Returns:
+            The cache.
+        """
+        named = {"model": model, "device": device.type, "code": code}
+        parts = {**named, **asdict(settings)}
+        del parts["num_images_per_prompt"]
+        return SampleCache(folder, json.dumps(parts, sort_keys=True))
+
+    def path(self, adapter: str, job: Job) -> Path:
+        """Returns where an image is kept.
+
+        Args:
+            adapter: Hash of the adapter's weights, empty for the base model.
+            job: What is drawn.
+
+        Returns:
+            A file that may exist.
+        """
+        key = "\0".join([self.setting, adapter, job.prompt.id, job.text, str(job.seed)])
+        return self.folder / f"{sha256_bytes(key.encode())}.png"
+
+    def get(self, adapter: str, job: Job) -> bytes | None:
+        """Returns an image as PNG, or None if it was not drawn yet or is damaged; arguments as of `path`."""
+        return read_sealed(self.path(adapter, job))
+
+    def put(self, adapter: str, job: Job, image: Image.Image) -> None:
+        """Keeps an image."""
+        write_sealed(self.path(adapter, job), png_bytes(image))
