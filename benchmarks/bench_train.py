@@ -70,12 +70,13 @@ def our_run(
         groups,
         MSELoss(),
         ConstantSchedule(0),
-        TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0),
+        TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0, 0.0),
         DrawPlan(0, model.process, 0.0),
         cached_encoder(model, [CAPTION]),
         Photos(data, None, data),
         StateFolder(state),
         Hooks(lambda _: None, lambda _: nullcontext(), lambda *_: None, lambda _: None, lambda _: False),
+        None,
     )
 
 

@@ -6,8 +6,7 @@ run through the same lines.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,6 +18,7 @@ from src.core.device import autocast
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.core.seeding import derive_seed
 from src.scratch.images import ImageSet
+from src.training.ema import WeightAverage, warmed_up
 from src.training.schedules import LrSchedule
 from src.training.state import Row, SavedState, StateFolder, pack_optimizer, unpack_optimizer
 
@@ -167,14 +167,14 @@ def train_from_noise(
         NonFiniteError: A loss is NaN or infinite; the last good state stays.
         ModelMismatchError: The saved state holds other weights.
     """
-    average = _copies(task)
+    average = _average(task)
     start, losses, evaluations, earlier = _resume(task, average, state, measured)
     pending, kept, seconds, began = list[dict[str, Tensor]](), start, earlier, time.monotonic()
     for step in range(start, plan.steps):
         _set_learning_rates(task, plan.lr, schedule.factor(step, plan.steps))
         torch.manual_seed(derive_seed(seed, "update", step))
         pending.append(task.update(step))
-        _average(task, average, min(plan.ema_decay, (1 + step) / (10 + step)))
+        average.update(warmed_up(plan.ema_decay, step))
         done = step + 1
         last = done == plan.steps or (until < math.inf and time.monotonic() >= until)
         if last or done % plan.log_every == 0:
@@ -192,12 +192,12 @@ def train_from_noise(
     if not evaluations:  # of these measures
         evaluations.append(_evaluation(task, average, plan.steps))
         state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, measured))
-    _load(task, average)
+    average.load(average.tensors)
     return Curves(losses, evaluations, seconds)
 
 
 def _resume(
-    task: Task, average: Mapping[str, Tensor], state: StateFolder, measured: str
+    task: Task, average: WeightAverage, state: StateFolder, measured: str
 ) -> tuple[int, list[Row], list[Row], float]:
     """Returns updates done, both curves and the seconds that they took."""
     saved = state.load()
@@ -220,8 +220,8 @@ def _report(row: Row, plan: Plan, updates_per_s: float) -> None:
     print(f"step {row['step']}/{plan.steps}: {numbers}; {updates_per_s * plan.batch_size:z.0f} images/s", flush=True)
 
 
-def _evaluation(task: Task, average: Mapping[str, Tensor], done: int) -> Row:
-    with _averaged_weights(task, average):
+def _evaluation(task: Task, average: WeightAverage, done: int) -> Row:
+    with average.in_place():
         return {"step": done, **task.evaluate()}
 
 
@@ -234,55 +234,26 @@ def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:
     return row
 
 
-def _copies(task: Task) -> dict[str, Tensor]:
-    return {
-        f"ema.{name}.{key}": value.detach().clone()
-        for name in task.averaged
-        for key, value in task.networks[name].state_dict().items()
-    }
-
-
-@torch.no_grad()
-def _average(task: Task, average: Mapping[str, Tensor], decay: float) -> None:
-    floats: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for name in task.averaged:
-        for key, value in task.networks[name].state_dict().items():
-            kept = average[f"ema.{name}.{key}"]
-            if kept.is_floating_point():
-                floats[0].append(kept)
-                floats[1].append(value)
-            else:
-                kept.copy_(value)
-    if floats[0]:
-        torch._foreach_lerp_(floats[0], floats[1], 1 - decay)
-
-
-def _load(task: Task, tensors: Mapping[str, Tensor]) -> None:
-    for name in task.averaged:
-        prefix = f"ema.{name}."
-        weights = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        task.networks[name].load_state_dict(weights)
-
-
-@contextmanager
-def _averaged_weights(task: Task, average: Mapping[str, Tensor]) -> Iterator[None]:
-    """Puts the averaged weights into the networks, and the trained ones back."""
-    trained = _copies(task)
-    _load(task, average)
-    yield
-    _load(task, trained)
+def _average(task: Task) -> WeightAverage:
+    return WeightAverage(
+        {
+            f"ema.{name}.{key}": value
+            for name in task.averaged
+            for key, value in task.networks[name].state_dict().items()
+        }
+    )
 
 
 def _pack(
     task: Task,
-    average: Mapping[str, Tensor],
+    average: WeightAverage,
     done: int,
     losses: list[Row],
     evaluations: list[Row],
     seconds: float,
     measured: str,
 ) -> SavedState:
-    tensors: dict[str, Tensor] = dict(average)
+    tensors: dict[str, Tensor] = dict(average.tensors)
     scalars: dict[str, object] = {"seconds": seconds, "measured": measured}
     for name, network in task.networks.items():
         # copies, since a file cannot hold one tensor under two names
@@ -293,7 +264,7 @@ def _pack(
     return SavedState(done, tensors, scalars, losses, evaluations)
 
 
-def _restore(task: Task, average: Mapping[str, Tensor], saved: SavedState, state: StateFolder) -> None:
+def _restore(task: Task, average: WeightAverage, saved: SavedState, state: StateFolder) -> None:
     for name, network in task.networks.items():
         prefix = f"network.{name}."
         weights = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
@@ -305,5 +276,5 @@ def _restore(task: Task, average: Mapping[str, Tensor], saved: SavedState, state
         prefix = f"{name}/"
         moments = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
         unpack_optimizer(optimizer, moments, saved.scalars[name])
-    for key, kept in average.items():
+    for key, kept in average.tensors.items():
         kept.copy_(saved.tensors[key])

@@ -27,7 +27,7 @@ from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
 from src.training.determinism import numerics
-from src.training.run import Hooks, Photos, Run, TrainPlan
+from src.training.run import Hooks, Photos, Run, TrainPlan, average_of
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
 
@@ -53,6 +53,7 @@ def build_plan(params: DictConfig) -> TrainPlan:
         val_timesteps=list(train.val_timesteps),
         # nobody would see them without a tracker
         sample_every=train.sample_every if params.tracker else 0,
+        ema_decay=train.ema_decay,
     )
 
 
@@ -146,7 +147,10 @@ def build_run(
     photos = Photos(train_set, class_sets[0] if class_sets else None, val_set)
     hooks = build_hooks(params, (model, method), state, tracker, stopping)
     draw = DrawPlan(params.seed, model.process, train.caption_dropout)
-    return Run(accelerator, module, optimizer, groups, loss, schedule, plan, draw, encode, photos, state, hooks)
+    average = average_of(groups) if plan.ema_decay else None
+    return Run(
+        accelerator, module, optimizer, groups, loss, schedule, plan, draw, encode, photos, state, hooks, average
+    )
 
 
 def encode_photos(model: BaseModel, params: DictConfig, data: tuple[Dataset, list[Item]]) -> list[LatentSet]:

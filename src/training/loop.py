@@ -9,6 +9,7 @@ from torch import Tensor
 from src.core.errors import ModelMismatchError, NonFiniteError
 from src.methods.base import trained_weights
 from src.training.batches import draw_batch
+from src.training.ema import warmed_up
 from src.training.run import Run
 from src.training.state import Row, SavedState, pack_optimizer, unpack_optimizer
 from src.training.validation import validate
@@ -35,6 +36,8 @@ def train(run: Run) -> SavedState:
         if _should_stop(run, step):
             break
         pending.append(train_step(run, step))
+        if run.average is not None:
+            run.average.update(warmed_up(run.plan.ema_decay, step))
         done = step + 1
         last = done == run.plan.steps
         look = last or done % run.plan.val_every == 0
@@ -46,7 +49,8 @@ def train(run: Run) -> SavedState:
                 validations.append(_validate(run, done))
             saved = save(run, done, losses, validations, keep)
         if run.plan.sample_every and (last or done % run.plan.sample_every == 0) and run.accelerator.is_main_process:
-            run.hooks.sample(done)
+            with run.averaged():
+                run.hooks.sample(done)
     run.accelerator.wait_for_everyone()
     assert saved is not None, "steps >= 1, so the last step was saved"
     return saved
@@ -82,6 +86,9 @@ def restore(run: Run, saved: SavedState | None) -> tuple[int, list[Row], list[Ro
                 raise ModelMismatchError(f"{run.state.path}: no fitting {name}; delete the folder to start anew")
             parameter.data.copy_(kept)
     unpack_optimizer(run.optimizer, saved.tensors, saved.scalars["optimizer"])
+    if run.average is not None:
+        for name, kept in run.average.tensors.items():
+            kept.copy_(saved.tensors[name])
     if run.accelerator.scaler is not None:
         run.accelerator.scaler.load_state_dict(saved.scalars["scaler"])
     if run.accelerator.is_main_process:
@@ -185,7 +192,8 @@ def flush(run: Run, done: int, pending: list[dict[str, Tensor]]) -> list[Row]:
 
 
 def _validate(run: Run, done: int) -> Row:
-    row = {"step": done, **validate(run)}
+    with run.averaged():
+        row = {"step": done, **validate(run)}
     if run.accelerator.is_main_process:
         run.hooks.log(done, {name: value for name, value in row.items() if name != "step"})
         print(f"step {done}/{run.plan.steps}: held-out loss {row['val_loss']:z.5f}", flush=True)
@@ -215,10 +223,12 @@ def save(run: Run, done: int, losses: list[Row], validations: list[Row], keep: b
     moments, memory = pack_optimizer(run.optimizer)
     scaler = run.accelerator.scaler
     scalars = {"optimizer": memory, "scaler": None if scaler is None else scaler.state_dict()}
-    state = SavedState(done, {**weights, **moments}, scalars, losses, validations)
+    average = {} if run.average is None else {k: tensor.cpu().clone() for k, tensor in run.average.tensors.items()}
+    state = SavedState(done, {**weights, **moments, **average}, scalars, losses, validations)
     if run.accelerator.is_main_process:
         if keep:
-            run.hooks.save_checkpoint(run.state.checkpoint(done))
+            with run.averaged():
+                run.hooks.save_checkpoint(run.state.checkpoint(done))
             run.state.seal(done)
         run.state.save(state)
     return state

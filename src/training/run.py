@@ -1,8 +1,8 @@
 """What a training run is made of; the stage builds it, the loop drives it."""
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from src.losses.diffusion import DiffusionLoss
 from src.methods.base import ParameterGroup
 from src.models.base import Conditioning
 from src.training.batches import DrawPlan, LatentSet
+from src.training.ema import WeightAverage
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
 
@@ -37,6 +38,7 @@ class TrainPlan:
         val_every: Updates between validations.
         val_timesteps: Fractions of the schedule, each in [0, 1).
         sample_every: Updates between sample images; 0 for none.
+        ema_decay: Of the averaged weights, in [0, 1); 0 takes the last weights.
     """
 
     steps: int
@@ -50,6 +52,7 @@ class TrainPlan:
     val_every: int
     val_timesteps: list[float]
     sample_every: int
+    ema_decay: float
 
     def check(self, processes: int) -> None:
         """Refuses values that cannot work.
@@ -69,6 +72,8 @@ class TrainPlan:
                 f"lr={self.lr}, prior.weight={self.prior_weight}, train.sample_every={self.sample_every}: "
                 "expected 0 or more"
             )
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"train.ema_decay={self.ema_decay}: expected a number in [0, 1)")
         if not self.max_grad_norm > 0:
             raise ConfigError(f"train.max_grad_norm={self.max_grad_norm}: expected a number above 0")
         if not self.val_timesteps or not all(0 <= fraction < 1 for fraction in self.val_timesteps):
@@ -114,6 +119,11 @@ class Photos:
     val: LatentSet
 
 
+def average_of(groups: Sequence[ParameterGroup]) -> WeightAverage:
+    """Returns an average of what trains, under the names of a saved state."""
+    return WeightAverage({f"ema.{name}": p for group in groups for name, p in group.parameters.items()})
+
+
 @dataclass(frozen=True)
 class Run:
     """A training run, ready to go.
@@ -131,6 +141,7 @@ class Run:
         photos: What is trained and validated on.
         state: Where to resume from.
         hooks: What to call.
+        average: Of the weights over updates; None takes them as they are.
     """
 
     accelerator: "Accelerator"
@@ -145,6 +156,11 @@ class Run:
     photos: Photos
     state: StateFolder
     hooks: Hooks
+    average: WeightAverage | None
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Returns the context in which the model is what a checkpoint holds."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     @property
     def device(self) -> torch.device:

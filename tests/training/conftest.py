@@ -8,7 +8,7 @@ from src.losses.diffusion import MinSNRLoss
 from src.methods.lora import LoraMethod
 from src.models.base import Denoiser
 from src.training.batches import DrawPlan, LatentSet
-from src.training.run import Hooks, Photos, Run, TrainPlan
+from src.training.run import Hooks, Photos, Run, TrainPlan, average_of
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
 from tests.training.scaling import scaling_accelerator
@@ -25,6 +25,7 @@ PLAN = {
     "val_every": 3,
     "val_timesteps": [0.2, 0.8],
     "sample_every": 0,
+    "ema_decay": 0.0,
 }
 
 
@@ -94,6 +95,7 @@ def make_run(load_tiny, tmp_path):
                 lambda _: None,
                 should_stop,
             ),
+            average=average_of(groups) if settings.ema_decay else None,
         )
 
     return make

@@ -5,6 +5,7 @@ import torch
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.methods.lora_files import WEIGHTS
+from src.models.tensors import load_tensors
 from src.training.loop import train
 from src.training.validation import validate
 
@@ -33,8 +34,10 @@ def same(first, second):
         ("sd3", False, True, 0.0),
     ],
 )
-def test_killed_run_ends_as_an_uninterrupted_one(make_run, kind, text, prior, dropout):
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_killed_run_ends_as_an_uninterrupted_one(make_run, kind, text, prior, dropout, ema_decay):
     options = {"kind": kind, "text": text, "prior": prior, "dropout": dropout, "prior_weight": float(prior)}
+    options["ema_decay"] = ema_decay
     whole = train(make_run(state="whole", **options))
     for step in (1, 3, 5):
         with pytest.raises(KilledError):
@@ -138,7 +141,7 @@ def test_an_overflow_of_fp16_skips_the_update_and_halves_the_scale(make_run):
 def test_non_finite_loss_stops_and_keeps_the_last_good_state(make_run):
     train(make_run(steps=2))
     run = make_run(steps=6)
-    run.train_set.mean.fill_(float("nan"))
+    run.photos.train.mean.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match="the loss is nan at step 3"):
         train(run)
     assert run.state.load().step == 2
@@ -192,3 +195,17 @@ def test_stopped_run_stays_stopped_and_a_killed_one_stops_at_the_same_step(make_
     assert whole.step == again.step == resumed.step == 4
     assert same(whole.tensors, resumed.tensors)
     assert whole.losses == resumed.losses == again.losses
+
+
+def test_a_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(make_run, tmp_path):
+    last = train(make_run(state="last"))
+    averaged = train(make_run(state="averaged", ema_decay=0.5))
+    for name, weight in last.tensors.items():
+        assert torch.equal(averaged.tensors[name], weight), name
+    files = [load_tensors(tmp_path / state / "checkpoints/step-000006" / WEIGHTS)[0] for state in ("last", "averaged")]
+    kept = {key.removeprefix("ema."): tensor for key, tensor in averaged.tensors.items() if key.startswith("ema.")}
+    assert sorted(float(t.abs().sum()) for t in files[1].values()) == pytest.approx(
+        sorted(float(t.abs().sum()) for t in kept.values())
+    )
+    assert any(not torch.equal(files[0][name], files[1][name]) for name in files[0])
+    assert last.validations[-1]["val_loss"] != averaged.validations[-1]["val_loss"]
