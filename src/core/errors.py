@@ -51,3 +51,7 @@ class TrackerError(PipelineError):
 
 class MetricError(PipelineError):
     """A metric that cannot be computed from what is there."""
+
+
+class WorkerError(PipelineError):
+    """A call in a process of its own that took more time or memory than it may, or crashed."""

@@ -5,22 +5,27 @@ are near-duplicates of each other.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
 from omegaconf import DictConfig
 
 from src.core.app import run_stage
-from src.core.errors import BadPhotoError, ConfigError
-from src.core.files import replaced_folder, sha256_file, write_csv
+from src.core.errors import BadPhotoError, ConfigError, WorkerError
+from src.core.files import replaced_folder, write_csv
+from src.core.printable import printable
+from src.core.progress import follow
+from src.core.workers import Worker
 from src.data.photos.budget import PixelBudget
-from src.data.photos.decode import check_size, decode_photo
-from src.data.photos.fingerprint import grey_version, near_duplicate_groups, perceptual_hash, sharpness
-from src.data.photos.header import DECODE_ERRORS, Header, broken, read_header
+from src.data.photos.conversion import PhotoRecord, inspect_photo, limits_of, write_photo
+from src.data.photos.decode import check_size
+from src.data.photos.fingerprint import near_duplicate_groups
+from src.data.photos.header import DECODE_ERRORS, broken
 from src.data.photos.listing import Photo, list_photos
 
 RAW, IMAGES = Path("data/raw"), Path("data/images")
@@ -29,30 +34,7 @@ ON_BAD = ("fail", "skip")
 PIXELS_AT_ONCE = 210e6
 # libwebp's decoder for animations, the only one that Pillow has, keeps two more pictures.
 WEBP_WEIGHT = 2
-# zlib-ng's fastest level that is not much larger; fixed, so that the same pixels give the same bytes.
-PNG_LEVEL = 2
-
-
-@dataclass(frozen=True)
-class PhotoRecord:
-    """A row of images.csv; a refused photo has a reason, and only what is known of it."""
-
-    image_id: str
-    source: str
-    sha256: str
-    status: str
-    reason: str
-    width: int | None = None
-    height: int | None = None
-    stored_width: int | None = None
-    stored_height: int | None = None
-    format: str = ""
-    orientation: int | None = None
-    profile: str = ""
-    bit_depth: int | None = None
-    sharpness: float | None = None
-    phash: str = ""
-    group: str = ""
+MODULE = "src.stages.convert"
 
 
 def convert_photos(
@@ -80,13 +62,16 @@ def convert_photos(
     listing = list_photos(raw)
     if listing.ignored:
         print(f"convert: {listing.describe_ignored()}")
-    budget = PixelBudget(PIXELS_AT_ONCE)
     with replaced_folder(out) as folder:
-        with _pool(workers) as pool:
-            records = list(pool.map(lambda photo: _convert(photo, folder, max_megapixels, budget), listing.photos))
+        with ExitStack() as processes, _pool(workers) as pool:
+            job = _Job(folder.absolute(), max_megapixels, PixelBudget(PIXELS_AT_ONCE), processes)
+            done = follow(pool.map(job.convert, listing.photos), len(listing.photos), "convert")
+            records, warned = _collect(done)
         _refuse_or_tell(raw, records, on_bad)
         records = _with_groups(records, near_duplicate_bits)
         write_csv(folder / "images.csv", _table(records))
+    bad = sum(record.status == "refused" for record in records)
+    print(f"convert: {len(records)} photos, {len(records) - bad} converted, {bad} refused, {warned} with a warning")
     return records
 
 
@@ -101,7 +86,7 @@ def _check_arguments(on_bad: str, max_megapixels: float, near_duplicate_bits: in
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Gives threads, which are enough: decoding, colour conversion and compression run outside the GIL."""
+    """Gives threads, each with a process of its own that does the work."""
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         yield pool
@@ -109,51 +94,50 @@ def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _convert(photo: Photo, folder: Path, max_megapixels: float, budget: PixelBudget) -> PhotoRecord:
-    digest, reason = "", photo.problem
-    if not reason:
-        try:
-            digest = _digest(photo.path)
-            header = read_header(photo.path)
-            check_size(header.size, max_megapixels)
-            weight = WEBP_WEIGHT if header.format == "WEBP" else 1
-            with budget.claim(weight * header.size[0] * header.size[1]):
-                return _write(photo, digest, header, folder, max_megapixels)
-        except BadPhotoError as error:
-            reason = str(error)
-        except DECODE_ERRORS as error:  # wherever it arose, it is this photo's; the disk's own errors go on
-            reason = str(broken(error))
-    return PhotoRecord(photo.image_id, photo.source, digest, "refused", reason)
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all photos; `processes` ends the workers, of which `hands` has one for each thread."""
+
+    folder: Path
+    max_megapixels: float
+    budget: PixelBudget
+    processes: ExitStack
+    hands: threading.local = field(default_factory=threading.local)
+
+    def convert(self, photo: Photo) -> tuple[PhotoRecord, tuple[str, ...]]:
+        """Converts one photo; its row, and what libraries warned of."""
+        digest, reason = "", photo.problem
+        if not reason:
+            try:
+                absolute = replace(photo, path=photo.path.absolute())
+                size = absolute.path.stat().st_size
+                found = self._worker().call(limits_of(size, 0), inspect_photo, absolute.path)
+                digest, (width, height) = found.digest, found.header.size
+                check_size((width, height), self.max_megapixels)
+                with self.budget.claim((WEBP_WEIGHT if found.header.format == "WEBP" else 1) * width * height):
+                    limits = limits_of(size, width * height)
+                    return self._worker().call(limits, write_photo, absolute, found, self.folder, self.max_megapixels)
+            except (BadPhotoError, WorkerError) as error:
+                reason = str(error)
+            except DECODE_ERRORS as error:  # wherever it arose, it is this photo's; the disk's own errors go on
+                reason = str(broken(error))
+        return PhotoRecord(photo.image_id, photo.source, digest, "refused", printable(reason)), ()
+
+    def _worker(self) -> Worker:
+        if not hasattr(self.hands, "worker"):
+            self.hands.worker = self.processes.enter_context(Worker(MODULE))
+        return self.hands.worker
 
 
-def _write(photo: Photo, digest: str, header: Header, folder: Path, max_megapixels: float) -> PhotoRecord:
-    decoded = decode_photo(photo.path, header, max_megapixels)
-    decoded.image.save(folder / f"{photo.image_id}.png", "PNG", compress_level=PNG_LEVEL)
-    grey = grey_version(decoded.image)
-    return PhotoRecord(
-        image_id=photo.image_id,
-        source=photo.source,
-        sha256=digest,
-        status="ok",
-        reason="",
-        width=decoded.image.width,
-        height=decoded.image.height,
-        stored_width=decoded.stored_size[0],
-        stored_height=decoded.stored_size[1],
-        format=header.format,
-        orientation=decoded.orientation,
-        profile=decoded.profile,
-        bit_depth=decoded.bit_depth,
-        sharpness=sharpness(grey),
-        phash=f"{perceptual_hash(grey):016x}",
-    )
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except PermissionError as error:
-        raise BadPhotoError("may not be read (permission denied)") from error
+def _collect(done: Iterable[tuple[PhotoRecord, tuple[str, ...]]]) -> tuple[list[PhotoRecord], int]:
+    """Returns the rows and the number of photos with a warning, each of which is printed."""
+    records, lines = [], []
+    for record, warnings in done:
+        records.append(record)
+        if warnings:
+            lines.append(f"convert: warning: {record.source}: {'; '.join(warnings)}")
+    print("".join(f"{line}\n" for line in lines), end="")
+    return records, len(lines)
 
 
 def _refuse_or_tell(raw: Path, records: Sequence[PhotoRecord], on_bad: str) -> None:
@@ -176,7 +160,9 @@ def _with_groups(records: Sequence[PhotoRecord], max_bits: int) -> list[PhotoRec
 
 
 def _table(records: Sequence[PhotoRecord]) -> pd.DataFrame:
-    table = pd.DataFrame([asdict(record) for record in records], columns=[field.name for field in fields(PhotoRecord)])
+    table = pd.DataFrame(
+        [asdict(record) for record in records], columns=[column.name for column in fields(PhotoRecord)]
+    )
     whole = ("width", "height", "stored_width", "stored_height", "orientation", "bit_depth")
     return table.astype(dict.fromkeys(whole, "Int64"))
 

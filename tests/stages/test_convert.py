@@ -14,7 +14,9 @@ from PIL import Image
 
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.tables import read_table
+from src.core.workers import Limits
 from src.data.photos.budget import PixelBudget
+from src.data.photos.conversion import inspect_photo
 from src.stages.convert import convert_photos
 from tests.data.photos.samples import SENTINEL, as_stored, difference, display_p3, encode, exif, noise, scene
 
@@ -166,21 +168,65 @@ def test_convert_photos_groups_near_duplicates_under_the_smallest_id(tmp_path):
 def test_convert_photos_keeps_names_with_newlines_in_one_row(tmp_path):
     fill(tmp_path, **{"new\nline,|\"'_dot_jpg": encode(scene(), "JPEG"), "-x_dot_jpg": encode(scene(seed=2), "JPEG")})
     convert(tmp_path)
-    assert set(read_table(tmp_path / "images" / "images.csv")["source"]) == {"new\nline,|\"'.jpg", "-x.jpg"}
+    assert set(read_table(tmp_path / "images" / "images.csv")["source"]) == {"new\\nline,|\"'.jpg", "-x.jpg"}
+
+
+def write_on_a_full_disk(*_arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_convert_photos_full_disk_is_no_bad_photo(tmp_path, monkeypatch):
     mixed(tmp_path)
     convert(tmp_path)
     before = contents(tmp_path / "images")
-
-    def save(*_args, **_kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Image.Image, "save", save)
+    monkeypatch.setattr("src.stages.convert.write_photo", write_on_a_full_disk)
     with pytest.raises(OSError, match="No space left"):
         convert(tmp_path, on_bad="skip")
     assert contents(tmp_path / "images") == before
+
+
+def misbehave(path):
+    if path.stem == "loop":
+        while True:
+            pass
+    if path.stem == "crash":
+        os.abort()
+    if path.stem == "greed":
+        return inspect_photo(path), bytes(1 << 30)
+    return inspect_photo(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the bound on memory is Linux'")
+def test_convert_photos_ends_a_photo_that_takes_too_much_or_crashes_and_converts_the_rest(tmp_path, monkeypatch, capfd):
+    fill(tmp_path, **{f"{name}_dot_jpg": encode(scene(), "JPEG") for name in ("loop", "crash", "greed", "right")})
+    monkeypatch.setattr("src.stages.convert.inspect_photo", misbehave)
+    monkeypatch.setattr("src.stages.convert.limits_of", lambda *_: Limits(1, 256 << 20))
+    reasons = {record.source: record.reason for record in convert(tmp_path, on_bad="skip")}
+    assert reasons["right.jpg"] == ""
+    assert reasons["loop.jpg"] == "takes more than 1 s of processor time"
+    assert reasons["crash.jpg"] == "its decoder crashed (SIGABRT)"
+    assert "memory" in reasons["greed.jpg"]
+    assert "4 photos, 1 converted, 3 refused, 0 with a warning" in capfd.readouterr().out
+
+
+def test_convert_photos_names_the_photo_of_a_library_warning(tmp_path, capfd):
+    odd = encode(scene(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    fill(tmp_path, odd_dot_jpg=odd, even_dot_jpg=encode(scene(), "JPEG"))
+    convert(tmp_path)
+    told = capfd.readouterr()
+    assert "convert: warning: odd.jpg: Corrupt EXIF data" in told.out
+    assert "2 photos, 2 converted, 0 refused, 1 with a warning" in told.out
+    assert told.err == ""
+
+
+def test_convert_photos_escapes_what_a_terminal_would_obey(tmp_path, capsys):
+    for name in ("a\u202egpj.exe", "b\x1b[2J.jpg"):
+        fill(tmp_path, **{name.replace(".", "_dot_"): b"", "c_dot_jpg": encode(scene(), "JPEG")})
+    convert(tmp_path, on_bad="skip")
+    told = capsys.readouterr().out + (tmp_path / "images/images.csv").read_text()
+    assert "\u202e" not in told
+    assert "\x1b" not in told
+    assert told.count("a\\u202egpj.exe") == told.count("b\\x1b[2J.jpg") == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tells a photo's format by its content, and its size without decoding it."""
 
 import errno
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from src.core.errors import BadPhotoError
+from src.core.printable import printable
 from src.data.photos.heif_boxes import Layout, read_layout
 from src.data.photos.listing import FORMATS
 
@@ -42,6 +44,27 @@ DISK_ERRNOS = frozenset(
     getattr(errno, name)
     for name in ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENODEV", "ENXIO")
     if hasattr(errno, name)
+)
+# What libraries say, in words of people who take photos; the first that fits counts.
+PLAIN_WORDS = tuple(
+    (re.compile(pattern, re.IGNORECASE), plain)
+    for pattern, plain in (
+        (r"no or invalid primary item|no 'meta' box|no .*pitm", "an image sequence without a still picture"),
+        (r"'?pitm'? box|item ID referenced", "its header names a picture that is not there"),
+        (r"memory|security limit|exceeds .*limit", "takes more memory than a photo of its size may"),
+        (
+            r"truncated|end of (file|data)|not enough|premature|unexpectedly short|buffer is not large",
+            "the file ends too early",
+        ),
+        (
+            r"unsupported|not supported|unknown (compression|pixel|data)|no decoder|codec",
+            "coded in a way that cannot be read here",
+        ),
+        (
+            r"cannot identify|not a |invalid|broken|unrecogni[sz]ed|bad |could not|decoder error|unpack|range|overflow",
+            "its header or pixel data is damaged",
+        ),
+    )
 )
 # The classes themselves: what a file is was decided by its content, and no plugin has to be registered.
 OPENERS: dict[str, Callable[[Path], ImageFile]] = {
@@ -175,6 +198,7 @@ def broken(error: Exception) -> BadPhotoError:
     if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
         raise error
     if isinstance(error, MemoryError):
-        return BadPhotoError("takes more memory than there is")
-    words = " ".join(str(error).split())
-    return BadPhotoError(f"cannot be decoded: {words or type(error).__name__}")
+        return BadPhotoError("takes more memory than a photo of its size may")
+    words = printable(" ".join(str(error).split()))
+    plain = next((plain for pattern, plain in PLAIN_WORDS if pattern.search(words)), words or type(error).__name__)
+    return BadPhotoError(f"cannot be decoded: {plain}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core.errors import BadPhotoError, EmptyDatasetError
+from src.core.printable import printable
 from src.data.caption_file import CAPTIONS
 
 FORMATS = "HEIC, HEIF, AVIF, JPEG, MPO, PNG, WebP or TIFF"
@@ -115,8 +116,7 @@ def _spell(character: str) -> str:
 
 
 def _photo(raw: Path, relative: bytes, problem: str) -> Photo:
-    # A bare carriage return would end the row for readers of CSV.
-    source = relative.decode("utf-8", "backslashreplace").replace("\r", "\\r")
+    source = printable(relative.decode("utf-8", "backslashreplace"))
     return Photo(raw / os.fsdecode(relative), source, image_id(relative), problem)
 
 
@@ -177,13 +177,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _junk_label(name: str, is_folder: bool) -> str:
     lower = name.lower()
     if is_folder:
-        return f"in {name}/" if lower in JUNK_FOLDERS or name.startswith(".") else ""
+        return f"in {printable(name)}/" if lower in JUNK_FOLDERS or name.startswith(".") else ""
     for pattern, label in HIDDEN_LABELS:
         if pattern.match(lower):
             return label
     suffix = os.path.splitext(lower)[1]  # noqa: PTH122 - pathlib reads ".mov" as a stem
     if lower in (".ds_store", "thumbs.db", "icon\r"):
-        return name.strip()
+        return printable(name.strip())
     if lower.startswith("."):
         return "hidden files"
     return f"*{suffix}" if SIDECARS.fullmatch(suffix) else ""

@@ -2,6 +2,7 @@
 
 import io
 import re
+import resource
 import runpy
 import struct
 import time
@@ -12,9 +13,10 @@ import pytest
 from PIL import Image
 
 from src.core.errors import BadPhotoError
+from src.data.photos.conversion import inspect_photo, limits_of, write_photo
 from src.data.photos.decode import decode_photo
 from src.data.photos.header import DECODE_ERRORS, broken, read_header
-from src.stages.convert import convert_photos
+from src.data.photos.listing import Photo
 from tests.data.photos.samples import encode, scene
 
 SECONDS = 2.0
@@ -131,19 +133,13 @@ def test_a_run_of_fill_bytes_takes_linear_time(tmp_path):
     "error", [MemoryError(), RecursionError("deep"), OSError(22, "Invalid argument"), ZeroDivisionError("0")]
 )
 def test_an_error_of_any_sort_is_the_photos_own(error, tmp_path, monkeypatch):
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / "raw").mkdir(exist_ok=True)
-        (tmp_path / "raw" / name).write_bytes(jpeg(ord(name[0])))
+    def fail(_path):
+        raise error
 
-    def break_one(path):
-        if path.name == "a.jpg":
-            raise error
-        return read_header(path)
-
-    monkeypatch.setattr("src.stages.convert.read_header", break_one)
-    records = convert_photos(tmp_path / "raw", tmp_path / "images", "skip", 256, 8, 1)
-    assert [record.status for record in records] == ["refused", "ok"]
-    assert records[0].reason
+    (tmp_path / "a.jpg").write_bytes(GOOD)
+    monkeypatch.setattr("src.data.photos.conversion.read_header", fail)
+    with pytest.raises(BadPhotoError, match=r"memory|decoded"):
+        inspect_photo(tmp_path / "a.jpg")
 
 
 CASES = Path(__file__).parents[4] / "shared/cases/make_cases.py"
@@ -156,14 +152,20 @@ def test_collected_cases_come_out_as_they_should(tmp_path):
     right = dict(re.findall(r"- `(.+?)`: (.+)", (tmp_path / "cases/README.md").read_text()))
     photos = {name: text for name, text in right.items() if not name.endswith(".yaml")}
     assert len(photos) >= 9
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, text in photos.items():
         started = time.process_time()
+        path = tmp_path / "cases" / name
+        assert limits_of(path.stat().st_size, 0).seconds < 10
         try:
-            outcome = "accepted" if decode(tmp_path, (tmp_path / "cases" / name).read_bytes()) else ""
+            found = inspect_photo(path)
+            write_photo(Photo(path, name, "id", ""), found, tmp_path, 256)
+            outcome = "accepted"
         except BadPhotoError:
             outcome = "refused by name"
         assert text.startswith((outcome, "any verdict")), name
         assert time.process_time() - started < SECONDS, name
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
 
 
 def outcome(tmp_path, data):

@@ -1,0 +1,62 @@
+"""Workers: a call that goes too far ends alone, and the next one finds a worker."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from src.core.errors import BadPhotoError, WorkerError
+from src.core.workers import Limits, Worker
+
+AMPLE = Limits(20, 1 << 30)
+
+
+def double(number):
+    return 2 * number
+
+
+def die(kind):
+    if kind == "refuse":
+        raise BadPhotoError("not this one")
+    if kind == "disk":
+        raise OSError(28, "No space left")
+    if kind == "bytes":
+        return bytes(1 << 31)
+    if kind == "loop":
+        while True:
+            pass
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return None
+
+
+@pytest.fixture
+def worker():
+    with Worker(__name__) as worker:
+        yield worker
+
+
+def test_a_worker_runs_one_call_after_another_in_one_process(worker):
+    assert [worker.call(AMPLE, double, number) for number in range(3)] == [0, 2, 4]
+    assert worker.call(AMPLE, os.getpid) == worker.call(AMPLE, os.getpid) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        ("refuse", BadPhotoError, "not this one"),
+        ("disk", OSError, "No space left"),
+        ("segv", WorkerError, "crashed .SIGSEGV."),
+        ("loop", WorkerError, "more than 1 s of processor time"),
+        ("bytes", WorkerError, "more than 1.1 GB of memory"),
+    ],
+)
+def test_a_call_ends_alone(worker, kind, error, words):
+    if kind == "bytes" and sys.platform != "linux":
+        pytest.skip("the bound on memory is Linux'")
+    started = time.monotonic()
+    with pytest.raises(error, match=words):
+        worker.call(Limits(1 if kind == "loop" else 20, 1 << 30), die, kind)
+    assert time.monotonic() - started < 60
+    assert worker.call(AMPLE, double, 4) == 8
