@@ -63,11 +63,13 @@ def make_run(load_tiny, tmp_path):
         dropout=0.0,
         dtype="fp32",
         precision="no",
+        method=None,
+        model=None,
         **plan,
     ):
         settings = TrainPlan(**{**PLAN, **plan})
-        model = load_tiny(kind, dtype)
-        method = LoraMethod(
+        model = model or load_tiny(kind, dtype)
+        method = method or LoraMethod(
             4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, text, 1e-3, ["q_proj", "v_proj"]
         )
         groups = method.attach(model, 0)
