@@ -5,6 +5,7 @@ A stage gets no more than dvc.yaml declares for it, so that an undeclared depend
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.core.choices import check_overrides, chosen_in, groups, options, parse_overrides
 from src.core.composition import compose_once
-from src.core.config_errors import (
-    describe_composition,
-    describe_key,
-    load_yaml,
-)
-from src.core.digest import CONFIGS, register
+from src.core.config_errors import describe_composition, describe_key, load_yaml
+from src.core.digest import CONFIGS, configs_digest, register
 from src.core.errors import ConfigError
 from src.core.files import has_file
 from src.core.interpolations import keep_interpolations, resolve, resolved
@@ -58,6 +55,19 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         raise ConfigError(describe_composition(error)) from error
 
 
+def composed_values(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Composes as `compose` does, but once, to plain values that nobody may change: as written, and resolved."""
+    return _values(tuple(overrides), configs_digest())
+
+
+@lru_cache
+def _values(overrides: tuple[str, ...], _digest: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    config = compose(overrides)
+    written = to_dict(config)
+    resolve(config)
+    return written, to_dict(config)
+
+
 def load_config(overrides: Sequence[str]) -> DictConfig:
     """Loads what the command line asks for, resolved, checked for unknown keys and wrong types.
 
@@ -72,8 +82,8 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
     """
     overrides, path = quote_overrides(overrides), _config_path(overrides)
     composed = compose(overrides) if path is None else _lay_over_file(path, overrides)
-    default = compose()
-    check_shape(to_dict(default), to_dict(composed))
+    written, default = composed_values()
+    check_shape(written, to_dict(composed))
     config = resolved(composed)
     check_targets(to_dict(config))
     check_types(config, default)
@@ -96,9 +106,7 @@ def quote_overrides(words: Sequence[str]) -> list[str]:
         file = load_yaml(path)
         choices, defaults = ([] if "configs_digest" in file else _own_choices(path, file)), flatten(to_dict(file))
     choices += [word for word in words if word.partition("=")[0] in groups()]
-    composed = compose(choices)
-    resolve(composed)
-    defaults = defaults | flatten(to_dict(composed))
+    defaults = defaults | flatten(composed_values(choices)[1])
     return quote_words(words, text_keys(defaults), {key for key, value in defaults.items() if value is None})
 
 
@@ -202,8 +210,8 @@ def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> Dic
 
 def _decided_by(group: str) -> set[str]:
     """Lists the keys that a group's choices set: whole groups, and single keys elsewhere."""
-    default = flatten(to_dict(compose()))
-    composed = [flatten(to_dict(compose([f"{group}={name}"]))) for name in options(group)]
+    default = flatten(composed_values()[0])
+    composed = [flatten(composed_values([f"{group}={name}"])[0]) for name in options(group)]
     keys = {key for option in composed for key in option if key not in default or option[key] != default[key]}
     return {group} | {key.split(".")[0] if key.split(".")[0] in groups() else key for key in keys}
 
@@ -224,22 +232,21 @@ def apply_override(config: DictConfig, override: Override) -> None:
         raise ConfigError(f"override {override.input_line!r}: {describe_key(error)}") from error
 
 
-def check_types(config: DictConfig, default: DictConfig) -> None:
+def check_types(config: DictConfig, default: dict[str, Any]) -> None:
     """Checks every value against its default in configs/.
 
     Args:
         config: A resolved configuration.
-        default: What configs/ compose to.
+        default: What configs/ compose to, resolved.
 
     Raises:
         ConfigError: A value has another type than its default, or a number is none that can be used; all are listed.
     """
-    resolve(default)
-    wanted, found = to_dict(default), to_dict(config)
-    missing = flatten(wanted).keys() - flatten(found).keys()
+    found = to_dict(config)
+    missing = flatten(default).keys() - flatten(found).keys()
     if named := sorted(key for key in missing if key.split(".")[0] not in groups()):
         raise ConfigError(f"missing keys: {', '.join(named)}")
-    if wrong := type_errors(wanted, found, ""):
+    if wrong := type_errors(default, found, ""):
         raise ConfigError("wrong type: " + "; ".join(wrong))
     if wrong := number_errors(found):
         raise ConfigError("; ".join(wrong))

@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from src.core.choices import groups
-from src.core.config import PARAMS_FILE, check_types, compose, to_dict
+from src.core.config import PARAMS_FILE, check_types, compose, composed_values, to_dict
 from src.core.config_errors import load_yaml, one_line
 from src.core.errors import ConfigError, StaleParamsError
 from src.core.files import has_file, write_text
@@ -51,12 +51,11 @@ def guard_params(path: Path) -> list[str]:
     """
     if not has_file(path):
         raise ConfigError(f"{path} is missing: {HOW_TO}")
-    want, have = compose(), load_yaml(path)
-    resolve(want)
-    if have.get("configs_digest") != want.configs_digest:
+    want, have = composed_values()[1], load_yaml(path)
+    if have.get("configs_digest") != want["configs_digest"]:
         raise StaleParamsError(f"{path} was composed from another configs/: {HOW_TO}")
-    check_shape(to_dict(want), to_dict(have))
-    expected, found = flatten(to_dict(want)), flatten(to_dict(have))
+    check_shape(want, to_dict(have))
+    expected, found = flatten(want), flatten(to_dict(have))
     strangers = sorted(key for key in expected.keys() ^ found.keys() if key.split(".")[0] not in groups())
     if strangers:
         raise ConfigError(f"{path}: unknown or missing keys: {', '.join(strangers)}")
