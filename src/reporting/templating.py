@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def _source(inline: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
 
 
+@cache  # a template is compiled once
 def _environment(autoescape: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),

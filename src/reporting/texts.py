@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -44,8 +45,14 @@ def load_texts(language: str) -> Texts:
     Raises:
         ConfigError: The table lacks the language.
     """
-    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    table = _read_table(TABLE)
     languages = sorted(set.intersection(*(set(entry) for entry in table.values())))
     if language not in languages:
         raise ConfigError(f"report.language={language!r}: expected one of {', '.join(languages)}")
     return Texts(language, {key: entry[language] for key, entry in table.items()})
+
+
+@cache
+def _read_table(path: Path) -> Mapping[str, Mapping[str, str]]:
+    content: dict[str, dict[str, str]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
