@@ -1,4 +1,6 @@
 import os
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,13 @@ set_environment()
 pytest_plugins = ["tests.judges"]
 
 
+# the longest files, so that two workers end together; the first two share the projects that they make
+LONGEST = ("integration/test_pipeline", "integration/test_interruptions", "docs/test_documented_commands")
+
+
 def pytest_collection_modifyitems(items):
-    """Starts with the long tests, so that two workers end together."""
-    items.sort(key=lambda item: "integration/test_pipeline" not in item.nodeid)
+    """Starts with the longest files."""
+    items.sort(key=lambda item: [name not in item.nodeid for name in LONGEST])
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +37,18 @@ def tiny_models(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def load_tiny(tiny_models):
-    """Loads a tiny model through the real loader."""
+    """Gives a copy of a tiny model that the real loader has loaded."""
+
+    def load(kind: str, dtype: str = "fp32"):
+        return deepcopy(load_once(tiny_models / kind, dtype))
+
+    return load
+
+
+@cache
+def load_once(folder: Path, dtype: str):
     import torch
 
     from src.models.families import load_base_model
 
-    def load(kind: str, dtype: str = "fp32"):
-        return load_base_model(str(tiny_models / kind), None, None, dtype, torch.device("cpu"))
-
-    return load
+    return load_base_model(str(folder), None, None, dtype, torch.device("cpu"))

@@ -26,9 +26,10 @@ def test_save_tensors_gives_the_same_bytes_in_every_process(tmp_path):
         "import sys, torch; from pathlib import Path; from src.models.tensors import save_tensors;"
         f"save_tensors(Path(sys.argv[1]), {{'w': torch.ones(3)}}, {METADATA!r})"
     )
-    files = [tmp_path / f"{i}.safetensors" for i in range(3)]
-    for file in files:
-        subprocess.run([sys.executable, "-c", code, str(file)], check=True)
+    files = [tmp_path / f"{i}.safetensors" for i in range(4)]
+    for file in files[1:]:
+        save_tensors(file, {"w": torch.ones(3)}, METADATA)
+    subprocess.run([sys.executable, "-c", code, str(files[0])], check=True)
     assert len({file.read_bytes() for file in files}) == 1
 
 

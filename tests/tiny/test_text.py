@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -23,8 +24,10 @@ def test_merges_do_not_depend_on_the_process(tmp_path):
         "import sys; from pathlib import Path; from src.tiny.text import build_clip_tokenizer as build;"
         "build(Path(sys.argv[1]), ('red', 'reed', 'deer', 'seed'), '!', 77)"
     )
-    for name in ("a", "b"):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    build_clip_tokenizer(tmp_path / "a", ("red", "reed", "deer", "seed"), "!", 77)
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "b")], check=True, env=os.environ | {"PYTHONHASHSEED": "1"}
+    )
     assert sha256_tree(tmp_path / "a") == sha256_tree(tmp_path / "b")
 
 
