@@ -1,4 +1,4 @@
-"""Fixtures for bad input: a finished project to spoil, and a stage that must refuse it."""
+"""Finished projects; and one to spoil, with a stage that must refuse it."""
 
 import os
 import re
@@ -8,7 +8,28 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.integration.project import finished_project, run
 from tests.integration.small_project import PROMPTS, PROMPTS_FILE, command_line, hashes, photograph, succeed
+from tests.integration.warm import run_warm
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder of all processes that run these tests."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def first_copy(shared):
+    """A clean copy after its first `dvc repro`, and its dvc.lock then."""
+    return finished_project(shared, "first", lambda project: run(project, "dvc", "repro"))
+
+
+@pytest.fixture(scope="session")
+def second_copy(shared):
+    """The same in another folder, by processes that do not start from nothing."""
+    return finished_project(shared, "a-second-copy", lambda project: run_warm(project, "dvc", "repro"))
 
 
 @pytest.fixture(scope="session")

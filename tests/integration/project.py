@@ -1,9 +1,12 @@
 """A copy of the project, small enough to run in a test, as a user would have it after cloning."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +21,16 @@ validation_args:
   num_lone_images: 3
   num_inference_steps: 2
 """
+FEW_PROMPTS = """# A few.
+dev:
+  - {id: rug, group: recontext, text: "a {subject} on a rug"}
+  - {id: bed, group: recontext, text: "a {subject} in bed"}
+test:
+  - {id: snow, group: recontext, text: "a {subject} in the snow"}
+  - {id: art, group: style, text: "a {subject} as art"}
+"""
+# of the photos that come with the project every third
+PHOTOS = slice(None, None, 3)
 
 
 def environment() -> dict[str, str]:
@@ -52,7 +65,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
 
 
 def make_project(folder: Path) -> Path:
-    """Copies what git tracks or would track, makes the model train for a few steps, and commits it."""
+    """Copies what git tracks or would track, makes it a matter of few steps, prompts and photos, and commits it."""
     names = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True
     ).stdout.splitlines()
@@ -64,13 +77,41 @@ def make_project(folder: Path) -> Path:
     tiny.write_text(tiny.read_text().split("\ntrain:")[0] + SMALL)
     defaults = folder / "configs/config.yaml"
     defaults.write_text(defaults.read_text().replace("- model: tabletop", "- model: tiny"))
+    (folder / "configs/prompts/object.yaml").write_text(FEW_PROMPTS)
     run(folder, "python", "-m", "src.stages.config", "write")
     run(folder, "python", "-m", "src.commands.plots_template")
     run(folder, "git", "init", "-q")
+    run(folder, "git", "commit", "-q", "--allow-empty", "-m", "empty")
+    run(folder, "dvc", "pull", "-q", "data/raw", "models/tabletop")
+    photos = sorted((folder / "data/raw").iterdir())
+    for photo in set(photos) - set(photos[PHOTOS]):
+        photo.unlink()
+    run(folder, "dvc", "add", "-q", "data/raw")
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "start")
-    run(folder, "dvc", "pull", "-q", "data/raw", "models/tabletop")
     return folder
+
+
+def finished_project(shared: Path, name: str, repro: Callable[[Path], object]) -> tuple[Path, Path]:
+    """Makes a project and its first `dvc repro`; of several processes that ask for it one does so, the others wait.
+
+    Args:
+        shared: A folder of all these processes.
+        name: The project's.
+        repro: Runs `dvc repro` there.
+
+    Returns:
+        The project, and its dvc.lock as the first run left it.
+    """
+    folder, lock = shared / name, shared / f"{name}-dvc.lock"
+    with (shared / f"{name}.held").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not lock.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            repro(make_project(folder))
+            shutil.copyfile(folder / "dvc.lock", lock)
+    return folder, lock
 
 
 def pull_models(folder):
@@ -84,3 +125,12 @@ def pull_models(folder):
     run(folder, "git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "empty")
     run(folder, "dvc", "pull", "-q", "models/tabletop")
     return folder
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Every file of a folder."""
+    return {
+        p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }

@@ -27,14 +27,6 @@ from tests.integration.small_project import photograph
 WAYS = ("orphan", "second", "stage", "both")
 # what an orphan's run had otherwise, before the run that follows
 SEEDS = {"train": "seed", "split": "split.seed", "generate": "validation_args.seed"}
-SMALL_PROMPTS = """# A few.
-dev:
-  - {id: rug, group: recontext, text: "a {subject} on a rug"}
-  - {id: bed, group: recontext, text: "a {subject} in bed"}
-test:
-  - {id: snow, group: recontext, text: "a {subject} in the snow"}
-  - {id: art, group: style, text: "a {subject} as art"}
-"""
 
 
 @dataclass(frozen=True)
@@ -165,14 +157,13 @@ def launch(project: Path, *command: str) -> "subprocess.Popen[bytes]":
 
 
 def make_small_project(folder: Path) -> Path:
-    """Copies the project with eight small photos and few prompts."""
+    """Copies the project with eight small photos instead of its own, which are none of DVC's."""
     make_project(folder)
     shutil.rmtree(folder / "data/raw")
     (folder / "data/raw.dvc").unlink()
     (folder / "data/raw").mkdir()
     for number in range(8):
         photograph(folder / f"data/raw/IMG_{number}.png", number)
-    (folder / "configs/prompts/object.yaml").write_text(SMALL_PROMPTS)
     defaults = folder / "configs/config.yaml"
     defaults.write_text(defaults.read_text().replace("- cropper: salient", "- cropper: centre"))
     run(folder, "python", "-m", "src.stages.config", "write")
