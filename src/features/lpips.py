@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchmetrics.functional.image.lpips import _LPIPS
 
 from src.core.errors import MetricError, ModelMismatchError
 from src.features.preprocessing import MINUS_ONE_TO_ONE, Preparation
 from src.features.store import ImageFile, open_rgb
 from src.features.weights import WeightFile, freeze, read_state
+
+if TYPE_CHECKING:
+    from torchmetrics.functional.image.lpips import _LPIPS
 
 # stabilises the division by a layer's norm, as in torchmetrics
 EPSILON = 1e-8
@@ -78,6 +80,9 @@ class LpipsJudge:
         Raises:
             ModelMismatchError: The file does not hold AlexNet's convolutions.
         """
+        # only here, as in `Preparation`
+        from torchmetrics.functional.image.lpips import _LPIPS
+
         path = self.weights.find()
         model = _LPIPS(pretrained=True, net="alex", pnet_rand=True)
         state = read_state(path)
@@ -107,7 +112,7 @@ class LpipsTower:
         device: Where the model is.
     """
 
-    def __init__(self, model: _LPIPS, prepare: Preparation, device: str) -> None:
+    def __init__(self, model: "_LPIPS", prepare: Preparation, device: str) -> None:
         self.model = model
         self._prepare = prepare
         self._device = device

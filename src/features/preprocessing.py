@@ -2,7 +2,6 @@
 
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 
 # of the weights' own training: timm.data.IMAGENET_DEFAULT_*, open_clip.OPENAI_DATASET_*
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -27,6 +26,9 @@ class Preparation:
         crop_px: int,
         normalisation: tuple[tuple[float, float, float], tuple[float, float, float]],
     ) -> None:
+        # only here: it takes two seconds, and every command that reads scores imports this module
+        from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
+
         mean, std = normalisation
         self.description = (
             f"RGB; shorter side to {resize_px} px, PIL bicubic, antialiased; centre crop {crop_px}; "

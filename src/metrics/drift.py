@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
 from src.features.store import Features, FeatureStore
@@ -94,6 +93,9 @@ def kid(first: Features, second: Features) -> float:
     Raises:
         MetricError: N is below 2.
     """
+    # only here: it brings torchvision, and every command that reads scores imports this module
+    from torch_fidelity.metric_kid import kernel_poly, mmd2
+
     if len(first) < 2:
         raise MetricError(f"KID needs two images or more, found {len(first)}")
     kernels = [kernel_poly(*pair) for pair in ((first, first), (first, second), (second, second))]

@@ -158,6 +158,11 @@ def test_cheap_stages_start_without_torch(stage):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+def test_commands_that_read_scores_start_without_the_models_that_made_them():
+    code = "import sys, src.commands.compare; sys.exit(len({'torchvision', 'transformers'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_no_registry_host_or_absolute_path_in_the_lock():
     for name in LOCKS:
         assert "://" not in (ROOT / name).read_text()
