@@ -1,6 +1,7 @@
 """Runs calls in processes of their own, so that one that takes too much time or memory, or crashes, ends alone."""
 
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -16,6 +17,11 @@ import psutil
 from src.core.errors import PipelineError, WorkerError
 
 T = TypeVar("T")
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

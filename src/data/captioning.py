@@ -12,6 +12,7 @@ from transformers import logging as transformers_logging
 
 from src.core.device import choose_device
 from src.core.errors import CaptionError, ConfigError, ModelMismatchError
+from src.core.progress import follow
 from src.core.weights import find_model
 
 transformers_logging.disable_progress_bar()
@@ -90,7 +91,8 @@ class BlipCaptioner:
         model = load_blip(folder, self.weights).to(self.device)
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         captions: list[str] = []
-        for start in range(0, len(images), self.batch_size):
+        starts = range(0, len(images), self.batch_size)
+        for start in follow(starts, len(starts), "caption", f"batches of {self.batch_size}"):
             batch = [_open(path) for path in images[start : start + self.batch_size]]
             full = batch + [batch[-1]] * (self.batch_size - len(batch))
             captions += self._generate(model, processor, full)[: len(batch)]

@@ -4,7 +4,6 @@ data/images/images.csv has a row per photo: where it came from, how it was store
 are near-duplicates of each other.
 """
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from src.core.errors import BadPhotoError, ConfigError, WorkerError
 from src.core.files import replaced_folder, write_csv
 from src.core.printable import printable
 from src.core.progress import follow
-from src.core.workers import Worker
+from src.core.workers import Worker, usable_cores
 from src.data.photos.budget import PixelBudget
 from src.data.photos.conversion import PhotoRecord, inspect_photo, limits_of, write_photo
 from src.data.photos.decode import check_size
@@ -168,9 +167,8 @@ def _table(records: Sequence[PhotoRecord]) -> pd.DataFrame:
 
 
 def _run(params: DictConfig) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     settings = params.convert
-    convert_photos(RAW, IMAGES, settings.on_bad, settings.max_megapixels, settings.near_duplicate_bits, cores)
+    convert_photos(RAW, IMAGES, settings.on_bad, settings.max_megapixels, settings.near_duplicate_bits, usable_cores())
 
 
 def main() -> None:

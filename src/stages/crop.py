@@ -1,6 +1,8 @@
 """Crops every photo to a square around the subject. Reads data/images, writes data/crops."""
 
-from dataclasses import dataclass
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +14,14 @@ from src.core.app import run_stage
 from src.core.building import build
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import replaced_folder, write_csv
+from src.core.progress import follow
 from src.core.tables import read_table
+from src.core.workers import usable_cores
 from src.data.cropping.box import Box, Cropper
+from src.data.photos.budget import PixelBudget
+
+# Photos that are in memory at one time, each three times at most
+PIXELS_AT_ONCE = 210e6
 
 
 @dataclass(frozen=True)
@@ -59,24 +67,16 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
     usable = table[table["status"] == "ok"].sort_values("image_id")
     if usable.empty:
         raise EmptyDatasetError(f"{images / 'images.csv'}: all {len(table)} photos are refused; see column reason")
-    records, failures = [], []
-    with replaced_folder(out) as folder:
-        for image_id, source in zip(usable["image_id"], usable["source"], strict=True):
-            image = _open(images / f"{image_id}.png")
-            try:
-                box = cropper.find(image)
-            except BadPhotoError as error:
-                failures.append(f"{source}: {error}")
-                continue
-            cut(image, box, size, "edge").save(folder / f"{image_id}.png")
-            share = None
-            if box.mask is not None:
-                (folder / "masks").mkdir(exist_ok=True)
-                whole = Image.fromarray(box.mask).convert("L").resize(image.size)
-                mask = cut(whole, box, size, "constant").point(lambda value: 255 * (value > 127))
-                mask.save(folder / "masks" / f"{image_id}.png")
-                share = round(float(np.asarray(mask).mean()) / 255, 4)
-            records.append(_record(image_id, box, cropper.name, size, max_upscale, share))
+    records: list[CropRecord] = []
+    failures: list[str] = []
+    rows = list(zip(usable["image_id"], usable["source"], strict=True))
+    with replaced_folder(out) as folder, ThreadPoolExecutor(usable_cores()) as pool:
+        job = _Job(images, folder, cropper, size, max_upscale)
+        for found in follow(pool.map(job.crop, *zip(*rows, strict=True)), len(rows), "crop"):
+            if isinstance(found, CropRecord):
+                records.append(found)
+            else:
+                failures.append(found)
         if failures:
             raise BadPhotoError(
                 f"cropper={cropper.name} finds no subject in {len(failures)} of {len(usable)} photos; take them out or "
@@ -84,6 +84,41 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
             )
         write_csv(folder / "crops.csv", pd.DataFrame(records))
     return records
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all photos; a cropper, which uses all cores by itself, looks at one at a time."""
+
+    images: Path
+    folder: Path
+    cropper: Cropper
+    size: int
+    max_upscale: float
+    budget: PixelBudget = field(default_factory=lambda: PixelBudget(PIXELS_AT_ONCE))
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def crop(self, image_id: str, source: str) -> CropRecord | str:
+        """Writes one crop and its mask; its row, or why there is none."""
+        path = self.images / f"{image_id}.png"
+        with self.budget.claim(_area(path)):
+            return self._crop(_open(path), image_id, source)
+
+    def _crop(self, image: Image.Image, image_id: str, source: str) -> CropRecord | str:
+        try:
+            with self.turn:
+                box = self.cropper.find(image)
+        except BadPhotoError as error:
+            return f"{source}: {error}"
+        cut(image, box, self.size, "edge").save(self.folder / f"{image_id}.png")
+        share = None
+        if box.mask is not None:
+            (self.folder / "masks").mkdir(exist_ok=True)
+            whole = Image.fromarray(box.mask).convert("L").resize(image.size)
+            mask = cut(whole, box, self.size, "constant").point(lambda value: 255 * (value > 127))
+            mask.save(self.folder / "masks" / f"{image_id}.png")
+            share = round(float(np.asarray(mask).mean()) / 255, 4)
+        return _record(image_id, box, self.cropper.name, self.size, self.max_upscale, share)
 
 
 def cut(image: Image.Image, box: Box, size: int, beyond: Literal["edge", "constant"]) -> Image.Image:
@@ -105,6 +140,15 @@ def cut(image: Image.Image, box: Box, size: int, beyond: Literal["edge", "consta
         image = Image.fromarray(np.pad(pixels, margins, mode=beyond))
     edges = (box.left + more, box.top + more, box.right + more, box.bottom + more)
     return image.resize((size, size), Image.Resampling.LANCZOS, box=edges)
+
+
+def _area(path: Path) -> int:
+    """Returns the number of pixels by the header, 0 where it is broken, which opening it tells."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except (OSError, SyntaxError):
+        return 0
 
 
 def _open(path: Path) -> Image.Image:

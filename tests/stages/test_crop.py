@@ -1,5 +1,7 @@
 """The crop stage: a square per usable photo, the box beside it, nothing half done."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,13 @@ def test_crop_images_writes_a_square_for_each_usable_photo(images, tmp_path):
     for image_id in SIZES:
         with Image.open(out / f"{image_id}.png") as crop:
             assert (crop.size, crop.mode, crop.info) == ((32, 32), "RGB", {})
+
+
+def test_crop_images_shows_count_rate_and_time_left(images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("src.core.progress.LINES_EVERY_S", 0)
+    crop_images(images, tmp_path / "crops", CentreCropper(), 8, 2.0)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"crop: (\d+) of \1, +[\d.?]+(s/)? photos(/s)?, [\d:?]+ left", last), last
 
 
 def test_crop_images_warns_of_enlarging(images, tmp_path):

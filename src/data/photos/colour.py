@@ -15,7 +15,7 @@ from src.core.errors import BadPhotoError
 BAND_ROWS = 256
 SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
 # ITU-T H.273 code points.
-BT2020, P3_DCI, P3_D65, PQ, HLG = 9, 11, 12, 16, 18
+BT2020, P3_DCI, P3_D65, GAMMA_28, LINEAR, PQ, HLG = 9, 11, 12, 5, 8, 16, 18
 # To linear sRGB (D65). ITU-R BT.2087-0 Annex 2 for BT.2020; SMPTE EG 432-1 primaries for P3.
 TO_SRGB = {
     BT2020: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
@@ -124,9 +124,9 @@ def map_bands(
     return result
 
 
-def is_hdr(nclx: tuple[int, int] | None) -> bool:
-    """Says whether the numbers need tone mapping (PQ or HLG), for which 8 bits are too few."""
-    return nclx is not None and nclx[1] in (PQ, HLG)
+def is_far_from_srgb(nclx: tuple[int, int] | None) -> bool:
+    """Says whether the numbers are on a curve for which 8 bits are too few: PQ, HLG, linear light, a gamma of 2.8."""
+    return nclx is not None and nclx[1] in (PQ, HLG, LINEAR, GAMMA_28)
 
 
 def hdr_to_srgb(pixels: NDArray[np.integer], bit_depth: int, nclx: tuple[int, int]) -> NDArray[np.uint8]:
@@ -148,7 +148,7 @@ def hdr_to_srgb(pixels: NDArray[np.integer], bit_depth: int, nclx: tuple[int, in
     if nclx[1] == HLG:
         luminance = linear @ np.array((0.2627, 0.6780, 0.0593), np.float32)
         linear *= luminance[..., None] ** np.float32(0.2) * np.float32(HLG_PEAK_NITS / SDR_WHITE_NITS)
-    if is_hdr(nclx):  # channel by channel, so that highlights fade to white as on film
+    if nclx[1] in (PQ, HLG):  # channel by channel, so that highlights fade to white as on film
         rolled = KNEE + (1 - KNEE) * (1 - np.exp(-(np.maximum(linear, KNEE) - KNEE) / (1 - KNEE)))
         linear = np.where(linear > KNEE, rolled, linear).astype(np.float32)
     matrix = TO_SRGB.get(P3_D65 if nclx[0] == P3_DCI else nclx[0])
@@ -165,6 +165,10 @@ def _linear_table(code: NDArray[np.float64], transfer: int) -> NDArray[np.float6
     if transfer == HLG:  # ITU-R BT.2100-2, table 5, inverse OETF
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
+    if transfer == LINEAR:
+        return code
+    if transfer == GAMMA_28:
+        return code**2.8
     return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
 
 
@@ -248,7 +252,7 @@ def _changes_nothing(recolour: Recolour) -> bool:
 
 
 def _nclx_recolour(nclx: tuple[int, int] | None) -> Recolour | None:
-    if nclx is None or (nclx[0] not in (BT2020, P3_DCI, P3_D65) and not is_hdr(nclx)):
+    if nclx is None or (nclx[0] not in (BT2020, P3_DCI, P3_D65) and not is_far_from_srgb(nclx)):
         return None
 
     def recolour(band: Band) -> Band:

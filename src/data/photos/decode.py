@@ -19,6 +19,7 @@ from src.data.photos.damage import check_coded_data, check_extents, check_tiles,
 from src.data.photos.header import DECODE_ERRORS, OPENERS, Header, broken
 from src.data.photos.heif_boxes import Layout
 from src.data.photos.jpeg_scan import check_jpeg, check_warnings
+from src.data.photos.png_key import apply_key
 
 ORIENTATION = 0x0112
 # EXIF 2.32, tag 274: what turns stored pixels upright.
@@ -143,7 +144,7 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
     info: dict[str, Any] = picture.info
     icc = info.get("icc_profile") or None
     nclx = _nclx(layout) if layout is not None else None
-    is_hdr = depth > 8 and mode == "RGB" and icc is None and colour.is_hdr(nclx)
+    is_hdr = depth > 8 and mode == "RGB" and icc is None and colour.is_far_from_srgb(nclx)
     if layout is not None:
         _check_decoded((pixels.shape[1], pixels.shape[0]), layout.upright_size)
         check_tiles(layout, pixels, depth)
@@ -156,7 +157,7 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
         image = Image.frombytes(mode, picture.size, picture.data, "raw", mode, picture.stride)
     transforms = layout.transforms if layout is not None else ()
     # libheif turns by irot and imir; a file that has neither them nor clap may still carry an EXIF orientation.
-    turn = 1 if transforms else _plausible(pillow_heif.set_orientation({k: info.get(k) for k in ("exif", "xmp")}))
+    turn = 1 if transforms else _plausible(pillow_heif.set_orientation({"exif": info.get("exif")}))
     return _Stored(
         image=image,
         icc=icc,
@@ -199,9 +200,12 @@ def _load_pillow(path: Path, header: Header) -> _Stored:
     except DECODE_ERRORS as error:
         raise broken(error) from error
     _check_decoded(image.size, header.size)
-    turn = _exif_orientation(image)
+    if family == "AVIF":  # readers of MIAF turn by irot and imir alone (ISO/IEC 23000-22, 7.3.6.7), XMP says nothing
+        turn = _orientation_of(header.layout.transforms) if header.layout is not None else 1
+    else:
+        turn = _exif_orientation(image)
     return _Stored(
-        image=image,
+        image=apply_key(image, path) if isinstance(image, PngImageFile) else image,
         icc=image.info.get("icc_profile") or None,
         nclx=_nclx(header.layout) if header.layout is not None else None,
         is_srgb=False,

@@ -1,12 +1,15 @@
 """Colour: HDR and wide-gamut signalling without an ICC profile."""
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
 from src.core.errors import BadPhotoError
 from src.data.photos.colour import describe_profile, hdr_to_srgb, to_8_bit, to_srgb
-from tests.data.photos.samples import display_p3, scene
+from src.data.photos.decode import decode_photo
+from src.data.photos.header import read_header
+from tests.data.photos.samples import display_p3, encode, scene
 
 BT709, P3, BT2020, SRGB, PQ, HLG = 1, 12, 9, 13, 16, 18
 
@@ -67,3 +70,32 @@ def test_describe_profile_names_what_there_is():
     assert describe_profile(srgb.replace(b"s\0R\0G\0B", b"I\0r\0a\0s"), None) == "other ICC profile"
     assert describe_profile(None, (9, 16)) == "nclx 9/16"
     assert describe_profile(None, None) == "untagged"
+
+
+@pytest.mark.parametrize(("transfer", "light"), [(8, 0.21404114), (5, 0.21404114 ** (1 / 2.8))])
+@pytest.mark.parametrize("samples", ["RGB", "RGB;16"])
+def test_linear_light_and_gamma_28_are_brought_to_the_curve_of_srgb(transfer, light, samples, tmp_path):
+    """IEC 61966-2-1: a light of 0.214 is 50 % of an sRGB signal."""
+    peak, kind = (65535, np.uint16) if samples == "RGB;16" else (255, np.uint8)
+    flat = np.full((64, 64, 3), round(light * peak), dtype=kind)
+    path = tmp_path / "photo"
+    signal = {
+        "color_primaries": 1,
+        "transfer_characteristics": transfer,
+        "matrix_coefficients": 0,
+        "full_range_flag": 1,
+    }
+    with path.open("wb") as stream:
+        pillow_heif.from_bytes(samples, (64, 64), flat.tobytes()).save(stream, quality=-1, chroma=444, **signal)
+    decoded = decode_photo(path, read_header(path), 1)
+    assert decoded.profile == f"nclx 1/{transfer}"
+    assert np.abs(np.asarray(decoded.image).astype(int) - 127.5).max() <= 1.5
+
+
+def test_orientation_in_xmp_turns_no_avif_and_no_heic(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for kind in ("AVIF", "HEIF"):
+        path = tmp_path / kind
+        path.write_bytes(encode(scene(), kind, xmp=xmp.replace(b'"6"', b'"1"')).replace(b'n="1"', b'n="6"'))
+        decoded = decode_photo(path, read_header(path), 1)
+        assert (decoded.image.size, decoded.orientation) == (scene().size, 1)
