@@ -7,7 +7,6 @@ verdict for each, and writes a page with figures, parameters, and what --notes s
 `A1,A2,A3 B1,B2,B3` compares two configurations instead, each trained with several seeds, by the means of their runs.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from src.commands.usage import command_line
 from src.comparison.choice import choose_run
 from src.comparison.runs import FILES, EvaluatedRun, parse_run
 from src.comparison.spread import read_spreads
@@ -215,7 +215,7 @@ def main() -> None:
     Raises:
         SystemExit: No run may be compared with the first, or one is not there.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("compare", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--experiments", action="store_true", help="compare every experiment of this commit too")
     parser.add_argument("--notes", type=Path, help="YAML: what a person says about the runs (docs/comparing.md)")

@@ -6,12 +6,12 @@
 
 import fcntl
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
-from src.core.errors import ConfigError, StateLockedError
+from src.core.errors import StateLockedError
 from src.core.files import work_root
 
 MEGABYTE = 1e6
@@ -127,21 +127,29 @@ def _refuse_while_training(root: Path) -> None:
 
 @one_line("disk")
 def main() -> None:
-    """Runs one of show (no argument), clean-states, forget --yes."""
-    words, root = sys.argv[1:], work_root()
-    if words in ([], ["show"]):
-        print("\n".join(show(root)))
-    elif words == ["clean-states"]:
+    """Shows or deletes.
+
+    Raises:
+        SystemExit: The words are none of the command's, or a training is running.
+    """
+    parser, root = command_line("disk", __doc__), work_root()
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("show", help="each place and its size (default)")
+    actions.add_parser("clean-states", help="delete what only saves time")
+    forget = actions.add_parser("forget", help="delete the photos and all that was made from them")
+    forget.add_argument("--yes", action="store_true", help="it is meant")
+    wanted = parser.parse_args()
+    if wanted.action == "clean-states":
         freed = remove(root, tuple(place for place in PLACES if place.saves_time))
         print(f"freed {freed / MEGABYTE:z.1f} MB; the next run computes anew what it needs, to the same bytes")
-    elif words == ["forget", "--yes"]:
+    elif wanted.action == "forget":
+        if not wanted.yes:
+            names = ", ".join(place.path for place in PLACES if place.personal)
+            forget.error(f"forget deletes {names}, for good: say `forget --yes`")
         freed = remove(root, tuple(place for place in PLACES if place.personal))
         print(f"deleted {freed / MEGABYTE:z.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")
-    elif words == ["forget"]:
-        names = ", ".join(place.path for place in PLACES if place.personal)
-        raise ConfigError(f"forget deletes {names}, for good: say `forget --yes`")
     else:
-        raise ConfigError(f"unknown action {' '.join(words)!r}: expected show, clean-states or forget --yes")
+        print("\n".join(show(root)))
 
 
 if __name__ == "__main__":

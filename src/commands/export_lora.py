@@ -4,9 +4,9 @@
 checkpoint.
 """
 
-import argparse
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError
 from src.sampling.variants import chosen_checkpoint
@@ -44,7 +44,7 @@ def main() -> None:
     Raises:
         SystemExit: There is no adapter, or it cannot be converted.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("export_lora", __doc__)
     parser.add_argument("folder", type=Path, help="a checkpoint, or a folder of them")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     wanted = parser.parse_args()

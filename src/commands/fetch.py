@@ -5,7 +5,6 @@ cache (HF_HOME), and the folders that judges name. It is no stage of dvc.yaml: c
 """
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import requests
 from omegaconf import DictConfig, OmegaConf
 
+from src.commands.usage import command_line
 from src.core.config import load_config
 from src.core.config_errors import one_line
 from src.core.errors import MissingModelError, ModelMismatchError
@@ -129,10 +129,9 @@ def _download_file(url: str, path: Path, sha256: str | None) -> None:
 @one_line("fetch", "; run it again to go on")
 def main() -> None:
     """Fetches for the configuration that the command line names."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
-        return
-    fetch_all(load_config(sys.argv[1:]))
+    parser = command_line("fetch", __doc__)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="those of the later run")
+    fetch_all(load_config(parser.parse_args().overrides))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.files import write_bytes
 from src.core.lock_file import LOCK, is_mapping
 
@@ -131,6 +132,7 @@ def _restore(root: Path, file: Path) -> str:
 
 def main() -> None:
     """Mends the working copy in the current folder."""
+    command_line("mend", __doc__).parse_args()
     packages = sorted({Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")})
     print("\n".join(mend(Path.cwd(), packages)) or "mend: nothing is broken")
 

@@ -6,6 +6,7 @@ Not a stage of dvc.yaml: the file is git-ignored and made once per checkout; `.d
 
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.reporting.dvc_plots import write_plots_template
 
@@ -15,6 +16,7 @@ OUT = Path(".dvc/plots.html")
 @one_line("plots_template")
 def main() -> None:
     """Writes the template into the working directory's .dvc/."""
+    command_line("plots_template", __doc__).parse_args()
     write_plots_template(OUT)
 
 

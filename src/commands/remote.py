@@ -5,9 +5,9 @@ written, sets `verify true`, makes it the default and keeps every secret in .dvc
 `python -m src.commands.remote audit [NAME] [--mend]` reads every object that dvc.lock and the .dvc files name.
 """
 
+import argparse
 import getpass
 import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +20,12 @@ from dvc.fs import get_cloud_fs
 from dvc.repo import Repo
 
 from src.commands.remote_audit import audit, mend
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError
 from src.core.lock_file import check_lock
 from src.core.remotes import unverified_remotes
 
-USAGE = "usage: remote init NAME URL [key=value ...] | remote audit [NAME] [--mend]"
 SHIPPED = "storage"
 PACKAGES = {"s3": "dvc_s3", "ssh": "dvc_ssh", "webdav": "dvc_webdav", "webdavs": "dvc_webdav"}
 # settings that everybody who clones needs and that tell nothing secret; all others stay in the local configuration
@@ -172,11 +172,11 @@ def audit_remote(repo: Repo, name: str | None, mends: bool) -> list[str]:
     return lines
 
 
-def run(words: Sequence[str]) -> int:
+def run(words: Sequence[str] | None = None) -> int:
     """Runs one of the two commands.
 
     Args:
-        words: The command line.
+        words: The command line; None for the process's own.
 
     Returns:
         The exit status: 1 where objects are damaged and were not mended.
@@ -184,28 +184,42 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ConfigError: The command cannot be carried out.
     """
-    command, names = words[0] if words else "", [word for word in words[1:] if word != "--mend"]
+    parser = command_line("remote", __doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    setting_up = commands.add_parser("init", help="create a remote of one's own")
+    setting_up.add_argument("name", help="what to call it")
+    setting_up.add_argument("url", help="for example webdavs://host/folder, ssh://host/folder, s3://bucket or a folder")
+    setting_up.add_argument(
+        "settings", nargs="*", type=_setting, metavar="KEY=VALUE", help="`KEY=-` asks for the value"
+    )
+    auditing = commands.add_parser("audit", help="look for damaged objects")
+    auditing.add_argument("name", nargs="?", help="of the remote (default: that of dvc push)")
+    auditing.add_argument("--mend", action="store_true", help="delete what is damaged and push it again")
+    wanted = parser.parse_args(words)
     with Repo() as repo:
         check_lock(Path(repo.root_dir))
-        if command == "audit" and len(names) < 2:
-            mends = "--mend" in words
-            lines = audit_remote(repo, names[0] if names else None, mends)
+        if wanted.command == "audit":
+            lines = audit_remote(repo, wanted.name, wanted.mend)
             print("\n".join(lines))
-            return int(bool(lines) and not mends)
-        if command == "init" and len(names) >= 2 and all("=" in word for word in names[2:]):
-            given = dict(word.split("=", 1) for word in names[2:])
-            settings = {key: getpass.getpass(f"{key}: ") if value == "-" else value for key, value in given.items()}
-            init(repo, names[0], names[1], settings)
-            print(f"remote {names[0]}: ready, verified, the default of dvc push and pull")
-            return 0
-    raise ConfigError(USAGE)
+            return int(bool(lines) and not wanted.mend)
+        settings = {key: getpass.getpass(f"{key}: ") if value == "-" else value for key, value in wanted.settings}
+        init(repo, wanted.name, wanted.url, settings)
+        print(f"remote {wanted.name}: ready, verified, the default of dvc push and pull")
+        return 0
+
+
+def _setting(word: str) -> tuple[str, str]:
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{word}: expected KEY=VALUE")
+    return key, value
 
 
 @one_line("remote")
 def main() -> None:
     """Runs the command line; a user's error becomes one line and exit status 1."""
     try:
-        status = run(sys.argv[1:])
+        status = run()
     except DvcException as error:
         raise SystemExit(f"remote: {error}") from error
     raise SystemExit(status)

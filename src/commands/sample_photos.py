@@ -5,7 +5,6 @@ with an owner and a place, so that a fresh clone runs on what users have.
 """
 
 import struct
-import sys
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.files import write_bytes
 from src.tabletop.subject import Shot, plan_shots, take_photo
@@ -101,9 +101,10 @@ def _xyz(values: tuple[float, float, float]) -> bytes:
 
 @one_line("sample_photos")
 def main() -> None:
-    """Takes them; about four minutes on one core. A folder on the command line takes the place of data/raw."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
-    write_sample_photos(folder, plan_shots(SEED), LONG_SIDE)
+    """Takes them; about four minutes on one core."""
+    parser = command_line("sample_photos", __doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=OUT, help=f"where to (default: {OUT})")
+    write_sample_photos(parser.parse_args().folder, plan_shots(SEED), LONG_SIDE)
 
 
 if __name__ == "__main__":

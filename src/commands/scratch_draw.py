@@ -8,6 +8,7 @@ last bits.
 import argparse
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision
 from src.training.determinism import set_deterministic, set_environment
@@ -19,10 +20,11 @@ def draw_folder(wanted: argparse.Namespace) -> None:
     Args:
         wanted: The command line.
     """
+    set_environment()
     set_deterministic(True)
     import torch
 
-    from src.scratch.drawing import load_drawer, saved_classes
+    from src.scratch.drawing import SHOWN_GUIDANCE, SHOWN_STEPS, load_drawer, saved_classes
     from src.scratch.folders import check_new, export_class_folders
     from src.scratch.images import ImageSet
     from src.stages.scratch import plain_attention
@@ -33,8 +35,10 @@ def draw_folder(wanted: argparse.Namespace) -> None:
     drawer = load_drawer(model, choose_precision("auto", device), device)
     rows = drawer.condition.showcase(saved_classes(model), wanted.each)
     conditions = [rows[name][image] for image in range(wanted.each) for name in rows]
+    steps = SHOWN_STEPS if wanted.steps is None else wanted.steps
+    guidance = SHOWN_GUIDANCE if wanted.guidance is None else wanted.guidance
     with plain_attention(device.type):
-        pixels = drawer.draw(conditions, wanted.seed, wanted.steps, wanted.guidance, wanted.batch_size)
+        pixels = drawer.draw(conditions, wanted.seed, steps, guidance, wanted.batch_size)
     labels = torch.arange(len(rows)).repeat(wanted.each)
     export_class_folders(ImageSet(pixels, labels, list(rows), None, None), wanted.out)
     print(f"{wanted.out}: {len(pixels)} images of {pixels.shape[-1]} px, {len(rows)} classes")
@@ -43,18 +47,13 @@ def draw_folder(wanted: argparse.Namespace) -> None:
 @one_line("scratch_draw")
 def main() -> None:
     """Draws what the command line asks for."""
-    set_environment()
-    from src.scratch.drawing import SHOWN_GUIDANCE, SHOWN_STEPS
-
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("scratch_draw", __doc__)
     parser.add_argument("run", type=Path, help="what train.py wrote: its exp.run_dir")
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument("--each", type=_count, default=10, help="images of each class (default: 10)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=_count, default=SHOWN_STEPS, help=f"of diffusion (default: {SHOWN_STEPS})")
-    parser.add_argument(
-        "--guidance", type=float, default=SHOWN_GUIDANCE, help=f"of diffusion by class (default: {SHOWN_GUIDANCE})"
-    )
+    parser.add_argument("--steps", type=_count, help="of diffusion (default: as on the training's page)")
+    parser.add_argument("--guidance", type=float, help="of diffusion by class (default: as on the training's page)")
     parser.add_argument("--batch-size", type=_count, default=64)
     parser.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda where there is one")
     draw_folder(parser.parse_args())

@@ -6,7 +6,6 @@ same command goes on after a kill: experiments that are there are not run again,
 Prints Markdown: a table of the runs for each setting, and for two settings their comparison by the means of their runs.
 """
 
-import argparse
 import json
 import platform
 import shlex
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from src.commands.compare import read_run
+from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
 from src.comparison.settings import differing_keys
 from src.comparison.spread import measure_spread, spread_json
@@ -233,7 +233,7 @@ def main() -> None:
     Raises:
         SystemExit: A run failed, runs may not be compared, or Ctrl-C was pressed.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("seeds", __doc__)
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="of one setting, or of two with `vs` between")
     parser.add_argument("--seeds", default="5", help="how many, or a list with commas (default: 5)")
     parser.add_argument("--spread", type=Path, help="write the first setting's spread over its seeds to this file")

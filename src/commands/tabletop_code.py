@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.stage_code import write_tabletop_code
 
 
 def main() -> None:
     """Writes it."""
+    command_line("tabletop_code", __doc__).parse_args()
     write_tabletop_code(Path("tabletop/code"))
 
 

@@ -1,9 +1,9 @@
 """Draws toys that nobody planned, which the autoencoder learns from. Reads nothing, writes tabletop/compositions."""
 
-import argparse
 import time
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.files import replaced_folder, work_root
 from src.tabletop.compositions import draw_compositions
@@ -14,7 +14,7 @@ OUT = Path("tabletop/compositions")
 @one_line("tabletop_compositions")
 def main() -> None:
     """Draws them; shards that an interrupted run drew are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_compositions", __doc__)
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--oversampling", type=int, default=2)

@@ -4,10 +4,10 @@ Writes tabletop/diagnosis.md. Reads models/tabletop, and further autoencoders th
 tables go into docs/tabletop.md.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.building import build
 from src.core.config import load_config
 from src.core.config_errors import one_line
@@ -21,7 +21,7 @@ SUBJECTS, STEPS, GUIDANCE = 64, (5, 20, 50), (1.0, 2.0, 3.0, 4.0, 6.0)
 @one_line("tabletop_diagnose")
 def main() -> None:
     """Measures and prints; an hour on two cores with 200 samples, minutes with 48."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_diagnose", __doc__)
     parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--world", default=WORLD)
     parser.add_argument("--autoencoder", type=Path, action="append", default=[], help="a further one; may be repeated")

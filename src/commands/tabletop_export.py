@@ -1,8 +1,8 @@
 """Writes pictures of the embedded world as a folder of class folders: `python -m src.commands.tabletop_export OUT`."""
 
-import argparse
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.scratch.folders import export_class_folders
 from src.scratch.images import load_world
@@ -11,7 +11,7 @@ from src.scratch.images import load_world
 @one_line("tabletop_export")
 def main() -> None:
     """Exports; a folder that exists is refused."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_export", __doc__)
     parser.add_argument("out", type=Path, help="for example data/class_folders")
     parser.add_argument("--world", default="tabletop/world/train", help="what src.commands.tabletop_world wrote")
     wanted = parser.parse_args()

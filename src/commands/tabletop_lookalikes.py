@@ -4,11 +4,11 @@
 the table of docs/tabletop.md instead.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
 
+from src.commands.usage import command_line
 from src.core.building import build
 from src.core.config import load_config
 from src.core.config_errors import one_line
@@ -43,7 +43,7 @@ def draw_folders(out: Path, side: int, count: int) -> None:
 @one_line("tabletop_lookalikes")
 def main() -> None:
     """Draws, or measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_lookalikes", __doc__)
     parser.add_argument("--trials", type=int, default=0, help="pairs for each difference; 0 draws the folders")
     parser.add_argument("--out", type=Path, default=OUT)
     wanted = parser.parse_args()

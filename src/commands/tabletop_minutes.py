@@ -5,7 +5,6 @@ the averaged weights in half precision are put into pieces that are small enough
 begins with them. Reads what the configuration names, writes exp.run_dir and the pieces.
 """
 
-import argparse
 import tarfile
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from src.commands.usage import command_line
 from src.core.building import build
 from src.core.config import to_dict
 from src.core.config_errors import one_line
@@ -200,7 +200,7 @@ def _keep(task: Any, run_dir: Path, pieces: Path, curves: Any) -> int:
 def main(words: Sequence[str] | None = None) -> None:
     """Trains until the minutes are over."""
     began = time.monotonic()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_minutes", __doc__)
     parser.add_argument("overrides", nargs="+", help="exp.config_path=FILE and others, as for train.py")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--round-seconds", type=float, default=60.0)

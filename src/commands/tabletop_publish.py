@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, write_text
@@ -92,6 +93,7 @@ def _card(name: str, source: Path, trained: Path) -> str:
 @one_line("tabletop_publish")
 def main() -> None:
     """Publishes; `dvc add models/tabletop` and `dvc push` hand them out, with tabletop/models.sha256 in git."""
+    command_line("tabletop_publish", __doc__).parse_args()
     size = publish(TRAINED, OUT)
     for file in sorted(TRAINED.glob(f"*/{TIME}")):
         time = json.loads(file.read_text(encoding="utf-8"))

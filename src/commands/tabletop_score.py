@@ -3,9 +3,9 @@
 The models are loaded as the pipeline loads them: through the real loaders, from the published half-precision files.
 """
 
-import argparse
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.building import build
 from src.core.config import load_config
 from src.core.config_errors import one_line
@@ -19,7 +19,7 @@ SEED = 0
 @one_line("tabletop_score")
 def main() -> None:
     """Measures and prints; some minutes on two cores."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_score", __doc__)
     parser.add_argument("overrides", nargs="*", help="for example validation_args.guidance_scale=4")
     config = load_config(["model=tabletop", *parser.parse_args().overrides])
 

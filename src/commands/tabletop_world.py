@@ -1,9 +1,9 @@
 """Draws the pictures that the embedded models learn from. Reads nothing, writes tabletop/world/{train,val}."""
 
-import argparse
 import time
 from pathlib import Path
 
+from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.device import choose_device, describe_device
 from src.core.files import replaced_folder, work_root
@@ -16,7 +16,7 @@ OUT = Path("tabletop/world")
 @one_line("tabletop_world")
 def main() -> None:
     """Draws them; shards that an interrupted run drew are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("tabletop_world", __doc__)
     parser.add_argument("--train", type=int, default=30000)
     parser.add_argument("--val", type=int, default=2000)
     parser.add_argument("--resolution", type=int, default=128)

@@ -4,7 +4,6 @@ Every judge that embeds images describes three made-up pictures; their cosines a
 kept by the hash of the weights. Weights that nobody has checked yet are told apart: `--write` records their numbers.
 """
 
-import argparse
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from src.commands.usage import command_line
 from src.core.config import load_config
 from src.core.config_errors import one_line
 from src.core.errors import ModelMismatchError
@@ -91,7 +91,7 @@ def main() -> None:
     Raises:
         SystemExit: One is missing or not what it should be.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("verify_weights", __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--write", action="store_true", help=f"record the numbers of unverified weights in {GOLDEN}")
     wanted = parser.parse_args()

@@ -59,7 +59,7 @@ def test_forget_leaves_nothing_of_the_subject_and_all_else(project, monkeypatch,
 
 def test_forget_wants_to_be_meant(project, monkeypatch, capsys):
     before = files(project)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, "forget")
     assert files(project) == before
     assert "data/raw" in capsys.readouterr().err

@@ -177,9 +177,10 @@ def test_remote_of_the_project_is_not_replaced(project):
 
 
 @pytest.mark.parametrize("words", [[], ["audit", "a", "b"], ["init", "mine"], ["init", "mine", "x", "y"]])
-def test_remote_with_other_words_says_how_it_is_used(project, words):
-    with pytest.raises(ConfigError, match="usage"):
+def test_remote_with_other_words_says_how_it_is_used(project, words, capsys):
+    with pytest.raises(SystemExit, match="2"):
         run(words)
+    assert capsys.readouterr().err.startswith("usage: python -m src.commands.remote")
 
 
 def test_check_refuses_a_remote_without_verify(project):

@@ -100,6 +100,7 @@ def test_models_that_are_too_large_are_refused(trained, tmp_path, monkeypatch):
 def test_publishing_says_how_long_each_stage_took(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_json(trained / "vae/time.json", {"minutes": 12.5, "device": "Abacus, 2 threads"})
+    monkeypatch.setattr("sys.argv", ["tabletop_publish"])
     tabletop_publish.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[:-1] == [

@@ -38,5 +38,6 @@ def test_report_stage_names_the_method():
 
 def test_plots_template_goes_where_dvc_looks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["plots_template"])
     plots_template.main()
     assert "{plot_divs}" in (tmp_path / ".dvc/plots.html").read_text()
