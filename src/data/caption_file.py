@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from src.core.errors import CaptionError
 from src.core.files import has_file
+from src.data.photos.links import OUTSIDE, leaves
 
 # the file's name, at the top of the folder with the photos
 CAPTIONS = "captions.txt"
@@ -41,9 +42,11 @@ def read_captions(path: Path) -> list[WrittenCaption]:
         The lines in file order.
 
     Raises:
-        CaptionError: A line has no |, or the file is not UTF-8.
+        CaptionError: A line has no |, or the file is not UTF-8 or a symbolic link out of its folder.
         NotAFileError: It is a pipe, a device, a socket or a folder.
     """
+    if leaves(path.parent.resolve(), path):
+        raise CaptionError(f"{path}: {OUTSIDE}")
     if not has_file(path):
         return []
     try:

@@ -69,3 +69,18 @@ def test_match_captions_lists_all_lines_that_fit_no_photo(tmp_path):
 def test_match_captions_refuses_two_lines_for_one_photo(tmp_path):
     with pytest.raises(CaptionError, match=r":2: 'a\.HEIC' has a caption in .*:1 already"):
         matched(tmp_path, "a.HEIC|x\na.jpg|y", "a.HEIC")
+
+
+def test_a_link_out_of_the_folder_is_refused_and_one_within_is_read(tmp_path):
+    """Nobody put there what it names, and DVC would version the link alone; with on_bad=skip convert goes on."""
+    raw = tmp_path / "raw"
+    (raw / "notes").mkdir(parents=True)
+    for place in (tmp_path / "secret.txt", raw / "notes/mine.txt"):
+        place.write_text("a.HEIC|one")
+    link = raw / "captions.txt"
+    link.symlink_to(raw / "notes/mine.txt")
+    assert [caption.text for caption in read_captions(link)] == ["one"]
+    link.unlink()
+    link.symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(CaptionError, match=r"captions\.txt: a symbolic link to a place outside of the folder"):
+        read_captions(link)

@@ -12,12 +12,10 @@ from pathlib import Path
 from src.core.errors import BadPhotoError, EmptyDatasetError
 from src.core.printable import printable
 from src.data.caption_file import CAPTIONS
+from src.data.photos.links import OUTSIDE, leaves
 
 FORMATS = "HEIC, HEIF, AVIF, JPEG, MPO, PNG, WebP or TIFF"
 SLUG_CHARS = 40
-# DVC's objects, wherever its cache is
-DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")
-OUTSIDE = "a symbolic link to a place outside of the folder; copy what it names"
 # Beside photos by design: Live Photo and motion clips, edit instructions, captions, bookkeeping of this project.
 SIDECARS = re.compile(r"\.(mov|mp4|m4v|3gp|avi|thm|lrv|aae|xmp|txt|csv|json|md|xml|yaml|yml|dvc|db|ini|log)")
 JUNK_FOLDERS = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information"))
@@ -118,22 +116,6 @@ def _spell(character: str) -> str:
 def _photo(raw: Path, relative: bytes, problem: str) -> Photo:
     source = printable(relative.decode("utf-8", "backslashreplace"))
     return Photo(raw / os.fsdecode(relative), source, image_id(relative), problem)
-
-
-def leaves(root: Path, path: Path) -> bool:
-    """Says whether a symbolic link leads out of a folder to what nobody put there and DVC would not version.
-
-    Args:
-        root: The folder, without links in its own path.
-        path: Something below it.
-
-    Returns:
-        False for what is no link, for a broken one, and for links into DVC's cache, which `cache.type symlink` makes.
-    """
-    if not path.is_symlink():
-        return False
-    target = Path(os.path.realpath(path))
-    return target.exists() and not target.is_relative_to(root) and not DVC_OBJECT.search(target.as_posix())
 
 
 def _search(
