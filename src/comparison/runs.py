@@ -89,8 +89,8 @@ def _scores(content: bytes) -> pd.DataFrame:
 
 def _meta(content: bytes) -> Mapping[str, Any]:
     meta = json.loads(content)
-    if not isinstance(meta, Mapping) or "selected" not in meta:
-        raise ValueError("no entry selected")
+    if not isinstance(meta, Mapping) or not {"selected", "models"} <= meta.keys():
+        raise ValueError("no entries selected and models")
     return meta
 
 

@@ -1,7 +1,7 @@
 """Which checkpoint to report: chosen on the dev prompts, by a rule fixed in advance."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,17 @@ import pandas as pd
 from src.core.errors import ConfigError, MetricError
 from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
 from src.metrics.summary import mean_scores, rounded
+
+# why a checkpoint was chosen, in words for a terminal; the report has its own
+REASONS = {
+    "only": "the only checkpoint",
+    "last": f"the last checkpoint: {SUBJECT} is not among the chosen metrics",
+    "highest": f"the highest {SUBJECT} on the dev prompts; {PROMPT} is not among the chosen metrics",
+    "rule": f"the highest {SUBJECT} on the dev prompts among the {{kept}} of {{checkpoints}} checkpoints with "
+    f"{PROMPT} >= {{floor}} (base - {{margin}})",
+    "none_within": f"NO checkpoint keeps {PROMPT} >= {{floor}} (base - {{margin}}) on the dev prompts: the highest "
+    f"{SUBJECT} less {{exchange:g}} times what {PROMPT} lacks",
+}
 
 
 @dataclass(frozen=True)
@@ -66,13 +77,19 @@ class Selection:
 
     Attributes:
         variant: Its name.
-        reason: Why it was chosen.
+        reason: Why it was chosen, a key of REASONS.
+        figures: Of the reason, by name.
         missed: What no checkpoint reached, for people to read; empty where the rule was kept.
     """
 
     variant: str
     reason: str
+    figures: Mapping[str, float] = field(default_factory=dict)
     missed: str = ""
+
+    def sentence(self) -> str:
+        """Says why, in English."""
+        return REASONS[self.reason].format(**self.figures)
 
 
 def select_checkpoint(table: pd.DataFrame, steps: Mapping[str, int], rule: SelectionRule) -> Selection:
@@ -92,28 +109,23 @@ def select_checkpoint(table: pd.DataFrame, steps: Mapping[str, int], rule: Selec
     variants = sorted(steps, key=lambda variant: steps[variant])
     chosen_metrics = set(table["metric"])
     if SUBJECT not in chosen_metrics and len(variants) > 1:
-        return Selection(variants[-1], f"the last checkpoint: {SUBJECT} is not among the chosen metrics")
+        return Selection(variants[-1], "last")
     dev = {variant: mean_scores(table, variant, DEV) for variant in (BASE, *variants)}
     judged = {SUBJECT, PROMPT} <= set(dev[BASE])
     floor = rounded(dev[BASE][PROMPT] - rule.clip_t_margin) if judged else 0.0
     if len(variants) == 1:
         kept = not judged or dev[variants[0]][PROMPT] >= floor
-        return Selection(variants[0], "the only checkpoint", "" if kept else _missed(dev, variants[0], floor))
+        return Selection(variants[0], "only", missed="" if kept else _missed(dev, variants[0], floor))
     if not dev[BASE]:
         raise MetricError("there are several checkpoints, but no dev prompts to choose one on")
     if PROMPT not in chosen_metrics:
         best = max(variants, key=lambda variant: dev[variant][SUBJECT])
-        return Selection(best, f"the highest {SUBJECT} on the dev prompts; {PROMPT} is not among the chosen metrics")
+        return Selection(best, "highest")
     best, qualified = rule.choose({name: dev[name] for name in variants}, dict.fromkeys(variants, floor))
-    bar = f"{PROMPT} >= {floor} (base - {rule.clip_t_margin})"
+    figures = {"floor": floor, "margin": rule.clip_t_margin}
     if not qualified:
-        weighed = f"{SUBJECT} less {rule.exchange:g} times what {PROMPT} lacks"
-        reason = f"NO checkpoint keeps {bar} on the dev prompts: the highest {weighed}"
-        return Selection(best, reason, _missed(dev, best, floor))
-    return Selection(
-        best,
-        f"the highest {SUBJECT} on the dev prompts among the {qualified} of {len(variants)} checkpoints with {bar}",
-    )
+        return Selection(best, "none_within", figures | {"exchange": rule.exchange}, _missed(dev, best, floor))
+    return Selection(best, "rule", figures | {"kept": qualified, "checkpoints": len(variants)})
 
 
 def _missed(dev: Mapping[str, Mapping[str, float]], chosen: str, floor: float) -> str:

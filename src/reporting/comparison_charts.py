@@ -1,6 +1,6 @@
 """The two figures of a comparison: metrics against each other, and differences with their intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import altair as alt
 
@@ -67,22 +67,24 @@ def placed_labels(rows: Sequence[Row], base: Row | None) -> list[Row]:
     return placed
 
 
-def metric_scatter(rows: Sequence[Row], names: Sequence[str], base: Row | None) -> Spec:
-    """Draws clip_t against dino: a colour for each run, a point for each checkpoint, intervals of the chosen.
+def metric_scatter(rows: Sequence[Row], names: Sequence[str], base: Row | None, label: Callable[[str], str]) -> Spec:
+    """Draws prompt fidelity against likeness: a colour for each run, a point for each checkpoint, chosen ones large.
 
     Args:
         rows: Keys name, step, selected, both primary metrics; of chosen checkpoints that have an interval also
             <metric>_low, <metric>_high.
         names: The runs in order.
         base: The base model's means, with the key name; None where it has none.
+        label: Names a metric with the model that measured.
 
     Returns:
         A specification.
     """
     colour = _colour(names)
-    x = alt.X(f"{PROMPT}:Q", title=f"{PROMPT} →", scale=alt.Scale(zero=False, padding=24))
-    y = alt.Y(f"{SUBJECT}:Q", title=f"{SUBJECT} ↑", scale=alt.Scale(zero=False, padding=18))
-    tooltip = ["name:N", "step:Q", alt.Tooltip(f"{PROMPT}:Q", format=".4f"), alt.Tooltip(f"{SUBJECT}:Q", format=".4f")]
+    x = alt.X(f"{PROMPT}:Q", title=f"{label(PROMPT)} →", scale=alt.Scale(zero=False, padding=24))
+    y = alt.Y(f"{SUBJECT}:Q", title=f"{label(SUBJECT)} ↑", scale=alt.Scale(zero=False, padding=18))
+    scores = [alt.Tooltip(f"{metric}:Q", format=".4f", title=label(metric)) for metric in (PROMPT, SUBJECT)]
+    tooltip = ["name:N", "step:Q", *scores]
     every = alt.Chart(inline_rows("checkpoints", list(rows))).encode(x=x, y=y, color=colour, tooltip=tooltip)
     chosen = [row for row in rows if row["selected"]]
     marks = alt.Chart(inline_rows("chosen", chosen)).encode(x=x, y=y, color=colour, tooltip=tooltip)
@@ -117,6 +119,7 @@ def forest(
     comparisons: Mapping[str, Mapping[str, Interval]],
     margins: Mapping[str, float],
     title: str,
+    label: Callable[[str], str],
     runs: Sequence[str] = (),
 ) -> Spec:
     """Draws differences with their intervals, the margins of the primary metrics shaded.
@@ -125,6 +128,7 @@ def forest(
         comparisons: By run, then by metric.
         margins: Of the primary metrics.
         title: Of the axis.
+        label: Names a metric with the model that measured.
         runs: All runs of the page in order, for one colour each; empty where there is one alone.
 
     Returns:
@@ -133,7 +137,7 @@ def forest(
     rows: list[Row] = [
         {
             "name": name,
-            "metric": metric,
+            "metric": label(metric),
             "difference": found.mean,
             "low": found.low,
             "high": found.high,
@@ -143,8 +147,9 @@ def forest(
         # no cosine: it has another scale, and the others would be a point
         if metric != KID
     ]
-    order, names = metric_order(row["metric"] for row in rows), list(comparisons)
-    bands = [{"metric": name, "low": -margins[name], "high": margins[name]} for name in order if name in margins]
+    shown, names = metric_order(metric for metrics in comparisons.values() for metric in metrics), list(comparisons)
+    order = [label(metric) for metric in shown if metric != KID]
+    bands = [{"metric": label(m), "low": -margins[m], "high": margins[m]} for m in shown if m in margins]
     y = alt.Y("metric:N", sort=order, title=None)
     colour = _colour(runs) if runs else alt.value("var(--run)")
     band = alt.Chart(inline_rows("margins", bands)).encode(x="low:Q", x2="high:Q", y=y)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from src.reporting.comparison_text import (
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_page import metric_table
 from src.reporting.provenance import shorten_path
-from src.reporting.scoring import arrow, metric_order, verdict
+from src.reporting.scoring import arrow, metric_order, shown_name, verdict
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
 from src.reporting.texts import load_texts
@@ -153,6 +154,8 @@ def write_comparison(
     first = entries[0].run
     texts = load_texts(setting(first, "report", "language"))
     margins = margins_of(first)
+    # runs of other judges are not comparable
+    label = partial(shown_name, models=first.meta["models"])
     comparable = [entry for entry in entries if not entry.refusal]
     reports = {entry.run.name: entry.report for entry in comparable if entry.report is not None}
     means = {f"{first.name} · {BASE}": reported_means(first.scores, BASE)}
@@ -167,15 +170,16 @@ def write_comparison(
     }
     bare = means[f"{first.name} · {BASE}"]
     origin: Row | None = {"name": BASE, **{m: bare[m] for m in sorted(PLANE)}} if bare.keys() >= PLANE else None
-    specs = {"scatter": metric_scatter(points, names, origin)} if points else {}
+    specs = {"scatter": metric_scatter(points, names, origin, label)} if points else {}
     if intervals:
-        specs["forest"] = forest(intervals, margins, texts("axis.difference"), names)
+        specs["forest"] = forest(intervals, margins, texts("axis.difference"), label, names)
     lead = texts("compare.lead", count=len(comparable), first=first.name)
     keep = recommendation(choice, first.name, texts)
     page = render_page(
         "comparison.html.j2",
         title=texts("compare.title"),
         texts=texts,
+        label=label,
         lead=f"{lead} {keep}",
         keep=keep,
         entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],

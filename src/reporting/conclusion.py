@@ -1,13 +1,18 @@
 """What a run came to, in sentences that say no more than its intervals against base."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from src.metrics.names import IDENTITY, PROMPT, SUBJECT
 from src.reporting.scoring import metric_order, verdict
 from src.reporting.texts import Texts
 
 
-def conclude(against_base: Mapping[str, Mapping[str, float]], reached: Mapping[str, float], texts: Texts) -> str:
+def conclude(
+    against_base: Mapping[str, Mapping[str, float]],
+    reached: Mapping[str, float],
+    label: Callable[[str], str],
+    texts: Texts,
+) -> str:
     """Says whether the subject was learned, what became of prompt fidelity, and what else got worse.
 
     A person is recognised by identity, anything else by likeness.
@@ -15,6 +20,7 @@ def conclude(against_base: Mapping[str, Mapping[str, float]], reached: Mapping[s
     Args:
         against_base: ``mean``, ``low`` and ``high`` by metric, as in details.json.
         reached: The run's share of the likeness that the subject itself has through the autoencoder, by metric.
+        label: Names a metric with the model that measured.
         texts: The words.
 
     Returns:
@@ -22,12 +28,13 @@ def conclude(against_base: Mapping[str, Mapping[str, float]], reached: Mapping[s
     """
     likeness = IDENTITY if IDENTITY in against_base else SUBJECT
     told = [
-        _sentence(role, metric, against_base, texts) for role, metric in (("subject", likeness), ("prompt", PROMPT))
+        _sentence(role, metric, against_base, label, texts)
+        for role, metric in (("subject", likeness), ("prompt", PROMPT))
     ]
     if likeness in reached:
-        told.insert(1, texts("conclude.reached", metric=likeness, share=f"{reached[likeness]:.0%}"))
+        told.insert(1, texts("conclude.reached", metric=label(likeness), share=f"{reached[likeness]:.0%}"))
     worse = [
-        f"{metric} ({against_base[metric]['mean']:+z.3f})"
+        f"{label(metric)} ({against_base[metric]['mean']:+z.3f})"
         for metric in metric_order(against_base)
         if metric not in (likeness, PROMPT) and _verdict(metric, against_base) == "worse"
     ]
@@ -40,13 +47,19 @@ def _verdict(metric: str, against_base: Mapping[str, Mapping[str, float]]) -> st
     return verdict(metric, against_base[metric]["low"], against_base[metric]["high"])
 
 
-def _sentence(role: str, metric: str, against_base: Mapping[str, Mapping[str, float]], texts: Texts) -> str:
+def _sentence(
+    role: str,
+    metric: str,
+    against_base: Mapping[str, Mapping[str, float]],
+    label: Callable[[str], str],
+    texts: Texts,
+) -> str:
     if metric not in against_base:
-        return texts(f"conclude.{role}.absent", metric=metric)
+        return texts(f"conclude.{role}.absent", metric=label(metric))
     found, said = against_base[metric], _verdict(metric, against_base)
     if said == "unsure":
         size = {name: f"{found[name]:+z.3f}" for name in ("mean", "low", "high")}
     else:  # "rose by" and "fell by" take sizes
         low, high = sorted((abs(found["low"]), abs(found["high"])))
         size = {"mean": f"{abs(found['mean']):z.3f}", "low": f"{low:z.3f}", "high": f"{high:z.3f}"}
-    return texts(f"conclude.{role}.{said}", metric=metric, **size)
+    return texts(f"conclude.{role}.{said}", metric=label(metric), **size)

@@ -16,6 +16,7 @@ from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.samples import SAMPLES, Picture
+from src.reporting.scoring import labels
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
@@ -65,8 +66,8 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     test, bare = (len(drawn_scores(inputs.scores, NEAREST, inputs.run_variant, which)) for which in (TEST, BARE))
     few = "_few" if photos < ENOUGH_PHOTOS else ""
     limit = f"{largest_rank_z(bare, photos):z.3f}"
-    labels = {name: texts(f"copying.{name}") for name in ("nn_train_p95", "meehan_z")}
-    labels["share_over_real"] = texts(f"copying.share_over_real{few}")
+    names = {name: texts(f"copying.{name}", metric=labels(inputs)(NEAREST)) for name in ("nn_train_p95", "meehan_z")}
+    names["share_over_real"] = texts(f"copying.share_over_real{few}")
     found = inputs.metrics.get("copying", {})
     parts = [texts("copying.counts", test=test, bare=bare, photos=photos)]
     parts += [texts("copying.few", enough=ENOUGH_PHOTOS)] if few else []
@@ -75,7 +76,7 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     return CopyingFacts(
         verdict=verdict,
         findings=findings,
-        figures=tuple((labels[name], _shown(name, value, texts)) for name, value in found.items()),
+        figures=tuple((names[name], _shown(name, value, texts)) for name, value in found.items()),
         counts=" ".join(parts),
         caption=f"{texts('copying.histogram')} {texts(f'copying.level{few}')}",
     )
@@ -111,7 +112,7 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
     Returns:
         At most SHOWN_PAIRS pairs; none where `nn_train` was not computed.
     """
-    key = ["variant", "prompt_id", "seed"]
+    key, label = ["variant", "prompt_id", "seed"], labels(inputs)
     scores = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)[[*key, "value"]]
     if scores.empty:
         return ()
@@ -127,7 +128,7 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
                 left,
                 f"{row.prompt}, seed {row.seed}",
                 f"{row.prompt_id} · {row.seed}",
-                ((NEAREST, f"{row.value:z.2f}"),),
+                ((label(NEAREST), f"{row.value:z.2f}"),),
             ),
             Picture(right, str(row.photo), str(row.photo)),
         )
@@ -150,11 +151,11 @@ def likeness_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
         A specification; None where `nn_train` was not computed.
     """
     drawn = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)["value"]
-    real = held_out_scores(inputs.scores, NEAREST)
+    real, label = held_out_scores(inputs.scores, NEAREST), labels(inputs)
     if drawn.empty or not len(real):
         return None
     groups = {
         texts("series.run"): ("var(--run)", list(drawn)),
         texts("series.real"): ("var(--real)", list(real)),
     }
-    return paired_histogram("likeness", groups, NEAREST, texts("axis.images"), [held_out_level(real)])
+    return paired_histogram("likeness", groups, label(NEAREST), texts("axis.images"), [held_out_level(real)])

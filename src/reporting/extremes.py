@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from src.metrics.names import PROMPT, SUBJECT, TEST
 from src.reporting.inputs import Inputs
 from src.reporting.samples import Picture, manifest_pictures
-from src.reporting.scoring import image_scores
+from src.reporting.scoring import image_scores, labels
 
 SHOWN = 5
 
@@ -31,7 +31,8 @@ def extreme_samples(inputs: Inputs) -> tuple[Extremes, ...]:
     manifest = inputs.manifest[(inputs.manifest["set"] == TEST) & (inputs.manifest["variant"] == inputs.run_variant)]
     scores = image_scores(inputs.scores)
     keys = list(manifest[["variant", "prompt_id", "seed"]].itertuples(index=False, name=None))
-    found = []
+    found: list[Extremes] = []
+    label = labels(inputs)
     for metric in (SUBJECT, PROMPT):
         scored = [number for number, key in enumerate(keys) if metric in scores.get(key, {})]
         order = sorted(scored, key=lambda number: -scores[keys[number]][metric])
@@ -43,5 +44,5 @@ def extreme_samples(inputs: Inputs) -> tuple[Extremes, ...]:
                 )
             )
             ends = len(order[:SHOWN])
-            found.append(Extremes(metric, pictures[:ends], pictures[ends:]))
+            found.append(Extremes(label(metric), pictures[:ends], pictures[ends:]))
     return tuple(found)

@@ -10,7 +10,7 @@ from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
 from src.reporting.metric_page import Cell, MetricTable
 from src.reporting.samples import SAMPLES, CheckpointStrip
-from src.reporting.scoring import shown_name
+from src.reporting.scoring import labels
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
 from src.reporting.templating import render_markdown
@@ -34,7 +34,7 @@ def write_markdown(
         sections: The sections of the page.
         texts: The words.
     """
-    label = partial(shown_name, models=inputs.meta["models"])
+    label = labels(inputs)
     page = render_markdown(
         "report.md.j2",
         texts=texts,

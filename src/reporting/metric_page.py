@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from src.core.nested import flatten
-from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL, REAL_DECODED, SUBJECT
+from src.metrics.intervals import reported_rows
+from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL, REAL_DECODED, SUBJECT, TEST
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, development_means, metric_order, unscored, verdict
+from src.reporting.scoring import DIRECTION, arrow, development_means, labels, metric_order, unscored, verdict
 from src.reporting.texts import Texts
 
 ROWS = ("run", "base", "real", "copy", REAL_DECODED, COPY_DECODED)
@@ -136,8 +137,10 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     found = differences(inputs.metrics.get("against_base", {}))
     table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, selected="run")
     counts = flatten(inputs.metrics["counts"]) if "counts" in inputs.metrics else {}
-    shares = inputs.metrics.get("reached", {})
-    of_best = [texts("metrics.reached", metric=name, share=f"{share:.0%}") for name, share in sorted(shares.items())]
+    shares, label = inputs.metrics.get("reached", {}), labels(inputs)
+    of_best = [
+        texts("metrics.reached", metric=label(name), share=f"{share:.0%}") for name, share in sorted(shares.items())
+    ]
     best = REAL_DECODED if rows.get(REAL_DECODED) else REAL
     beside = [rows.get(name, {}) for name in (*BESIDE, best)]
     return MetricPage(
@@ -146,12 +149,33 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
         table=table,
         differences=found,
         intro=" ".join(
-            [texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()), *of_best]
+            [
+                texts("metrics.intro", prompts=test["prompt_id"].nunique(), seeds=test["seed"].nunique()),
+                *of_best,
+                *_rests_on(inputs, texts),
+            ]
         ),
         counts=tuple((name, _plain(value)) for name, value in sorted(counts.items())),
         legend=tuple((name, _meaning(name, inputs.meta["models"], texts)) for name in table.columns),
         unscored=tuple(unscored(inputs.scores)),
     )
+
+
+def _rests_on(inputs: Inputs, texts: Texts) -> list[str]:
+    """Says how many images the figures rest on that are no means over the test prompts."""
+    rows = reported_rows(inputs.scores)
+    rows = rows[(rows["variant"] == inputs.run_variant) & rows["value"].notna() & (rows["set"] != TEST)]
+    counts = (
+        rows.drop_duplicates(["metric", "prompt_id", "seed"])
+        .groupby(["metric", "set"])
+        .size()
+        .reset_index(name="images")
+    )
+    label, order = labels(inputs), metric_order(counts["metric"])
+    return [
+        texts(f"metrics.rests_on.{row.set}", metric=label(str(row.metric)), count=row.images)
+        for row in sorted(counts.itertuples(), key=lambda row: order.index(str(row.metric)))
+    ]
 
 
 def headline_metrics(columns: Sequence[str]) -> tuple[str, ...]:

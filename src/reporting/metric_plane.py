@@ -10,6 +10,7 @@ from src.metrics.intervals import mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.inputs import Inputs
+from src.reporting.scoring import labels
 
 AXES = (PROMPT, SUBJECT)
 HEIGHT_PX = 360
@@ -94,8 +95,10 @@ def metric_plane(inputs: Inputs) -> Plane | None:
     frame = _frame([line, base, crosses, near])
     marks = [*line, *base, *(row for row in near if PROMPT in row)]
     across = [row for row in near if PROMPT not in row]
-    spec = to_spec(alt.layer(*_layers(frame, line, marks, across, crosses)), height=HEIGHT_PX)
-    return Plane(spec, tuple(_described(row) for row in references if row not in near))
+    label = labels(inputs)
+    names = {axis: label(axis) for axis in AXES}
+    spec = to_spec(alt.layer(*_layers(frame, line, marks, across, crosses, names)), height=HEIGHT_PX)
+    return Plane(spec, tuple(_described(row, names) for row in references if row not in near))
 
 
 def label_places(points: Sequence[tuple[float, float]], labels: Sequence[str]) -> list[int | None]:
@@ -140,13 +143,20 @@ def _is_free(
     )
 
 
-def _layers(frame: Frame, line: list[Row], marks: list[Row], across: list[Row], crosses: list[Row]) -> list[alt.Chart]:
+def _layers(
+    frame: Frame,
+    line: list[Row],
+    marks: list[Row],
+    across: list[Row],
+    crosses: list[Row],
+    names: Mapping[str, str],
+) -> list[alt.Chart]:
     kinds = list(SHAPES)
     colours = [f"var(--{'run' if kind in ('checkpoint', 'selected') else kind})" for kind in kinds]
     colour = alt.Color("kind:N", legend=None, scale=alt.Scale(domain=kinds, range=colours))
-    x = alt.X(f"{PROMPT}:Q", title=f"{PROMPT} →", scale=frame.scale(PROMPT))
-    y = alt.Y(f"{SUBJECT}:Q", title=f"{SUBJECT} ↑", scale=frame.scale(SUBJECT))
-    tooltip = ["name:N", *(alt.Tooltip(f"{axis}:Q", format=".4f") for axis in AXES)]
+    x = alt.X(f"{PROMPT}:Q", title=f"{names[PROMPT]} →", scale=frame.scale(PROMPT))
+    y = alt.Y(f"{SUBJECT}:Q", title=f"{names[SUBJECT]} ↑", scale=frame.scale(SUBJECT))
+    tooltip = ["name:N", *(alt.Tooltip(f"{axis}:Q", format=".4f", title=names[axis]) for axis in AXES)]
     path = alt.Chart(inline_rows("path", line)).encode(x=x, y=y, tooltip=tooltip)
     spots = alt.Chart(inline_rows("spots", marks)).encode(x=x, y=y, color=colour, tooltip=tooltip)
     shape = alt.Shape("kind:N", legend=None, scale=alt.Scale(domain=kinds, range=list(SHAPES.values())))
@@ -191,8 +201,8 @@ def _point(name: str, means: Mapping[str, Any], kind: str) -> Row:
     return {"name": name, "label": str(step) if is_step else name, "step": step, "kind": kind, **scores}
 
 
-def _described(row: Row) -> str:
-    return f"{row['name']} ({', '.join(f'{axis} {row[axis]:z.2f}' for axis in AXES if axis in row)})"
+def _described(row: Row, names: Mapping[str, str]) -> str:
+    return f"{row['name']} ({', '.join(f'{names[axis]} {row[axis]:z.2f}' for axis in AXES if axis in row)})"
 
 
 def _cross(inputs: Inputs, variant: str, kind: str) -> Row | None:

@@ -1,6 +1,5 @@
 """Puts the sections together into one self-contained page that needs no network."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from src.reporting.persons_page import face_rate_chart, faceless_samples, identi
 from src.reporting.prompt_charts import group_charts, prompt_heatmap
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
-from src.reporting.scoring import shown_name
+from src.reporting.scoring import labels
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, summarise
 from src.reporting.templating import render_page
@@ -50,7 +49,7 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
         texts=texts,
         facts=facts,
         inputs=inputs,
-        label=partial(shown_name, models=inputs.meta["models"]),
+        label=labels(inputs),
         summary=summary,
         provenance=describe_provenance(inputs),
         sources=load_sources(),
@@ -80,9 +79,10 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     groups = group_charts(inputs, texts)
     plane = metric_plane(inputs)
     gained = {metric: Interval(**values) for metric, values in inputs.metrics.get("against_base", {}).items()}
+    title = texts("axis.difference")
     others = {
         "scatter": plane and plane.spec,
-        "forest": forest({texts("series.run"): gained}, facts.margins, texts("axis.difference")) if gained else None,
+        "forest": forest({texts("series.run"): gained}, facts.margins, title, labels(inputs)) if gained else None,
         "heatmap": prompt_heatmap(inputs, texts),
         "memorising": charts.memorising_chart(inputs, texts),
         "likeness": likeness_histogram(inputs, texts),

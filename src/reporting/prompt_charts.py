@@ -5,7 +5,7 @@ import pandas as pd
 
 from src.reporting.charts import Row, Spec, inline_rows, paired_bars, to_spec
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, group_means, metric_order
+from src.reporting.scoring import DIRECTION, arrow, group_means, labels, metric_order
 from src.reporting.texts import Texts
 
 # the height of a group's two bars
@@ -22,10 +22,11 @@ def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
     Returns:
         Specifications by metric.
     """
-    labels = {inputs.run_variant: texts("series.run"), "base": texts("series.base")}
-    tables = [group_means(inputs.scores, variant).assign(who=label) for variant, label in labels.items()]
+    series = {inputs.run_variant: texts("series.run"), "base": texts("series.base")}
+    tables = [group_means(inputs.scores, variant).assign(who=who) for variant, who in series.items()]
     means = pd.concat(tables)
-    charts = {}
+    charts: dict[str, Spec] = {}
+    label = labels(inputs)
     for metric in metric_order(means["metric"]):
         own = means[means["metric"] == metric]
         counts = own.groupby("group")["prompts"].agg(lambda counts: "/".join(map(str, dict.fromkeys(counts))))
@@ -33,8 +34,8 @@ def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
             {"group": f"{group} (n={counts[group]})", "who": who, "value": value}
             for group, who, value in own[["group", "who", "value"]].itertuples(index=False, name=None)
         ]
-        x = alt.X("value:Q", title=f"{metric} {arrow(metric)}".strip())
-        charts[metric] = paired_bars(rows, "group", list(labels.values()), x, GROUP_PX)
+        x = alt.X("value:Q", title=f"{label(metric)} {arrow(metric)}".strip())
+        charts[metric] = paired_bars(rows, "group", list(series.values()), x, GROUP_PX)
     return charts
 
 
@@ -55,30 +56,32 @@ def prompt_heatmap(inputs: Inputs, texts: Texts) -> Spec | None:
     if not {inputs.run_variant, "base"} <= set(means.columns):
         return None
     changes = (means[inputs.run_variant] - means["base"]).dropna().round(4).rename("change").reset_index()
+    label = labels(inputs)
     # metrics have scales of their own, so a cell is coloured by its share of its metric's largest change
     largest = changes.groupby("metric")["change"].agg(lambda own: max(own.abs().max(), 1e-9))
     cells: list[Row] = [
         {
             "group": group,
             "prompt": prompt,
-            "metric": metric,
+            "metric": label(metric),
             "gain": DIRECTION[metric] * change,
             "share": round(DIRECTION[metric] * change / largest[metric], 4) + 0.0,
         }
         for group, prompt, metric, change in changes.itertuples(index=False, name=None)
     ]
     order = list(dict.fromkeys(cell["prompt"] for cell in cells))
+    columns = [label(metric) for metric in metric_order(changes["metric"])]
     colour = alt.Color(
         "share:Q",
         title=texts("axis.gain"),
         legend=alt.Legend(orient="top", direction="horizontal", titleLimit=300, gradientLength=160),
-        scale=alt.Scale(domain=[-1, 0, 1], range=["var(--copy)", "var(--paper)", "var(--run)"]),
+        scale=alt.Scale(domain=[-1, 0, 1], range=["var(--copy)", "var(--paper)", "var(--run)"], interpolate="rgb"),
     )
     chart = (
         alt.Chart(inline_rows("cells", cells))
         .mark_rect(cursor="pointer")
         .encode(
-            x=alt.X("metric:N", sort=metric_order(cell["metric"] for cell in cells), title=None),
+            x=alt.X("metric:N", sort=columns, title=None, axis=alt.Axis(orient="top")),
             y=alt.Y("prompt:N", sort=order, title=None),
             color=colour,
             tooltip=["group:N", "prompt:N", "metric:N", alt.Tooltip("gain:Q", format="+.4f")],

@@ -1,7 +1,8 @@
 """Means, directions and orders of metrics; the page prints what evaluate computed and adds nothing of its own."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import pandas as pd
 
@@ -57,7 +58,7 @@ def verdict(metric: str, low: float, high: float) -> str:
 
 
 def shown_name(metric: str, models: Mapping[str, Mapping[str, str]]) -> str:
-    """Names a metric for a table's head: with the model that measured, unless that is the published one.
+    """Names a metric for people, wherever they read it: with the model that measured, unless that is the published one.
 
     Args:
         metric: For example ``dino_train``.
@@ -71,6 +72,11 @@ def shown_name(metric: str, models: Mapping[str, Mapping[str, str]]) -> str:
     if not name or key.removeprefix(f"{name}_") in PUBLISHED:
         return metric
     return f"{key}{metric.removeprefix(name)}"
+
+
+def labels(inputs: Inputs) -> Callable[[str], str]:
+    """Returns what names a metric on this page, see `shown_name`."""
+    return partial(shown_name, models=inputs.meta["models"])
 
 
 def metric_order(names: Iterable[str]) -> list[str]:

@@ -7,11 +7,13 @@ from src.metrics.names import PROMPT, SUBJECT
 from src.reporting.conclusion import conclude
 from src.reporting.inputs import Inputs
 from src.reporting.provenance import shorten_path
-from src.reporting.scoring import development_means
+from src.reporting.scoring import development_means, labels
 from src.reporting.texts import Texts
 
 # metrics are stored with six decimals
 ROUNDING = 1e-6
+# why a checkpoint was selected without the rule
+WITHOUT_RULE = ("last", "highest")
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,14 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     last = int(inputs.loss["step"].max())
     if last < facts.steps:
         what += texts("summary.stopped", last=last)
-    reason = selection_reason(inputs, facts.clip_t_margin)
+    label = labels(inputs)
     why = texts(
-        f"summary.{reason}",
+        f"summary.{selection_reason(inputs, facts.clip_t_margin)}",
         checkpoint=inputs.run_variant,
         margin=f"{facts.clip_t_margin:g}",
-        subject=SUBJECT,
-        prompt=PROMPT,
+        subject=label(SUBJECT),
+        prompt=label(PROMPT),
     )
-    if reason == "other" and "selection" in inputs.meta:
-        why = texts("summary.stated", checkpoint=inputs.run_variant, reason=inputs.meta["selection"])
     known = f"notice.{facts.model_name}"
     sides = inputs.split["split"].value_counts().to_dict()
     lines = {
@@ -119,7 +119,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         "seed": str(facts.seed),
     }
     return Summary(
-        conclusion=conclude(inputs.metrics.get("against_base", {}), inputs.metrics.get("reached", {}), texts),
+        conclusion=conclude(inputs.metrics.get("against_base", {}), inputs.metrics.get("reached", {}), label, texts),
         ran=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
         notices=(*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])),
@@ -132,7 +132,12 @@ def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
         return []
     means = development_means(inputs)
     chosen, base = (means[name][PROMPT] for name in (inputs.run_variant, "base"))
-    figures = {"value": f"{chosen:z.3f}", "base": f"{base:z.3f}", "margin": f"{facts.clip_t_margin:g}"}
+    figures = {
+        "value": f"{chosen:z.3f}",
+        "base": f"{base:z.3f}",
+        "prompt": labels(inputs)(PROMPT),
+        "margin": f"{facts.clip_t_margin:g}",
+    }
     return [texts("notice.bar_missed", checkpoint=inputs.run_variant, **figures)]
 
 
@@ -144,13 +149,15 @@ def selection_reason(inputs: Inputs, margin: float) -> str:
         margin: How far below base the clip_t of a selected checkpoint may lie.
 
     Returns:
-        ``only``, ``rule``, ``none_within`` or ``other``.
+        ``only``, ``rule``, ``none_within``, what evaluate says where a metric that the rule needs was not chosen
+        (``last``, ``highest``), or ``other``.
     """
     if len(inputs.metrics["checkpoints"]) == 1:
         return "only"
     means = development_means(inputs)
     if any(not {PROMPT, SUBJECT} <= set(scores) for scores in means.values()):
-        return "other"
+        said = str(inputs.meta["selection"]["reason"])
+        return said if said in WITHOUT_RULE else "other"
     floor = means.pop("base")[PROMPT] - margin - ROUNDING
     within = {name: scores for name, scores in means.items() if scores[PROMPT] >= floor}
     if not within:

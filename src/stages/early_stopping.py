@@ -62,7 +62,7 @@ class EarlyStopping:
         """
         choice, steps = self.choose([Variant(BASE, None), *(Variant(path.name, path) for path in checkpoints)], drawn)
         later = sum(step > steps[choice.variant] for step in steps.values())
-        print(f"early stopping: {choice.variant} is preferred so far, {choice.reason}", flush=True)
+        print(f"early stopping: {choice.variant} is preferred so far, {choice.sentence()}", flush=True)
         if choice.missed:
             print(f"early stopping: WARNING: {choice.missed}", file=sys.stderr, flush=True)
         return later >= self.patience

@@ -105,8 +105,8 @@ def evaluate_samples(
     counts = {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
     summary["counts"] |= counts
     meta = {
-        "selection": selection.reason,
-        "bar_missed": selection.missed,
+        "selection": {"reason": selection.reason, **selection.figures},
+        "bar_missed": bool(selection.missed),
         "selected": selection.variant,
         "models": describe_models(models),
         "judges": {metric.name: metric.judge.describe() for metric in metrics},

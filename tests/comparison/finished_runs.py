@@ -13,6 +13,7 @@ META = {
     "prompt_set_sha256": "p",
     "seeds": [0, 1],
     "references": {"val": {"a.png": "1"}},
+    "models": {"dino": {"key": "dino_vits16", "title": "DINO ViT-S/16"}},
     "judges": {"dino": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
 }
 PARAMS = {

@@ -78,7 +78,7 @@ def make_project(root: Path, photos: int = 14) -> Path:
     _training(root, rng)
     _write(root / "metrics/tokens.csv", "tokenizer,token,pieces,n_pieces", [("tokenizer", "sksToy", "sks toy</w>", 2)])
     meta = {
-        "selection": "the highest dino",
+        "selection": {"reason": "rule", "floor": 0.2, "margin": 0.02},
         "models": {"dino": {"key": "dino_vits16", "title": "DINO ViT-S/16"}},
         "judges": {"clip_t": {"id": "timm/clip", "revision": "abc", "sha256": "0" * 64, "folder": "/srv/hub/clip"}},
         "references": {"val": dict.fromkeys(ids[4::5], "1" * 64)},

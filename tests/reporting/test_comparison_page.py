@@ -43,7 +43,7 @@ def test_a_checkpoint_without_an_interval_is_a_point_without_one(tmp_path):
     (row,) = checkpoint_rows(replace(run, scores=scores))
     assert row.keys() == {"name", "step", "selected", "clip_t", "dino"}
     assert row["selected"]
-    layers = metric_scatter([row], [run.name], None)["layer"]
+    layers = metric_scatter([row], [run.name], None, str)["layer"]
     assert [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"] == [[], []]
 
 
@@ -82,8 +82,8 @@ def test_a_run_has_one_colour_in_all_charts(tmp_path):
     """The first run is in one chart alone, so that colours by order would shift."""
     names = ["a", "b", "c"]
     rows = [{"name": name, "step": 1, "selected": True, "dino": 0.1, "clip_t": 0.1} for name in names]
-    plane = scale_of(metric_scatter(rows, names, None))
-    differences = scale_of(forest({name: {"dino": Interval(0, 0, 0)} for name in names[1:]}, {}, "t", names))
+    plane = scale_of(metric_scatter(rows, names, None, str))
+    differences = scale_of(forest({name: {"dino": Interval(0, 0, 0)} for name in names[1:]}, {}, "t", str, names))
     assert plane == differences
     assert len(set(plane.values())) == 3
 

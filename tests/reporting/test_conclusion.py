@@ -5,12 +5,16 @@ import re
 
 import pytest
 
-from src.reporting.conclusion import conclude
+from src.reporting import conclusion
 from src.reporting.page import build_report
 from src.reporting.texts import load_texts
 from tests.reporting.project import FACTS
 
 EN, RU = load_texts("en"), load_texts("ru")
+
+
+def conclude(found, reached, texts):
+    return conclusion.conclude(found, reached, str, texts)
 
 
 def interval(mean, low, high):
@@ -60,7 +64,7 @@ def test_the_share_of_what_the_model_could_draw_follows_the_likeness():
     assert "The run reaches 76% of the dino that the subject itself has as this model could draw it." in said
     assert said.index("likeness (dino)") < said.index("76%") < said.index("(clip_t)")
     assert "76%" not in conclude(LEARNED | {"id_sim_all": interval(0.01, -0.02, 0.04)}, {"dino": 0.7627}, EN)
-    assert "76% того dino" in conclude(LEARNED, {"dino": 0.7627}, RU)
+    assert "76% значения dino" in conclude(LEARNED, {"dino": 0.7627}, RU)
 
 
 def test_a_person_is_concluded_about_by_identity():

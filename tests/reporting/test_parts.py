@@ -19,9 +19,10 @@ from src.reporting.prompt_charts import group_charts
 from src.reporting.provenance import shorten_path, shorten_paths
 from src.reporting.samples import checkpoint_strip
 from src.reporting.scoring import prompt_means, unscored, verdict
-from src.reporting.summary import selection_reason
+from src.reporting.summary import selection_reason, summarise
 from src.reporting.texts import TABLE, load_texts
 from src.reporting.thumbnails import boxed_thumbnail, thumbnail
+from tests.reporting.project import FACTS
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,33 @@ def test_selection_reason_says_only_what_the_scores_bear_out(tables, checkpoints
         scores=dev_scores({"base": (0.3, 0.305), **named}),
     )
     assert selection_reason(changed, 0.02) == reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "metric", "words"),
+    [
+        ("last", "dino", "выбран последний чекпоинт"),
+        ("highest", "clip_t", "наибольший dino"),
+        ("rule", "dino", "стадией"),
+    ],
+)
+def test_a_selection_without_the_rule_is_told_in_the_language_of_the_page(tables, reason, metric, words):
+    scores = tables.scores[tables.scores["metric"] != metric]
+    changed = dataclasses.replace(tables, scores=scores, meta=tables.meta | {"selection": {"reason": reason}})
+    ran = summarise(changed, FACTS, load_texts("ru")).ran
+    assert words in ran
+    assert "selected" not in ran
+
+
+def test_a_figure_that_is_no_mean_over_the_test_prompts_says_how_many_images_it_rests_on(tables):
+    rows = tables.scores[tables.scores["set"] == "test"]
+    rows = rows[rows["metric"] == "nn_train"].groupby("variant").head(8)
+    lone = rows.assign(metric="div_lpips", set="bare", prompt_id="bare")
+    lone["seed"] = lone.groupby("variant").cumcount().astype(str)
+    others = tables.scores[tables.scores["metric"] != "div_lpips"]
+    changed = dataclasses.replace(tables, scores=pd.concat([others, lone]))
+    assert "div_lpips rests on 8 images of the subject alone." in metric_page(changed, load_texts("en")).intro
+    assert "div_lpips rests" not in metric_page(tables, load_texts("en")).intro
 
 
 def test_metric_table_colours_what_an_interval_bears_out_and_nothing_else():

@@ -177,7 +177,7 @@ def test_evaluate_metadata_names_judges_prompts_and_photos(project):
     assert meta["seeds"] == [0, 1]
     assert {"open_clip_torch", "timm", "torch"} <= set(meta["versions"])
     assert meta["selected"].startswith("step-")
-    assert "dev prompts" in meta["selection"]
+    assert (meta["selection"]["reason"], meta["bar_missed"]) == ("none_within", True)
     assert str(project) not in json.dumps(meta)
 
 
