@@ -41,7 +41,7 @@ def test_patience_counts_the_checkpoints_after_the_preferred_one(tmp_path, monke
     steps = {"step-000002": 2, "step-000004": 4, "step-000006": 6}
     rule = EarlyStopping(settings=None, patience=2, prompts=[], metrics=(), store=None, data=tmp_path)
     for preferred, stops in [("step-000002", True), ("step-000004", False), ("step-000006", False)]:
-        monkeypatch.setattr(EarlyStopping, "choose", lambda *_, name=preferred: (Selection(name, "why"), steps))
+        monkeypatch.setattr(EarlyStopping, "choose", lambda *_, name=preferred: (Selection(name, "last"), steps))
         assert rule.should_stop([tmp_path / step for step in steps], tmp_path / "drawn") is stops
 
 
