@@ -39,7 +39,7 @@ from src.tiny.words import WORDS
 from src.training.determinism import set_deterministic, set_environment
 from src.training.loop import train_step
 
-PHOTOS, WARM, REPEATED, TURNS = 4, 3, 3, 2
+PHOTOS, WARM, REPEATED = 4, 3, 3
 
 
 class Setting(NamedTuple):
@@ -192,7 +192,7 @@ def drawing_seconds(name: str, dtype: str, device: torch.device) -> float:
 
 
 def report(name: str, setting: Setting, folder: Path) -> str:
-    """Times a setting in turn with the plain loop, A B A B, and says whether two trainings give the same bytes.
+    """Times a setting in turn with the plain loop (A B A B), and says whether two trainings give the same bytes.
 
     Args:
         name: A key of SIZES.
@@ -202,8 +202,8 @@ def report(name: str, setting: Setting, folder: Path) -> str:
     Returns:
         A line.
     """
-    updates = SIZES[name].updates
-    pairs = [(train(name, setting, folder, updates), train_plainly(name, setting, updates)) for _ in range(TURNS)]
+    updates, turns = SIZES[name].updates, SIZES[name].turns
+    pairs = [(train(name, setting, folder, updates), train_plainly(name, setting, updates)) for _ in range(turns)]
     ratios = sorted(plain[0] / ours[0] for ours, plain in pairs)
     (took, memory, _), (plain_took, plain_memory) = pairs[-1]
     line = (

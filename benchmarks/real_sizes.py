@@ -59,6 +59,7 @@ class Size(NamedTuple):
         projections: Of each text encoder.
         updates: That are timed.
         draw_steps: Of the sampler.
+        turns: How often each setting and the plain loop are timed in turn.
     """
 
     unet: dict[str, Any]
@@ -67,11 +68,12 @@ class Size(NamedTuple):
     projections: tuple[int, ...]
     updates: int
     draw_steps: int
+    turns: int
 
 
 SIZES = {
-    "sd15": Size(SD_UNET, VAE, (CLIP_L,), (768,), UPDATES, 30),
-    "sdxl": Size(XL_UNET, VAE, (CLIP_L, CLIP_G), (768, 1280), UPDATES, 30),
-    "tiny15": Size(TINY_UNET, TINY_VAE, (TINY_CLIP,), (32,), 1, 2),
-    "tinyxl": Size(TINY_XL_UNET, TINY_VAE, (TINY_CLIP, TINY_CLIP), (32, 32), 1, 2),
+    "sd15": Size(SD_UNET, VAE, (CLIP_L,), (768,), UPDATES, 30, 2),
+    "sdxl": Size(XL_UNET, VAE, (CLIP_L, CLIP_G), (768, 1280), UPDATES, 30, 2),
+    "tiny15": Size(TINY_UNET, TINY_VAE, (TINY_CLIP,), (32,), 1, 2, 1),
+    "tinyxl": Size(TINY_XL_UNET, TINY_VAE, (TINY_CLIP, TINY_CLIP), (32, 32), 1, 2, 1),
 }
