@@ -51,7 +51,7 @@ def describe(report: Report, about: str, basis: str, spreads: Sequence[SeedSprea
     if report.comparisons > 1:
         basis += f" {ENGLISH('compare.many', count=report.comparisons)}"
     verdict = f"{about}: **{report.verdict.value}**: {ENGLISH(f'verdict.{report.verdict.name}')}"
-    findings = [f"- {line}" for line in explain_findings(report, ENGLISH)]
+    findings = [f"- {line}" for line in explain_findings(report, str, ENGLISH)]
     return "\n".join([*lines, "", basis, "", verdict, "", *findings, ""])
 
 

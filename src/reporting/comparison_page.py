@@ -186,7 +186,7 @@ def write_comparison(
         contenders=[(run, against_base(run.scores, run.meta["selected"]), _told(run)) for run in contenders],
         kept=choice.run,
         notes=notes,
-        sources=load_sources(),
+        sources=load_sources(texts.language),
         table=metric_table(means, verdicts, selected="" if choice.run is None else choice.run.name),
         dots=run_colours(names) | {f"{first.name} · {BASE}": BASE},
         pictures=pictures,

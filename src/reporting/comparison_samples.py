@@ -10,7 +10,7 @@ from src.comparison.runs import EvaluatedRun
 from src.core.errors import MetricError
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.reporting.samples import Picture
-from src.reporting.scoring import image_scores
+from src.reporting.scoring import image_scores, shown_name
 from src.reporting.thumbnails import SMALL_PX, thumbnail
 
 SAMPLES = "data/samples"
@@ -80,5 +80,6 @@ def _picture(
     except MetricError:
         return None
     scores = image_scores(run.scores).get((variant, str(row["prompt_id"]), row["seed"]), {})
-    shown = tuple((metric, f"{scores[metric]:z.2f}") for metric in (SUBJECT, PROMPT) if metric in scores)
+    models = run.meta["models"]
+    shown = tuple((shown_name(m, models), f"{scores[m]:z.2f}") for m in (SUBJECT, PROMPT) if m in scores)
     return Picture(thumbnail(io.BytesIO(content), SMALL_PX), f"{label}: {row['prompt']}", label, shown)

@@ -1,6 +1,6 @@
 """What a comparison says in words: on the console in English, on the page in its language."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from src.comparison.choice import Choice, Why
 from src.comparison.settings import Differs
@@ -43,11 +43,12 @@ def explain_intervals(report: Report, texts: Texts) -> str:
     return " ".join(texts(f"compare.by.{way}", few=FEW_PROMPTS) for way in ways)
 
 
-def explain_findings(report: Report, texts: Texts) -> list[str]:
+def explain_findings(report: Report, label: Callable[[str], str], texts: Texts) -> list[str]:
     """Returns what each primary metric says: settled, and how, or open, and what would settle it.
 
     Args:
         report: The comparison.
+        label: Names a metric with the model that measured.
         texts: The words.
 
     Returns:
@@ -58,7 +59,7 @@ def explain_findings(report: Report, texts: Texts) -> list[str]:
         found = report.metrics[name]
         figures = {"mean": found.interval.mean, "low": found.interval.low, "high": found.interval.high}
         shown = {key: f"{value:+z.4f}" for key, value in figures.items()}
-        line = texts(f"finding.{finding.value}", metric=name, margin=f"{report.margins[name]:g}", **shown)
+        line = texts(f"finding.{finding.value}", metric=label(name), margin=f"{report.margins[name]:g}", **shown)
         if name in report.blocked:
             needed = report.blocked[name]
             key = "finding.never" if needed is None else "finding.needs"

@@ -53,7 +53,7 @@ def write_markdown(
         metrics=sections["metrics"],
         checkpoints=sections["checkpoints"],
         specs=sections["specs"],
-        sources=load_sources(),
+        sources=load_sources(texts.language),
     )
     write_text(out, page)
 

@@ -52,7 +52,7 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
         label=labels(inputs),
         summary=summary,
         provenance=describe_provenance(inputs),
-        sources=load_sources(),
+        sources=load_sources(texts.language),
         **sections,
     )
     write_figure_tables(out.with_name("figures"), sections["specs"])

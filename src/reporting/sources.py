@@ -34,6 +34,7 @@ class Source:
             raise ConfigError(f"link {self.link!r}: expected an address that begins with http:// or https://")
 
 
-def load_sources() -> tuple[Source, ...]:
-    """Returns the project's own sources."""
-    return tuple(Source(**entry) for entry in yaml.safe_load(SOURCES.read_text(encoding="utf-8")))
+def load_sources(language: str) -> tuple[Source, ...]:
+    """Returns the project's own sources, said in a language that `load_texts` knows."""
+    entries = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))
+    return tuple(Source(entry[language], entry["link"]) for entry in entries)

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from src.reporting.charts import VEGA_LITE
 from src.reporting.library import inline_library
@@ -58,7 +59,7 @@ def _source(inline: str) -> str:
 
 @cache  # a template is compiled once
 def _environment(autoescape: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
         finalize=finalize,
@@ -66,3 +67,10 @@ def _environment(autoescape: bool, finalize: Callable[[Any], Any] | None = None)
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = with_code
+    return environment
+
+
+def with_code(text: str) -> Markup:
+    """Escapes a sentence for a page and sets what stands in backticks, as Markdown has it, as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

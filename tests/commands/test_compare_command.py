@@ -1,5 +1,6 @@
 """`python -m src.commands.compare` as people type it."""
 
+import json
 import re
 import sys
 
@@ -168,6 +169,22 @@ def test_dino_alone_gets_a_verdict_and_a_page(tmp_path, monkeypatch, capsys):
     assert "chart-forest" in page
     assert "chart-scatter" not in page
     assert not list(tmp_path.glob("page_figures/scatter*"))
+
+
+def test_the_page_names_the_model_that_measured_and_says_all_in_russian(tmp_path, monkeypatch):
+    models = {name: {"key": f"{name}_tabletop", "title": "an encoder"} for name in ("dino", "clip_t")}
+    given = {"meta": {"models": models}, "params": {"report": {"language": "ru"}}}
+    for name, effect in (("a", 0.0), ("b", -0.1)):
+        write_run(tmp_path / name, effect=effect, **given)
+    run_command(monkeypatch, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    text = re.sub(r"(?s)<(style|script|details).*?</\1>", "", page)
+    assert "<b>ХУЖЕ</b>" in text
+    assert "<code>python -m src.commands.seeds --seeds 5</code>" in text
+    assert "Модель-оценщик сходства: DINO" in text
+    assert "<li>dino_tabletop: ясно, ниже" in text
+    assert not re.search(r"(?<![\w/.-])(dino|clip_t)(?![\w-])", re.sub(r"<[^>]+>", " ", text))
+    assert json.dumps("dino_tabletop ↑").strip('"') in page
 
 
 def test_the_page_speaks_the_language_of_the_first_run(tmp_path, monkeypatch):

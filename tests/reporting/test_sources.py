@@ -33,4 +33,7 @@ def test_anything_else_is_refused(link):
 
 
 def test_the_sources_of_the_project_are_web_addresses():
-    assert len(load_sources()) > 5
+    english, russian = (load_sources(language) for language in ("en", "ru"))
+    assert len(english) > 5
+    assert [one.link for one in russian] == [one.link for one in english]
+    assert sum(one.what != other.what for one, other in zip(english, russian, strict=True)) > len(english) - 4
