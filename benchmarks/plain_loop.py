@@ -47,10 +47,9 @@ def plain_steps(
     """
     pipe, device, is_xl = model.pipeline, accelerator.device, isinstance(model, StableDiffusionXL)
     dtype = DTYPES[accelerator.mixed_precision]
-    pipe.unet.to(device, dtype=dtype)
     pipe.vae.to(device, dtype=torch.float32 if is_xl else dtype)
-    for encoder in text_encoders(model).values():
-        encoder.to(device, dtype=dtype)
+    for part in (pipe.unet, *text_encoders(model).values()):
+        part.to(device, dtype=dtype)
     parameters = _adapt(pipe.unet, rank, in_float32=accelerator.mixed_precision == "fp16")
     if recompute:
         pipe.unet.enable_gradient_checkpointing()

@@ -135,13 +135,7 @@ def forest(
         A specification.
     """
     rows: list[Row] = [
-        {
-            "name": name,
-            "metric": label(metric),
-            "difference": found.mean,
-            "low": found.low,
-            "high": found.high,
-        }
+        {"name": name, "metric": label(metric), "difference": found.mean, "low": found.low, "high": found.high}
         for name, metrics in comparisons.items()
         for metric, found in metrics.items()
         # no cosine: it has another scale, and the others would be a point

@@ -1,6 +1,6 @@
 """The page that compares runs: what each tested, what was changed, what came out, and which one to keep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from src.metrics.intervals import against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.samples import STEP_VARIANT
 from src.metrics.summary import mean_scores, reported_means
-from src.reporting.charts import Row
+from src.reporting.charts import Row, Spec
 from src.reporting.comparison_charts import forest, metric_scatter, run_colours
 from src.reporting.comparison_samples import PromptPictures
 from src.reporting.comparison_text import (
@@ -33,7 +33,7 @@ from src.reporting.provenance import shorten_path
 from src.reporting.scoring import arrow, metric_order, shown_name, verdict
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
-from src.reporting.texts import load_texts
+from src.reporting.texts import Texts, load_texts
 
 # what the scatter shows
 PLANE = {SUBJECT, PROMPT}
@@ -129,6 +129,19 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
     return sorted(rows, key=lambda row: row["step"])
 
 
+# what the template asks for words
+WORDS = {
+    "metric_order": metric_order,
+    "arrow": arrow,
+    "verdict": verdict,
+    "explain_intervals": explain_intervals,
+    "explain_findings": explain_findings,
+    "explain_scope": explain_scope,
+    "explain_spread": explain_spread,
+    "shown_reach": shown_reach,
+}
+
+
 def write_comparison(
     out: Path,
     entries: Sequence[Entry],
@@ -137,7 +150,7 @@ def write_comparison(
     known: Sequence[SeedSpread],
     pictures: Sequence[PromptPictures],
 ) -> None:
-    """Writes the page and, beside it, the numbers of its figures as CSV; figures leave out what may not be compared.
+    """Writes the page and, beside it, its figures' numbers as CSV; figures leave out what may not be compared.
 
     Args:
         out: The HTML file.
@@ -153,55 +166,65 @@ def write_comparison(
     """
     first = entries[0].run
     texts = load_texts(setting(first, "report", "language"))
-    margins = margins_of(first)
     # runs of other judges are not comparable
     label = partial(shown_name, models=first.meta["models"])
     comparable = [entry for entry in entries if not entry.refusal]
     reports = {entry.run.name: entry.report for entry in comparable if entry.report is not None}
-    means = {f"{first.name} · {BASE}": reported_means(first.scores, BASE)}
-    means |= {entry.run.name: reported_means(entry.run.scores, entry.run.meta["selected"]) for entry in comparable}
-    names = [entry.run.name for entry in comparable]
-    points = [row for entry in comparable for row in checkpoint_rows(entry.run)]
-    intervals = {name: {m: found.interval for m, found in report.metrics.items()} for name, report in reports.items()}
+    base, of_base = f"{first.name} · {BASE}", reported_means(first.scores, BASE)
+    means = {e.run.name: reported_means(e.run.scores, e.run.meta["selected"]) for e in comparable}
+    kept = "" if choice.run is None else choice.run.name
     contenders = [choice.run] if choice.run is not None else [first, *(run for run, _ in choice.ahead)]
-    verdicts = {
-        name: {metric: verdict(metric, found.low, found.high) for metric, found in of_run.items()}
-        for name, of_run in intervals.items()
-    }
-    bare = means[f"{first.name} · {BASE}"]
-    origin: Row | None = {"name": BASE, **{m: bare[m] for m in sorted(PLANE)}} if bare.keys() >= PLANE else None
-    specs = {"scatter": metric_scatter(points, names, origin, label)} if points else {}
-    if intervals:
-        specs["forest"] = forest(intervals, margins, texts("axis.difference"), label, names)
-    lead = texts("compare.lead", count=len(comparable), first=first.name)
+    specs = _figures(comparable, of_base, margins_of(first), texts, label)
     keep = recommendation(choice, first.name, texts)
     page = render_page(
         "comparison.html.j2",
         title=texts("compare.title"),
         texts=texts,
         label=label,
-        lead=f"{lead} {keep}",
+        lead=f"{texts('compare.lead', count=len(comparable), first=first.name)} {keep}",
         keep=keep,
         entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],
         contenders=[(run, against_base(run.scores, run.meta["selected"]), _told(run)) for run in contenders],
         kept=choice.run,
         notes=notes,
         sources=load_sources(texts.language),
-        table=metric_table(means, verdicts, selected="" if choice.run is None else choice.run.name),
-        dots=run_colours(names) | {f"{first.name} · {BASE}": BASE},
+        table=metric_table({base: of_base} | means, _verdicts(reports), selected=kept),
+        dots=run_colours(list(means)) | {base: BASE},
         pictures=pictures,
-        metric_order=metric_order,
-        arrow=arrow,
-        verdict=verdict,
-        margins=margins,
-        explain_intervals=explain_intervals,
-        explain_findings=explain_findings,
-        explain_scope=explain_scope,
+        margins=margins_of(first),
         spread_of_pair=lambda run: [spread_of(side, known) for side in (first, run)],
-        explain_spread=explain_spread,
-        shown_reach=shown_reach,
         comparisons=len(reports),
         specs=specs,
+        **WORDS,
     )
     write_text(out, page)
     write_figure_tables(out.with_name(f"{out.stem}_figures"), specs)
+
+
+def _verdicts(reports: Mapping[str, Report]) -> dict[str, dict[str, str]]:
+    return {
+        name: {m: verdict(m, found.interval.low, found.interval.high) for m, found in report.metrics.items()}
+        for name, report in reports.items()
+    }
+
+
+def _figures(
+    entries: Sequence[Entry],
+    base: Mapping[str, float],
+    margins: Mapping[str, float],
+    texts: Texts,
+    label: Callable[[str], str],
+) -> dict[str, Spec]:
+    """Draws the checkpoints in the plane of the primary metrics, and the differences to the first run."""
+    names = [entry.run.name for entry in entries]
+    points = [row for entry in entries for row in checkpoint_rows(entry.run)]
+    origin: Row | None = {"name": BASE, **{m: base[m] for m in sorted(PLANE)}} if base.keys() >= PLANE else None
+    specs = {"scatter": metric_scatter(points, names, origin, label)} if points else {}
+    intervals = {
+        entry.run.name: {metric: found.interval for metric, found in entry.report.metrics.items()}
+        for entry in entries
+        if entry.report is not None
+    }
+    if intervals:
+        specs["forest"] = forest(intervals, margins, texts("axis.difference"), label, names)
+    return specs

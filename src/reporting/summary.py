@@ -97,13 +97,9 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     if last < facts.steps:
         what += texts("summary.stopped", last=last)
     label = labels(inputs)
-    why = texts(
-        f"summary.{selection_reason(inputs, facts.clip_t_margin)}",
-        checkpoint=inputs.run_variant,
-        margin=f"{facts.clip_t_margin:g}",
-        subject=label(SUBJECT),
-        prompt=label(PROMPT),
-    )
+    names = {"subject": label(SUBJECT), "prompt": label(PROMPT), "margin": f"{facts.clip_t_margin:g}"}
+    reason = selection_reason(inputs, facts.clip_t_margin)
+    why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, **names)
     known = f"notice.{facts.model_name}"
     sides = inputs.split["split"].value_counts().to_dict()
     lines = {

@@ -4,7 +4,7 @@ shows), details.json (all means) and metrics_meta.json. Trackers get the numbers
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -12,9 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
-from src.comparison.selection import SelectionRule, select_checkpoint
+from src.comparison.selection import Selection, SelectionRule, select_checkpoint
 from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
@@ -24,7 +25,7 @@ from src.features.store import FeatureStore, image_file
 from src.metrics.copying import nearest_table
 from src.metrics.copying_verdict import judge_copying
 from src.metrics.drift import class_kid
-from src.metrics.headline import describe_models, headline, models_behind
+from src.metrics.headline import Model, describe_models, headline, models_behind
 from src.metrics.names import BASE, COPY_DECODED, DRAWN_SETS, REAL_DECODED, TEST
 from src.metrics.samples import (
     MANIFEST,
@@ -91,8 +92,7 @@ def evaluate_samples(
         MissingModelError: A judge is not on this machine.
         ModelMismatchError: A judge is not what the configuration says.
     """
-    for metric in metrics:
-        metric.judge.check()
+    check_judges(metrics)
     judged = read_judged(data, token, decode)
     every = [*judged.samples, *judged.extra]
     scores = [_score(metric, every, judged.references, store) for metric in metrics]
@@ -102,30 +102,62 @@ def evaluate_samples(
     selection = select_checkpoint(table, steps, rule)
     summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store))
     copying = judge_copying(table, selection.variant)
-    counts = {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
-    summary["counts"] |= counts
+    summary["counts"] |= {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
     meta = {
-        "selection": {"reason": selection.reason, **selection.figures},
-        "bar_missed": bool(selection.missed),
-        "selected": selection.variant,
-        "models": describe_models(models),
-        "judges": {metric.name: metric.judge.describe() for metric in metrics},
+        **describe_selection(selection),
+        **describe_judges(metrics, models),
         "copying": None if copying is None else copying[0].value,
         "device": store.device,
         "counts": summary["counts"],
         **describe_inputs(judged, data),
     }
-    write_csv(out / "scores.csv", table)
     write_csv(out / "nearest.csv", nearest_table(metrics, judged.samples, judged.references, store))
-    measured_by = " ".join(models[name].key for name in sorted(models))
-    write_csv(out / "prompts.csv", prompt_table(table, selection.variant).assign(measured_by=measured_by))
-    write_json(out / "details.json", summary)
-    write_json(out / "metrics.json", headline(summary, models))
-    write_json(out / "metrics_meta.json", meta)
+    write_results(out, (table, selection.variant, models), summary, meta)
     print(f"evaluate: copying: {'not measured' if copying is None else copying[0].value.replace('_', ' ')}")
     if selection.missed:
         print(f"evaluate: WARNING: {selection.missed}", file=sys.stderr)
     return summary
+
+
+def check_judges(metrics: Sequence[Metric]) -> None:
+    """Checks that the model of each metric is on this machine; see `evaluate_samples`."""
+    for metric in metrics:
+        metric.judge.check()
+
+
+def describe_judges(metrics: Sequence[Metric], models: Mapping[str, Model]) -> dict[str, Any]:
+    """Returns which model measured what, as metrics_meta.json holds it."""
+    judges = {metric.name: metric.judge.describe() for metric in metrics}
+    return {"models": describe_models(models), "judges": judges}
+
+
+def describe_selection(selection: Selection) -> dict[str, Any]:
+    """Returns which checkpoint was chosen and why, as metrics_meta.json holds it."""
+    return {
+        "selection": {"reason": selection.reason, **selection.figures},
+        "bar_missed": bool(selection.missed),
+        "selected": selection.variant,
+    }
+
+
+def write_results(
+    out: Path, scored: tuple[pd.DataFrame, str, Mapping[str, Model]], summary: dict[str, Any], meta: dict[str, Any]
+) -> None:
+    """Writes scores.csv, prompts.csv, details.json, metrics.json and metrics_meta.json.
+
+    Args:
+        out: The folder.
+        scored: All scores, the chosen checkpoint, and the model behind each metric.
+        summary: Becomes details.json.
+        meta: Becomes metrics_meta.json.
+    """
+    table, chosen, models = scored
+    write_csv(out / "scores.csv", table)
+    measured_by = " ".join(models[name].key for name in sorted(models))
+    write_csv(out / "prompts.csv", prompt_table(table, chosen).assign(measured_by=measured_by))
+    write_json(out / "details.json", summary)
+    write_json(out / "metrics.json", headline(summary, models))
+    write_json(out / "metrics_meta.json", meta)
 
 
 def _score(metric: Metric, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:

@@ -1,5 +1,6 @@
 """Holds the structure: what dvc.yaml declares is what the code imports and reads."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -146,6 +147,25 @@ def test_no_file_over_300_lines():
     assert len(files) > 50
     long = {str(p.relative_to(ROOT)): n for p in files if (n := len(p.read_text().splitlines())) > 300}
     assert not long
+
+
+def test_no_function_over_50_lines():
+    functions = [
+        (f"{path.relative_to(ROOT)}: {node.name}", node)
+        for folder in ("src", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert len(functions) > 2000
+    assert not {name: lines for name, node in functions if (lines := _lines(node)) > 50}
+
+
+def _lines(function):
+    """From its name to its end, without the docstring."""
+    docstring = function.body[0] if ast.get_docstring(function) else None
+    documented = 0 if docstring is None else docstring.end_lineno - docstring.lineno + 1
+    return function.end_lineno - function.lineno + 1 - documented
 
 
 def test_init_files_are_empty():
