@@ -33,6 +33,7 @@ class Outcome:
     said: Said
 
 
+HEADER = "| images | nn_train | share_over_real | copy_gap | part_train | verdict |"
 Attack = Callable[[Image.Image, Image.Image], Image.Image]
 
 
@@ -168,7 +169,7 @@ def main() -> None:
     """Prints the table as Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         rows = attack_table(load_config([]), Path("data"), Path(folder))
-    print("| images | nn_train | share_over_real | copy_gap | part_train | verdict |\n|---|---|---|---|---|---|")
+    print(f"{HEADER}\n|---|---|---|---|---|---|")
     for name, outcome in rows.items():
         found, said = outcome.numbers, outcome.said.value.replace("_", " ")
         share = found["share_over_real"]

@@ -12,9 +12,9 @@ from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_sc
 from src.metrics.intervals import LEVEL
 from src.metrics.names import NEAREST, PART, TEST
 
-# An image with a tile so like a photo's has a part of it. Chosen on the 24 sample photos, measured on 36 others of the
-# same toy and on 39 of a real one (docs/evaluation_checks.md): images that a checkpoint drew reach 0.66, photos that
-# the model never saw 0.93, halves and pasted subjects 0.98 and more.
+# An image with a tile so like a photo's has a part of it. Chosen on the 24 sample photos, where images of a checkpoint
+# have 0.52 at most on average, photos that the model never saw 0.60, halves and pasted subjects 1.00
+# (benchmarks/bench_copying.py, docs/evaluation_checks.md).
 PART_LEVEL = 0.95
 # what share of images with such a tile is a finding; honest images had none, so that few images are the limit
 PART_LIMIT = 0.1

@@ -18,3 +18,10 @@ def test_every_check_names_tests_that_exist():
         for file, name in named:
             text = (ROOT / "tests" / file).read_text()
             assert re.search(rf"^def {name}\(", text, re.MULTILINE), f"check {number}: {file} has no {name}"
+
+
+def test_the_table_of_attacks_has_the_columns_that_its_benchmark_prints():
+    text = (ROOT / "docs/evaluation_checks.md").read_text()
+    heads = [line for line in text.splitlines() if line.startswith("| images |")]
+    (header,) = re.findall(r'^HEADER = "(.+)"$', (ROOT / "benchmarks/bench_copying.py").read_text(), re.MULTILINE)
+    assert heads == [header]
