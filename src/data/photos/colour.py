@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from src.core.errors import BadPhotoError
+from src.core.printable import printable
 
 BAND_ROWS = 256
 SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -223,7 +224,7 @@ def _icc_recolour(icc: bytes, mode: str) -> Recolour | None:
     space = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(name)
     coded = _without_alpha(mode)
     if space is None or (space != coded and (space, coded) != ("RGB", "L")):
-        raise BadPhotoError(f"its colour profile is for {name}, its pixels are {coded}")
+        raise BadPhotoError(f"its colour profile is for {printable(name)}, its pixels are {coded}")
     try:
         transform = ImageCms.buildTransform(
             profile,

@@ -20,6 +20,7 @@ from src.data.photos.header import DECODE_ERRORS, OPENERS, Header, broken
 from src.data.photos.heif_boxes import Layout
 from src.data.photos.jpeg_scan import check_jpeg, check_warnings
 from src.data.photos.png_key import apply_key
+from src.data.photos.tiff_strips import check_strips
 
 ORIENTATION = 0x0112
 # EXIF 2.32, tag 274: what turns stored pixels upright.
@@ -195,6 +196,7 @@ def _load_pillow(path: Path, header: Header) -> _Stored:
         image = OPENERS[family](path)
         before, size = 1, image.size
         if isinstance(image, TiffImageFile):  # Pillow turns it while it loads, and speaks of the turned size
+            check_strips(image, path)
             before, size = _exif_orientation(image), (image.tag_v2[IMAGE_WIDTH], image.tag_v2[IMAGE_LENGTH])
         image.load()
     except DECODE_ERRORS as error:

@@ -99,3 +99,10 @@ def test_orientation_in_xmp_turns_no_avif_and_no_heic(tmp_path):
         path.write_bytes(encode(scene(), kind, xmp=xmp.replace(b'"6"', b'"1"')).replace(b'n="1"', b'n="6"'))
         decoded = decode_photo(path, read_header(path), 1)
         assert (decoded.image.size, decoded.orientation) == (scene().size, 1)
+
+
+def test_a_profile_for_no_known_space_is_named_in_letters_that_can_be_seen():
+    profile = bytearray(display_p3())
+    profile[16:20] = b"RGB\x01"
+    with pytest.raises(BadPhotoError, match=r"for RGB\\x01, its pixels are RGB"):
+        to_srgb(scene(), bytes(profile), None)
