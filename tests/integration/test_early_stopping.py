@@ -55,6 +55,6 @@ def test_a_checkpoint_left_over_by_a_kill_is_not_counted(tmp_path):
     params = OmegaConf.create({"train": {"checkpoint_every": 2}})
     (tmp_path / "checkpoints/step-000006").mkdir(parents=True)
     rule = SimpleNamespace(should_stop=should_stop)
-    hooks = build_hooks(params, None, StateFolder(tmp_path), None, rule)
+    hooks = build_hooks(params, (None, None), StateFolder(tmp_path), None, rule)
     hooks.should_stop(4)
     assert asked == [["step-000002", "step-000004"]]
