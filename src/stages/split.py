@@ -1,5 +1,9 @@
-"""Splits the photos into train and val. Reads data/captions.csv and data/images/images.csv, writes data/split.csv."""
+"""Splits the photos into train and val, and names what makes the held-out ones a poor test.
 
+Reads data/captions.csv, data/images/images.csv and data/crops/crops.csv, writes data/split.csv.
+"""
+
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +13,18 @@ from src.core.app import run_stage
 from src.core.errors import CaptionError
 from src.core.files import write_csv
 from src.core.tables import read_table
-from src.data.splitting import Side, split_images
+from src.data.fairness import FEW_PHOTOS, Concern, SplitPhoto, concerns
+from src.data.splitting import FEW_GROUPS, Side, split_images
+
+CAPTIONS, IMAGES, CROPS = Path("data/captions.csv"), Path("data/images/images.csv"), Path("data/crops/crops.csv")
+SPLIT = Path("data/split.csv")
+WORDS = {
+    "few_photos": f"{{count}} photos are few: from {FEW_PHOTOS} on two or more judge; add some to data/raw",
+    "few_groups": f"{{count}} near-duplicate groups judge, fewer than {FEW_GROUPS}: their scores are mostly luck",
+    "val_unseen": "{count} held-out photos show next to none of the subject: {names}",
+    "train_unseen": "{count} photos to train on show next to none of the subject: {names}",
+    "val_doubtful": "{count} held-out photos have a crop with a warning: {names}",
+}
 
 
 @dataclass(frozen=True)
@@ -26,9 +41,9 @@ def split_photos(captions: Path, images: Path, out: Path, val_fraction: float, s
 
     Args:
         captions: captions.csv, which names the photos to split.
-        images: The folder with images.csv, which knows their near-duplicate groups.
+        images: images.csv, which knows their near-duplicate groups.
         out: The table to write.
-        val_fraction: The wanted share of near-duplicate groups in val, in (0, 1).
+        val_fraction: The wanted share of photos in val, in (0, 1).
         seed: The seed of the split.
 
     Returns:
@@ -37,41 +52,60 @@ def split_photos(captions: Path, images: Path, out: Path, val_fraction: float, s
     Raises:
         CaptionError: captions.csv names a photo twice, or one that images.csv does not know.
     """
-    ids = list(read_table(captions, "image_id")["image_id"])
-    table = read_table(images / "images.csv", "image_id", "group")
+    ids = read_table(captions, "image_id")["image_id"]
+    table = read_table(images, "image_id", "group")
     known = dict(zip(table["image_id"], table["group"], strict=True))
-    if wrong := sorted({i for i in ids if i not in known or ids.count(i) > 1}):
-        raise CaptionError(f"{captions}: expected each photo of {images / 'images.csv'} once, found {', '.join(wrong)}")
+    if wrong := sorted({*ids[ids.duplicated()], *(set(ids) - set(known))}):
+        raise CaptionError(f"{captions}: expected each photo of {images} once, found {', '.join(wrong)}")
     sides = split_images({image_id: known[image_id] for image_id in ids}, val_fraction, seed)
     records = [SplitRecord(image_id, known[image_id], side) for image_id, side in sides.items()]
     write_csv(out, pd.DataFrame([asdict(record) for record in records]))
     return records
 
 
-def main() -> None:
-    """Runs the stage."""
-    run_stage(
-        "split",
-        lambda params: print(
-            summarise(
-                split_photos(
-                    Path("data/captions.csv"),
-                    Path("data/images"),
-                    Path("data/split.csv"),
-                    params.split.val_fraction,
-                    params.split.seed,
-                )
-            )
-        ),
-        writes=Path("data/split.csv"),
+def describe_photos(records: Sequence[SplitRecord], images: Path, crops: Path) -> list[SplitPhoto]:
+    """Joins the split with what convert and crop know of each photo.
+
+    Args:
+        records: The split.
+        images: images.csv.
+        crops: crops.csv.
+
+    Returns:
+        A photo per record, in their order.
+    """
+    sources = read_table(images, "image_id", "source").set_index("image_id")["source"]
+    table = read_table(crops, "image_id", "subject_share", "warning").set_index("image_id")
+    photos = []
+    for record in records:
+        share, warning = table.loc[record.image_id, ["subject_share", "warning"]]
+        known = float(share) if share else None
+        photos.append(SplitPhoto(sources[record.image_id], record.group, record.split, known, warning))
+    return photos
+
+
+def summarise(records: Sequence[SplitRecord], found: Sequence[Concern]) -> str:
+    """Returns a line with the size of each side, and one for each concern."""
+    val = [record for record in records if record.split == "val"]
+    groups = len({record.group for record in val})
+    first = f"split: {len(records) - len(val)} photos to train on, {len(val)} held out ({groups} near-duplicate groups)"
+    return "\n".join(
+        [first]
+        + [
+            f"split: warning: {WORDS[concern.kind].format(count=concern.count, names=', '.join(concern.sources))}"
+            for concern in found
+        ]
     )
 
 
-def summarise(records: list[SplitRecord]) -> str:
-    """Returns one line with the size of each side."""
-    val = [record for record in records if record.split == "val"]
-    groups = len({record.group for record in val})
-    return f"split: {len(records) - len(val)} photos to train on, {len(val)} held out ({groups} near-duplicate groups)"
+def main() -> None:
+    """Runs the stage."""
+
+    def run(val_fraction: float, seed: int) -> None:
+        records = split_photos(CAPTIONS, IMAGES, SPLIT, val_fraction, seed)
+        print(summarise(records, concerns(describe_photos(records, IMAGES, CROPS))))
+
+    run_stage("split", lambda params: run(params.split.val_fraction, params.split.seed), writes=SPLIT)
 
 
 if __name__ == "__main__":
