@@ -1,4 +1,7 @@
-"""Writes a caption for each crop. Reads data/crops, images.csv and captions.txt, writes captions.csv and tokens.csv."""
+"""Writes a caption for each crop.
+
+Reads data/crops, images.csv and the text files in data/raw, writes captions.csv and tokens.csv.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +17,13 @@ from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
 from src.core.tables import read_table
 from src.core.weights import find_model
-from src.data.caption_file import CAPTIONS, WrittenCaption, match_captions, read_captions
+from src.data.caption_file import WrittenCaption, match_captions, read_captions
 from src.data.captioning import Captioner, check_length, fits, load_tokenizers, report_token
 from src.data.captions import CaptionRules, compose_caption, compose_user_caption, shorten_caption
+from src.data.photos.listing import list_photos
 from src.training.determinism import set_environment
 
+RAW = Path("data/raw")
 ON_LONG = ("fail", "shorten")
 SHORTEN = (
     "`python -m src.stages.config set caption.on_long=shorten` leaves out the last parts of a caption, and says so"
@@ -40,7 +45,7 @@ class CaptionRecord:
 def caption_images(
     crops: Path,
     images: Path,
-    written: Path,
+    written: Sequence[WrittenCaption],
     out: Path,
     rules: CaptionRules,
     captioner: Captioner,
@@ -51,7 +56,7 @@ def caption_images(
     Args:
         crops: The folder with crops.csv and the crops.
         images: The folder with images.csv, which knows the photos' names.
-        written: The person's captions, `file|caption` lines; may be missing.
+        written: The person's captions.
         out: The table to write.
         rules: The subject and the start of each caption.
         captioner: Describes the photos that have no written caption.
@@ -65,7 +70,7 @@ def caption_images(
     source_of = dict(zip(table["image_id"], table["source"], strict=True))
     if unknown := sorted(set(ids) - set(source_of)):
         raise EmptyDatasetError(f"{images / 'images.csv'}: no row for {', '.join(unknown)}")
-    matched = match_captions(read_captions(written), source_of)
+    matched = match_captions(written, source_of)
     records = {i: _user_record(i, matched[i], rules) for i in ids if i in matched}
     # Written captions first: their errors need no model.
     records = _fit_length(records, source_of, rules, tokenizers)
@@ -98,6 +103,10 @@ def write_token_report(out: Path, token: str, tokenizers: Mapping[str, Any]) -> 
 
 
 def _user_record(image_id: str, written: WrittenCaption, rules: CaptionRules) -> CaptionRecord:
+    if (times := len(rules.find_token(written.text))) > 1:
+        print(
+            f"caption: {written.where}: {rules.token!r} stands {times} times; the first stays, then {rules.class_name!r}"
+        )
     try:
         return CaptionRecord(image_id, compose_user_caption(written.text, rules), "user", written.text)
     except CaptionError as error:
@@ -146,7 +155,7 @@ def _run(params: DictConfig) -> None:
     rows = caption_images(
         Path("data/crops"),
         Path("data/images"),
-        Path("data/raw") / CAPTIONS,
+        read_captions(RAW, list_photos(RAW).texts),
         Path("data/captions.csv"),
         rules,
         build(params.captioner),

@@ -76,12 +76,17 @@ def describe_photos(records: Sequence[SplitRecord], images: Path, crops: Path) -
     """
     sources = read_table(images, "image_id", "source").set_index("image_id")["source"]
     table = read_table(crops, "image_id", "subject_share", "warning").set_index("image_id")
-    photos = []
-    for record in records:
-        share, warning = table.loc[record.image_id, ["subject_share", "warning"]]
-        known = float(share) if share else None
-        photos.append(SplitPhoto(sources[record.image_id], record.group, record.split, known, warning))
-    return photos
+    shares, warnings = dict(table["subject_share"]), dict(table["warning"])
+    return [
+        SplitPhoto(
+            sources[record.image_id],
+            record.group,
+            record.split,
+            float(shares[record.image_id]) if shares[record.image_id] else None,
+            warnings[record.image_id],
+        )
+        for record in records
+    ]
 
 
 def summarise(records: Sequence[SplitRecord], found: Sequence[Concern]) -> str:

@@ -21,7 +21,7 @@ from src.tabletop.reader import load_reader
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 READERS = {
-    "captions.txt": lambda folder: read_captions(folder / "captions.txt"),
+    "captions.txt": lambda folder: read_captions(folder, ["captions.txt"]),
     "f.yaml": lambda folder: load_config([f"exp.config_path={folder}/f.yaml"]),
     "prompts.txt": lambda folder: load_prompts(
         {"file": f"{folder}/prompts.txt", "subject_name": "x", "live_classes": [], "dev_every": 2}

@@ -7,6 +7,7 @@ import pytest
 
 from src.core.errors import CaptionError, EmptyDatasetError
 from src.core.files import write_csv
+from src.data.caption_file import read_captions
 from src.data.captioning import load_tokenizers
 from src.data.captions import CaptionRules
 from src.stages.caption import caption_images, write_token_report
@@ -48,8 +49,9 @@ def run(data, tokenizers, written=None, rules=RULES, note=""):
     if written is not None:
         (data / "captions.txt").write_text(written)
     captioner = SayingTheName(note)
-    paths = (data / "crops", data / "images", data / "captions.txt", data / "captions.csv")
-    return captioner, caption_images(*paths, rules, captioner, tokenizers)
+    captions = read_captions(data, ["captions.txt"])
+    tables = (data / "crops", data / "images", captions, data / "captions.csv")
+    return captioner, caption_images(*tables, rules, captioner, tokenizers)
 
 
 def test_caption_images_lets_written_captions_win(data, tokenizers):
@@ -66,6 +68,13 @@ def test_caption_images_lets_written_captions_win(data, tokenizers):
             "raw": "a toy on table 002-b",
         },
     ]
+
+
+def test_caption_images_says_where_the_token_stands_twice(data, tokenizers, capsys):
+    _, rows = run(data, tokenizers, "IMG_1|sksToy on table, small sksToy\nIMG_2|sksToy on table\nIMG_3|sksToy")
+    assert rows[0].caption == "a photo of sksToy toy on table, small toy"
+    lines = [line for line in capsys.readouterr().out.splitlines() if "times" in line]
+    assert lines == [f"caption: {data}/captions.txt:1: 'sksToy' stands 2 times; the first stays, then 'toy'"]
 
 
 def test_caption_images_needs_no_captioner_where_all_are_written(data, tokenizers):

@@ -7,11 +7,11 @@ import stat
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from src.core.errors import BadPhotoError, EmptyDatasetError
 from src.core.printable import printable
-from src.data.caption_file import CAPTIONS
+from src.data.caption_file import ENDING, is_caption_file
 from src.data.photos.links import OUTSIDE, leaves
 
 FORMATS = "HEIC, HEIF, AVIF, JPEG, MPO, PNG, WebP or TIFF"
@@ -42,10 +42,14 @@ class Photo:
 
 @dataclass(frozen=True)
 class Listing:
-    """Everything under a folder: photos in the order of their relative path's bytes, and counts of what is ignored."""
+    """Everything under a folder: photos in the order of their relative path's bytes, and counts of what is ignored.
+
+    `texts` are the paths of captions.txt, in whatever case, and of text files that are named like a photo beside them.
+    """
 
     photos: tuple[Photo, ...]
     ignored: tuple[tuple[str, int], ...]
+    texts: tuple[str, ...] = ()
 
     def describe_ignored(self) -> str:
         """Returns one line that counts what is ignored, or an empty text."""
@@ -74,6 +78,7 @@ def list_photos(raw: Path) -> Listing:
     found: dict[bytes, str] = {}
     ignored: Counter[str] = Counter()
     _search(raw, Path(os.path.realpath(raw)), b"", (), found, ignored)
+    texts = _take_texts(found, ignored)
     counts = tuple(sorted(ignored.items()))
     if not found:
         empty = Listing((), counts)
@@ -86,7 +91,30 @@ def list_photos(raw: Path) -> Listing:
         other = first.setdefault(photo.image_id.lower(), photo)
         if other is not photo:
             raise BadPhotoError(f"{other.source} and {photo.source} have the same image_id: rename one of them")
-    return Listing(photos, counts)
+    return Listing(photos, counts, texts)
+
+
+def _take_texts(found: dict[bytes, str], ignored: Counter[str]) -> tuple[str, ...]:
+    """Takes text files out of what was found, counts those that no photo is named like, and returns the others."""
+    texts = sorted(path for path in map(PurePosixPath, map(os.fsdecode, found)) if path.suffix.lower() == ENDING)
+    for path in texts:
+        name = os.fsencode(path.as_posix())
+        if found[name] != OUTSIDE:  # refused as if it were a photo, so that somebody looks at it
+            del found[name]
+    photos = [PurePosixPath(_fold(name)) for name in found]
+    named = {(path.parent, name) for path in photos for name in (path.name, path.stem)}
+    captions = [
+        path
+        for path in texts
+        if is_caption_file(path.name) or (PurePosixPath(_fold(path)).parent, PurePosixPath(_fold(path)).stem) in named
+    ]
+    if len(captions) < len(texts):
+        ignored[f"*{ENDING} (no captions.txt, nor named like a photo)"] += len(texts) - len(captions)
+    return tuple(path.as_posix() for path in captions)
+
+
+def _fold(name: bytes | PurePosixPath) -> str:
+    return unicodedata.normalize("NFC", os.fsdecode(name)).casefold()
 
 
 def image_id(relative: bytes) -> str:
@@ -137,8 +165,6 @@ def _search(
             continue
         is_folder = _is_folder(entry)
         label = _junk_label(entry.name, is_folder)
-        if relative == CAPTIONS.encode():  # the stage caption reads it
-            continue
         if label and is_folder:
             ignored[label] += sum(len(files) for _, _, files in os.walk(entry.path))
         elif label:
@@ -168,7 +194,7 @@ def _junk_label(name: str, is_folder: bool) -> str:
         return printable(name.strip())
     if lower.startswith("."):
         return "hidden files"
-    return f"*{suffix}" if SIDECARS.fullmatch(suffix) else ""
+    return f"*{suffix}" if SIDECARS.fullmatch(suffix) and suffix != ENDING else ""
 
 
 def _problem(entry: os.DirEntry[str]) -> str:

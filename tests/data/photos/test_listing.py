@@ -36,7 +36,7 @@ def sources(folder):
 
 def test_list_photos_counts_sidecars_and_junk_in_one_line(tmp_path):
     fill(tmp_path, "IMG_1.HEIC", "IMG_1.MOV", "IMG_2.mov", "IMG_1.AAE", "._IMG_1.HEIC", ".DS_Store", "Thumbs.db")
-    fill(tmp_path, "__MACOSX/._a", "__MACOSX/b/c", ".IMG_0002.HEIC.icloud", "sub/captions.txt", ".gitignore", "a.MP4")
+    fill(tmp_path, "__MACOSX/._a", "__MACOSX/b/c", ".IMG_0002.HEIC.icloud", "sub/notes.txt", ".gitignore", "a.MP4")
     listing = list_photos(tmp_path)
     assert [photo.source for photo in listing.photos] == ["IMG_1.HEIC"]
     line = listing.describe_ignored()
