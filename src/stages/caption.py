@@ -104,9 +104,8 @@ def write_token_report(out: Path, token: str, tokenizers: Mapping[str, Any]) -> 
 
 def _user_record(image_id: str, written: WrittenCaption, rules: CaptionRules) -> CaptionRecord:
     if (times := len(rules.find_token(written.text))) > 1:
-        print(
-            f"caption: {written.where}: {rules.token!r} stands {times} times; the first stays, then {rules.class_name!r}"
-        )
+        kept = f"the first stays, then {rules.class_name!r}"
+        print(f"caption: {written.where}: {rules.token!r} stands {times} times; {kept}")
     try:
         return CaptionRecord(image_id, compose_user_caption(written.text, rules), "user", written.text)
     except CaptionError as error:

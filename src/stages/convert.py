@@ -1,7 +1,7 @@
 """Turns photos into upright 8-bit sRGB PNGs without metadata. Reads data/raw, writes data/images.
 
 data/images/images.csv has a row per photo: where it came from, how it was stored, how sharp it is, and which photos
-are near-duplicates of each other.
+are near-duplicates of each other; near_duplicates.csv has a row per pair of these.
 """
 
 import threading
@@ -21,9 +21,9 @@ from src.core.printable import printable
 from src.core.progress import follow
 from src.core.workers import Worker, usable_cores
 from src.data.photos.budget import PixelBudget
-from src.data.photos.conversion import PhotoRecord, inspect_photo, limits_of, write_photo
+from src.data.photos.conversion import Converted, PhotoRecord, inspect_photo, limits_of, write_photo
 from src.data.photos.decode import check_size
-from src.data.photos.fingerprint import near_duplicate_groups
+from src.data.photos.duplicates import Pair, Seen, find_pairs, group_names
 from src.data.photos.header import DECODE_ERRORS, broken
 from src.data.photos.listing import Photo, list_photos
 
@@ -36,6 +36,21 @@ WEBP_WEIGHT = 2
 MODULE = "src.stages.convert"
 
 
+@dataclass(frozen=True)
+class PairRecord:
+    """A row of near_duplicates.csv; see `Pair` and `Agreement`."""
+
+    first: str
+    second: str
+    burst: bool
+    mirrored: bool
+    inliers: int
+    moved: float
+    overlap: float
+    explained: float
+    changed: float
+
+
 def convert_photos(
     raw: Path, out: Path, on_bad: str, max_megapixels: float, near_duplicate_bits: int, workers: int
 ) -> list[PhotoRecord]:
@@ -46,7 +61,8 @@ def convert_photos(
         out: The folder that takes the PNGs and images.csv; left as it was on any error.
         on_bad: ``fail`` to stop on photos that cannot be used, ``skip`` to record them and go on.
         max_megapixels: Larger photos are refused.
-        near_duplicate_bits: How many of the 64 bits of the perceptual hash may differ within a group.
+        near_duplicate_bits: How many of 64 bits of the perceptual hash may differ, for photos without keypoints to be
+            compared pixel by pixel.
         workers: How many photos are worked on at one time; the output does not depend on it.
 
     Returns:
@@ -65,10 +81,13 @@ def convert_photos(
         with ExitStack() as processes, _pool(workers) as pool:
             job = _Job(folder.absolute(), max_megapixels, PixelBudget(PIXELS_AT_ONCE), processes)
             done = follow(pool.map(job.convert, listing.photos), len(listing.photos), "convert")
-            records, warned = _collect(done)
-        _refuse_or_tell(raw, records, on_bad)
-        records = _with_groups(records, near_duplicate_bits)
+            records, seen, warned = _collect(done)
+            _refuse_or_tell(raw, records, on_bad)
+            pairs = find_pairs(seen, near_duplicate_bits, pool)
+        groups = group_names(seen, [(pair.first, pair.second) for pair in pairs])
+        records = [replace(record, group=groups.get(record.image_id, "")) for record in records]
         write_csv(folder / "images.csv", _table(records))
+        write_csv(folder / "near_duplicates.csv", _pair_table(pairs))
     bad = sum(record.status == "refused" for record in records)
     print(f"convert: {len(records)} photos, {len(records) - bad} converted, {bad} refused, {warned} with a warning")
     return records
@@ -103,8 +122,8 @@ class _Job:
     processes: ExitStack
     hands: threading.local = field(default_factory=threading.local)
 
-    def convert(self, photo: Photo) -> tuple[PhotoRecord, tuple[str, ...]]:
-        """Converts one photo; its row, and what libraries warned of."""
+    def convert(self, photo: Photo) -> Converted:
+        """Converts one photo."""
         digest, reason = "", photo.problem
         if not reason:
             try:
@@ -120,7 +139,7 @@ class _Job:
                 reason = str(error)
             except DECODE_ERRORS as error:  # wherever it arose, it is this photo's; the disk's own errors go on
                 reason = str(broken(error))
-        return PhotoRecord(photo.image_id, photo.source, digest, "refused", printable(reason)), ()
+        return Converted(PhotoRecord(photo.image_id, photo.source, digest, "refused", printable(reason)), None, ())
 
     def _worker(self) -> Worker:
         if not hasattr(self.hands, "worker"):
@@ -128,15 +147,18 @@ class _Job:
         return self.hands.worker
 
 
-def _collect(done: Iterable[tuple[PhotoRecord, tuple[str, ...]]]) -> tuple[list[PhotoRecord], int]:
-    """Returns the rows and the number of photos with a warning, each of which is printed."""
-    records, lines = [], []
-    for record, warnings in done:
+def _collect(done: Iterable[Converted]) -> tuple[list[PhotoRecord], dict[str, Seen], int]:
+    """Returns the rows, what near-duplicates are told by, and the number of photos with a warning; prints these."""
+    records, seen, lines = [], {}, []
+    for converted in done:
+        record = converted.record
         records.append(record)
-        if warnings:
-            lines.append(f"convert: warning: {record.source}: {'; '.join(warnings)}")
+        if converted.seen is not None:
+            seen[record.image_id] = converted.seen
+        if converted.warnings:
+            lines.append(f"convert: warning: {record.source}: {'; '.join(converted.warnings)}")
     print("".join(f"{line}\n" for line in lines), end="")
-    return records, len(lines)
+    return records, seen, len(lines)
 
 
 def _refuse_or_tell(raw: Path, records: Sequence[PhotoRecord], on_bad: str) -> None:
@@ -152,10 +174,22 @@ def _refuse_or_tell(raw: Path, records: Sequence[PhotoRecord], on_bad: str) -> N
     raise BadPhotoError(f"{found}{advice}:{lines}")
 
 
-def _with_groups(records: Sequence[PhotoRecord], max_bits: int) -> list[PhotoRecord]:
-    hashes = {record.image_id: int(record.phash, 16) for record in records if record.status == "ok"}
-    groups = near_duplicate_groups(hashes, max_bits)
-    return [replace(r, group=groups[r.image_id]) if r.image_id in groups else r for r in records]
+def _pair_table(pairs: Sequence[Pair]) -> pd.DataFrame:
+    rows = [
+        PairRecord(
+            pair.first,
+            pair.second,
+            pair.burst,
+            pair.agreement.mirrored,
+            pair.agreement.inliers,
+            round(pair.agreement.moved, 3),
+            round(pair.agreement.overlap, 3),
+            round(pair.agreement.explained, 3),
+            round(pair.agreement.changed, 3),
+        )
+        for pair in pairs
+    ]
+    return pd.DataFrame([asdict(row) for row in rows], columns=[column.name for column in fields(PairRecord)])
 
 
 def _table(records: Sequence[PhotoRecord]) -> pd.DataFrame:

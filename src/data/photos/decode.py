@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from src.core.errors import BadPhotoError
 from src.data.photos import colour
+from src.data.photos.capture import Capture, read_capture
 from src.data.photos.damage import check_coded_data, check_extents, check_tiles, undo_transforms
 from src.data.photos.header import DECODE_ERRORS, OPENERS, Header, broken
 from src.data.photos.heif_boxes import Layout
@@ -58,6 +59,7 @@ class DecodedPhoto:
     orientation: int
     profile: str
     bit_depth: int
+    capture: Capture
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class _Stored:
     orientation: int
     turn: int
     bit_depth: int
+    exif: bytes
 
 
 def check_size(size: tuple[int, int], max_megapixels: float) -> None:
@@ -117,13 +120,13 @@ def decode_photo(path: Path, header: Header, max_megapixels: float) -> DecodedPh
         _load_heif(path, header, max_megapixels) if header.format in ("HEIC", "HEIF") else _load_pillow(path, header)
     )
     size, orientation, depth, turn = stored.stored_size, stored.orientation, stored.bit_depth, stored.turn
-    profile = colour.describe_profile(stored.icc, stored.nclx)
+    profile, capture = colour.describe_profile(stored.icc, stored.nclx), read_capture(stored.exif)
     image = colour.to_srgb(stored.image, stored.icc, None if stored.is_srgb else stored.nclx)
     del stored  # a 200-megapixel picture fits twice into the memory that is allowed, not three times
     if turn in TURNS:
         image = image.transpose(TURNS[turn])
     image.info = {}
-    return DecodedPhoto(image, size, orientation, profile, depth)
+    return DecodedPhoto(image, size, orientation, profile, depth, capture)
 
 
 def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
@@ -168,6 +171,7 @@ def _load_heif(path: Path, header: Header, max_megapixels: float) -> _Stored:
         orientation=_orientation_of(transforms) if transforms else turn,
         turn=turn,
         bit_depth=depth,
+        exif=info.get("exif") or b"",
     )
 
 
@@ -215,6 +219,7 @@ def _load_pillow(path: Path, header: Header) -> _Stored:
         orientation=before if before != 1 else turn,
         turn=turn,
         bit_depth=_bit_depth(image, header.layout),
+        exif=image.info.get("exif") or b"",
     )
 
 

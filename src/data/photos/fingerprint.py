@@ -1,4 +1,4 @@
-"""Measures a photo: how sharp it is, and a perceptual hash by which near-duplicates are found."""
+"""Measures a photo: how sharp it is, and a perceptual hash by which photos that may be near-duplicates are found."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,30 +53,3 @@ def perceptual_hash(grey: NDArray[np.float64]) -> int:
     low = np.round(basis @ np.asarray(source, dtype=np.float64) @ basis.T, 3)
     bits = (low > np.median(low)).ravel()
     return int("".join("1" if bit else "0" for bit in bits), 2)
-
-
-def near_duplicate_groups(hashes: dict[str, int], max_bits: int) -> dict[str, str]:
-    """Groups photos whose hashes differ in few bits, directly or through others.
-
-    Args:
-        hashes: 64-bit hashes by image_id.
-        max_bits: How many bits may differ, 0 to 64.
-
-    Returns:
-        For each image_id the smallest image_id of its group.
-    """
-    names = sorted(hashes)
-    codes = np.array([hashes[name] for name in names], dtype=np.uint64)
-    parent = list(range(len(names)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for index in range(len(names)):
-        for other in np.flatnonzero(np.bitwise_count(codes[:index] ^ codes[index]) <= max_bits):
-            low, high = sorted((root(int(other)), root(index)))
-            parent[high] = low
-    return {name: names[root(index)] for index, name in enumerate(names)}

@@ -1,9 +1,9 @@
-"""Fingerprints: sharpness falls with blur, hashes of one scene are close, groups are stable."""
+"""Fingerprints: sharpness falls with blur, hashes of one scene are close."""
 
-import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from src.data.photos.fingerprint import grey_version, near_duplicate_groups, perceptual_hash, sharpness
+from src.data.photos.duplicates import mirrored_hash
+from src.data.photos.fingerprint import grey_version, perceptual_hash, sharpness
 from tests.data.photos.samples import noise, scene
 
 
@@ -40,16 +40,10 @@ def test_perceptual_hash_of_flat_pictures_does_not_hang_on_rounding():
     assert phash(Image.new("RGB", (300, 200), (10, 20, 30))) == phash(Image.new("RGB", (300, 200), (10, 20, 30)))
 
 
-def test_near_duplicate_groups_join_through_others_and_take_the_smallest_name():
-    hashes = {"c": 0b0, "a": 0b11, "b": 0b1111, "d": 2**64 - 1}
-    assert near_duplicate_groups(hashes, 2) == {"a": "a", "b": "a", "c": "a", "d": "d"}
-    assert near_duplicate_groups(hashes, 0) == {name: name for name in hashes}
-    assert set(near_duplicate_groups(hashes, 64).values()) == {"a"}
-    assert near_duplicate_groups({}, 2) == {}
-
-
-def test_near_duplicate_groups_do_not_depend_on_order():
-    rng = np.random.default_rng(0)
-    hashes = {f"p{i}": int(rng.integers(0, 2**16)) for i in range(40)}
-    shuffled = {name: hashes[name] for name in rng.permutation(sorted(hashes))}
-    assert near_duplicate_groups(hashes, 3) == near_duplicate_groups(shuffled, 3)
+def test_mirrored_hash_is_near_the_hash_of_the_mirror_image():
+    for seed in range(5):
+        photo = scene(640, 480, seed=seed)
+        assert (
+            mirrored_hash(phash(photo)) ^ phash(ImageOps.mirror(photo))
+        ).bit_count() <= 8  # of 64; others differ in 32
+        assert mirrored_hash(mirrored_hash(phash(photo))) == phash(photo)
