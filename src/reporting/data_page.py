@@ -1,4 +1,4 @@
-"""The data section: each photo with its crop box, crop, caption and side of the split; refused photos; tokens."""
+"""The data section: warnings, near-duplicate groups, each photo with crop, mask and side, refused photos, tokens."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from src.data.fairness import SplitPhoto, concerns
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.texts import Texts
-from src.reporting.thumbnails import SMALL_PX, Box, boxed_thumbnail, encode_all, thumbnail
+from src.reporting.thumbnails import SMALL_PX, Box, boxed_thumbnail, encode_all, masked_thumbnail, thumbnail
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,36 @@ class PhotoRow:
 
 
 @dataclass(frozen=True)
+class Member:
+    """A photo of a near-duplicate group: its name, a data address, and the side of its group."""
+
+    source: str
+    photo: str
+    side: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Near-duplicates.
+
+    Attributes:
+        number: As the photos' facts have it, from 1.
+        members: Its photos.
+        kinds: How they were told besides by their content, ready to print; may be empty.
+    """
+
+    number: int
+    members: tuple[Member, ...]
+    kinds: str
+
+
+@dataclass(frozen=True)
 class DataPage:
     """The data section."""
 
     intro: str
+    warnings: tuple[str, ...]
+    groups: tuple[Group, ...]
     photos: tuple[PhotoRow, ...]
     refused: tuple[tuple[str, str], ...]
     token_columns: tuple[str, ...]
@@ -68,13 +95,50 @@ def data_page(inputs: Inputs, texts: Texts) -> DataPage:
         val=sides.get("val", 0),
         groups=inputs.split["group"].nunique(),
     )
+    photos = _photo_rows(inputs, texts)
     return DataPage(
         intro=intro,
-        photos=_photo_rows(inputs, texts),
+        warnings=_warnings(inputs, texts),
+        groups=_groups(inputs, texts),
+        photos=photos,
         refused=tuple(refused[["source", "reason"]].itertuples(index=False, name=None)),
         token_columns=tuple(inputs.tokens.columns),
         token_rows=tuple(inputs.tokens.itertuples(index=False, name=None)),
     )
+
+
+def _warnings(inputs: Inputs, texts: Texts) -> tuple[str, ...]:
+    """Says what the stage split says, in the page's language."""
+    known = inputs.images[["image_id", "source"]]
+    table = inputs.split.merge(known, on="image_id").merge(inputs.crops, on="image_id")
+    photos = [
+        SplitPhoto(source, group, side, float(share) if share else None, warning)
+        for source, group, side, share, warning in table[
+            ["source", "group", "split", "subject_share", "warning"]
+        ].itertuples(index=False, name=None)
+    ]
+    return tuple(
+        texts(f"data.{concern.kind}", count=concern.count, names=", ".join(concern.sources))
+        for concern in concerns(photos)
+    )
+
+
+def _groups(inputs: Inputs, texts: Texts) -> tuple[Group, ...]:
+    table = inputs.images[["image_id", "source"]].merge(inputs.split, on="image_id")
+    members = [row for _, row in table[table["group"].duplicated(keep=False)].iterrows()]
+    shown = encode_all(lambda row: thumbnail(_image(inputs, "images", row["image_id"], "convert"), SMALL_PX), members)
+    photos: dict[str, list[Member]] = {}
+    for row, photo in zip(members, shown, strict=True):
+        photos.setdefault(row["group"], []).append(Member(row["source"], photo, row["split"]))
+    group_of = dict(zip(inputs.split["image_id"], inputs.split["group"], strict=True))
+    kinds: dict[str, list[str]] = {group: [] for group in photos}
+    for first, burst, mirrored in inputs.pairs[["first", "burst", "mirrored"]].itertuples(index=False, name=None):
+        # photos without a crop are in no split
+        kinds.get(group_of.get(first, ""), []).extend(
+            texts(f"data.{kind}") for kind, value in (("burst", burst), ("mirrored", mirrored)) if value == "True"
+        )
+    numbers = _group_numbers(table["group"])
+    return tuple(Group(numbers[group], tuple(photos[group]), ", ".join(sorted(set(kinds[group])))) for group in photos)
 
 
 def _photo_rows(inputs: Inputs, texts: Texts) -> tuple[PhotoRow, ...]:
@@ -109,7 +173,9 @@ def _boxed(inputs: Inputs, row: pd.Series) -> str:
 
 
 def _crop(inputs: Inputs, row: pd.Series) -> str:
-    return thumbnail(_image(inputs, "crops", row["image_id"], "crop"), SMALL_PX)
+    path = _image(inputs, "crops", row["image_id"], "crop")
+    mask = path.parent / "masks" / path.name
+    return masked_thumbnail(path, mask, SMALL_PX) if mask.is_file() else thumbnail(path, SMALL_PX)
 
 
 def _image(inputs: Inputs, folder: str, image_id: str, stage: str) -> Path:
@@ -131,6 +197,8 @@ def _facts(row: pd.Series, numbers: dict[str, int], texts: Texts) -> tuple[str, 
     facts = [f"{row['cropper']}"]
     if row["sharpness"]:
         facts.append(f"{texts('data.sharpness')} {float(row['sharpness']):.3g}")
+    if row["subject_share"]:
+        facts.append(texts("data.share", share=f"{float(row['subject_share']):.0%}"))
     if row["group"] in numbers:
         facts.append(texts("data.group", number=numbers[row["group"]]))
     return tuple(facts)

@@ -21,10 +21,11 @@ VAL_LOSS = "metrics/train/val_loss.csv"
 TOKENS = "metrics/tokens.csv"
 MANIFEST = "data/samples/manifest.csv"
 IMAGES = "data/images/images.csv"
+PAIRS = "data/images/near_duplicates.csv"
 CROPS = "data/crops/crops.csv"
 CAPTIONS = "data/captions.csv"
 SPLIT = "data/split.csv"
-HASHED = (PARAMS, METRICS, SCORES, LOSS, MANIFEST, IMAGES, CROPS, CAPTIONS, SPLIT)
+HASHED = (PARAMS, METRICS, SCORES, LOSS, MANIFEST, IMAGES, PAIRS, CROPS, CAPTIONS, SPLIT)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Inputs:
         nearest: The training photo that each drawn image is nearest to; no rows where nn_train was not chosen.
         manifest: One row per drawn image.
         images: One row per photo found in data/raw.
+        pairs: One row per pair of near-duplicates.
         crops: One row per crop, numbers as floats.
         captions: One row per crop.
         split: One row per crop.
@@ -60,6 +62,7 @@ class Inputs:
     nearest: pd.DataFrame
     manifest: pd.DataFrame
     images: pd.DataFrame
+    pairs: pd.DataFrame
     crops: pd.DataFrame
     captions: pd.DataFrame
     split: pd.DataFrame
@@ -113,8 +116,12 @@ def read_inputs(root: Path) -> Inputs:
         images=_read_table(
             root, IMAGES, "stage convert", ("image_id", "source", "status", "reason", "sharpness", "group")
         ),
+        pairs=_read_table(root, PAIRS, "stage convert", ("first", "second", "burst", "mirrored"), can_be_empty=True),
         crops=_read_table(
-            root, CROPS, "stage crop", ("image_id", "left", "top", "right", "bottom", "cropper", "warning")
+            root,
+            CROPS,
+            "stage crop",
+            ("image_id", "left", "top", "right", "bottom", "cropper", "subject_share", "warning"),
         ),
         captions=_read_table(root, CAPTIONS, "stage caption", ("image_id", "caption", "source")),
         split=_read_table(root, SPLIT, "stage split", ("image_id", "group", "split")),

@@ -39,9 +39,9 @@ def test_report_loads_nothing_from_elsewhere(report):
 def test_report_images_decode_and_carry_no_metadata(report):
     page = Page(report.read_text())
     images = decoded(page)
-    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo, nearest
-    # pairs, best and worst by two metrics
-    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * SHOWN_PAIRS + 2 * 2 * SHOWN
+    # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo, two groups of
+    # two near-duplicates, nearest pairs, best and worst by two metrics
+    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * 2 + 2 * SHOWN_PAIRS + 2 * 2 * SHOWN
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
             image.load()

@@ -21,7 +21,7 @@ from src.reporting.samples import checkpoint_strip
 from src.reporting.scoring import prompt_means, unscored, verdict
 from src.reporting.summary import selection_reason, summarise
 from src.reporting.texts import TABLE, load_texts
-from src.reporting.thumbnails import boxed_thumbnail, thumbnail
+from src.reporting.thumbnails import boxed_thumbnail, masked_thumbnail, thumbnail
 from tests.reporting.project import FACTS
 
 
@@ -49,6 +49,18 @@ def test_boxed_thumbnail_darkens_what_the_crop_leaves_out(tmp_path):
     assert np.allclose(shown[50, 100], 200, atol=4)
     assert np.allclose(shown[50, 20], 90, atol=4)
     assert shown[50, 50].min() > 225  # the outline
+
+
+def test_masked_thumbnail_outlines_the_subject_and_leaves_it_as_it_is(tmp_path):
+    Image.new("RGB", (400, 400), (90, 90, 90)).save(tmp_path / "crop.png")
+    mask = Image.new("L", (400, 400))
+    mask.paste(255, (100, 100, 300, 300))
+    mask.save(tmp_path / "mask.png")
+    shown = pixels(masked_thumbnail(tmp_path / "crop.png", tmp_path / "mask.png", 200))
+    assert np.allclose(shown[100, 100], 90, atol=4)
+    assert np.allclose(shown[10, 10], 90, atol=4)
+    assert shown[49, 100, 0] > 200  # WebP keeps half of the colour's resolution
+    assert shown[47, 100].max() < 120  # its dark edge
 
 
 def test_prompt_means_count_each_prompt_once():
