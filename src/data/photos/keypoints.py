@@ -77,7 +77,8 @@ def match(first: Floats, second: Floats, ratio: float) -> NDArray[np.intp]:
     """
     if len(first) < 2 or len(second) < 2:
         return np.zeros((0, 2), dtype=np.intp)
-    likeness = first @ second.T
+    # not `@`: the threads of BLAS wait for each other, 17 times as long, where photos are compared side by side
+    likeness = cv2.gemm(first, second, 1, None, 0, flags=cv2.GEMM_2_T)
     rows = np.arange(len(first))
     nearest = likeness.argmax(axis=1)
     mutual = likeness.argmax(axis=0)[nearest] == rows
