@@ -58,7 +58,7 @@ import torch
         ("generate", ["validation_args.num_inference_steps=5000"], "expected 1 to 1000"),
         ("generate", ["validation_args.dtype=int8"], "validation_args.dtype=int8: expected one of fp32, bf16, fp16"),
         ("generate", ["sampler.class_name=AutoencoderKL"], "no such scheduler in diffusers"),
-        ("generate", ["model.resolution=63"], "model.resolution=63: expected a multiple of 8"),
+        ("generate", ["model.resolution=63"], "model.resolution=63: expected a multiple of 16"),
         ("generate", ["prompt=''"], "prompt='': expected what is to be drawn"),
         ("class_images", ["prior.weight=1", "prior.num_images=0"], "prior.num_images=0: expected 1 or more"),
         ("class_images", ["prior.weight=1", "prior.num_inference_steps=0"], "prior.num_inference_steps=0"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from accelerate.state import AcceleratorState
 from omegaconf import OmegaConf
 
 from src.core.config import load_config
@@ -35,7 +36,11 @@ def project(tmp_path, monkeypatch):
         photograph(Path(f"data/raw/IMG_{number}.png"), number)
     Path("prompts.yaml").write_text(PROMPTS)
     build_diffusion(Path("models/sd3"), "sd3", list(WORDS), 0)
+    # accelerate keeps one precision for a process
+    AcceleratorState._reset_state(reset_partial_state=True)
     Path("params.yaml").write_text(OmegaConf.to_yaml(load_config([*SMALL, *SD3])))
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_stable_diffusion_3_goes_through_the_whole_pipeline(project):

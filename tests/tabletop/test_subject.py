@@ -1,10 +1,14 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from src.data.photos.fingerprint import grey_version, near_duplicate_groups, perceptual_hash
+from src.data.photos.capture import Capture
+from src.data.photos.duplicates import Seen, find_pairs, group_names
+from src.data.photos.fingerprint import grey_version, perceptual_hash
+from src.data.photos.keypoints import look_at
 from src.tabletop.grounds import GROUNDS
 from src.tabletop.render import render
 from src.tabletop.subject import CATALOGUE, NAME, PHOTOS, REPEATS, UNSEEN_GROUNDS, plan_shots, take_photo
@@ -39,11 +43,13 @@ def test_plan_has_every_way_to_hold_a_camera_and_both_colour_spaces():
 
 
 def test_near_duplicates_are_found_and_nothing_else_is():
-    hashes = {
-        f"{number:02d}": perceptual_hash(grey_version(take_photo(shot, 256)))
-        for number, shot in enumerate(plan_shots(0))
-    }
-    groups = near_duplicate_groups(hashes, max_bits=8)
+    photos = {}
+    for number, shot in enumerate(plan_shots(0)):
+        grey = grey_version(take_photo(shot, 256))
+        photos[f"{number:02d}"] = Seen(look_at(grey), perceptual_hash(grey), Capture())
+    with ThreadPoolExecutor() as pool:
+        pairs = find_pairs(photos, 8, pool)
+    groups = group_names(photos, [(pair.first, pair.second) for pair in pairs])
     repeats = {name: first for name, first in groups.items() if name != first}
     assert repeats == {f"{number:02d}": f"{number - 1:02d}" for number in REPEATS}
     assert len(REPEATS) == 2
