@@ -20,6 +20,7 @@ from src.comparison.choice import choose_run
 from src.comparison.runs import FILES, EvaluatedRun, parse_run
 from src.comparison.spread import read_spreads
 from src.comparison.verdict import compare_runs
+from src.core import layout
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import has_file
@@ -31,7 +32,6 @@ from src.reporting.comparison_text import recommendation
 from src.reporting.sources import Source
 
 SEED = 0
-OUT = Path("outputs/comparison.html")
 
 
 def read_run(name: str) -> EvaluatedRun:
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--experiments", action="store_true", help="compare every experiment of this commit too")
     parser.add_argument("--notes", type=Path, help="YAML: what a person says about the runs (docs/comparing.md)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"the page (default: {OUT})")
+    parser.add_argument("--out", type=Path, default=layout.COMPARISON, help=f"the page (default: {layout.COMPARISON})")
     wanted = parser.parse_args()
     check_lock(Path())
     names = [*wanted.runs, *(readable(list_experiments()) if wanted.experiments else [])]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config_errors import one_line
 from src.core.errors import StateLockedError
 from src.core.files import work_root
@@ -32,32 +33,32 @@ class Place:
         personal: Whether it holds photos, pictures of the subject, or what was learnt from them.
     """
 
-    path: str
+    path: Path
     what: str
     saves_time: bool = False
     personal: bool = True
 
 
 PLACES = (
-    Place("data/raw", "your photos"),
-    Place("data/images", "upright PNGs"),
-    Place("data/crops", "crops"),
-    Place("data/captions.csv", "captions"),
-    Place("data/split.csv", "split"),
-    Place("data/class_images", "images of the class", personal=False),
-    Place("data/samples", "images drawn for the evaluation"),
-    Place("models/adapter", "checkpoints"),
-    Place("models/judges", "metric models that were fetched", personal=False),
-    Place("models/tabletop", "the embedded models", personal=False),
-    Place("models/u2netp", "the network of cropper=salient", personal=False),
-    Place("metrics", "scores, curves, the report"),
-    Place("outputs", "what train.py and inference.py made alone"),
-    Place("logs", "TensorBoard and offline trackers"),
-    Place("dvc_plots", "charts of dvc plots"),
-    Place(".train_state", "states to resume from; finished runs are published from them", saves_time=True),
-    Place(".cache", "latents and drawn images of earlier runs", saves_time=True),
-    Place(".dvc/cache", "DVC's copies of all outputs of all runs"),
-    Place(".dvc/tmp/exps", "temporary copies of queued experiments"),
+    Place(layout.RAW, "your photos"),
+    Place(layout.IMAGES, "upright PNGs"),
+    Place(layout.CROPS, "crops"),
+    Place(layout.CAPTIONS, "captions"),
+    Place(layout.SPLIT, "split"),
+    Place(layout.CLASS_IMAGES, "images of the class", personal=False),
+    Place(layout.SAMPLES, "images drawn for the evaluation"),
+    Place(layout.ADAPTER, "checkpoints"),
+    Place(layout.FETCHED_JUDGES, "metric models that were fetched", personal=False),
+    Place(layout.EMBEDDED, "the embedded models", personal=False),
+    Place(layout.SALIENT, "the network of cropper=salient", personal=False),
+    Place(layout.METRICS, "scores, curves, the report"),
+    Place(layout.OUTPUTS, "what train.py and inference.py made alone"),
+    Place(layout.LOGS, "TensorBoard and offline trackers"),
+    Place(layout.DVC_CHARTS, "charts of dvc plots"),
+    Place(layout.STATES, "states to resume from; finished runs are published from them", saves_time=True),
+    Place(layout.CACHE, "latents and drawn images of earlier runs", saves_time=True),
+    Place(Path(".dvc/cache"), "DVC's copies of all outputs of all runs"),
+    Place(Path(".dvc/tmp/exps"), "temporary copies of queued experiments"),
 )
 # kept in git beside what runs write there
 KEPT = (".gitignore",)
@@ -82,7 +83,7 @@ def show(root: Path) -> list[str]:
     """
     sizes = [(size_bytes(root / place.path), place) for place in PLACES]
     lines = [
-        f"{size / MEGABYTE:9.1f} MB  {place.path:<18} {place.what}"
+        f"{size / MEGABYTE:9.1f} MB  {place.path.as_posix():<18} {place.what}"
         for size, place in sorted(sizes, key=lambda pair: -pair[0])
         if size
     ]
@@ -117,7 +118,7 @@ def remove(root: Path, places: tuple[Place, ...]) -> int:
 
 
 def _refuse_while_training(root: Path) -> None:
-    for lock in sorted(root.glob(".train_state/**/lock")):
+    for lock in sorted((root / layout.STATES).glob("**/lock")):
         with lock.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,7 +145,7 @@ def main() -> None:
         print(f"freed {freed / MEGABYTE:z.1f} MB; the next run computes anew what it needs, to the same bytes")
     elif wanted.action == "forget":
         if not wanted.yes:
-            names = ", ".join(place.path for place in PLACES if place.personal)
+            names = ", ".join(str(place.path) for place in PLACES if place.personal)
             forget.error(f"forget deletes {names}, for good: say `forget --yes`")
         freed = remove(root, tuple(place for place in PLACES if place.personal))
         print(f"deleted {freed / MEGABYTE:z.1f} MB: photos, and all that was made from them.\n{FORGET_LEFT}")

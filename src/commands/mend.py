@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.files import write_bytes
 from src.core.lock_file import LOCK, is_mapping
 
@@ -63,7 +64,12 @@ def _is_json(data: bytes) -> bool:
 
 
 def _lock_files(root: Path) -> list[Path]:
-    return [root / LOCK, root / "tabletop" / LOCK, *sorted(root.glob("data/*.dvc")), *root.glob("models/*.dvc")]
+    return [
+        root / LOCK,
+        root / layout.WORLD_PIPELINE / LOCK,
+        *sorted((root / layout.DATA).glob("*.dvc")),
+        *(root / layout.MODELS).glob("*.dvc"),
+    ]
 
 
 def _damaged_bytecode(folders: list[Path]) -> Iterator[Path]:

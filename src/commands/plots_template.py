@@ -4,20 +4,17 @@ Not a stage of dvc.yaml: the file is git-ignored and made once per checkout; `.d
 `plots.html_template`.
 """
 
-from pathlib import Path
-
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config_errors import one_line
 from src.reporting.dvc_plots import write_plots_template
-
-OUT = Path(".dvc/plots.html")
 
 
 @one_line("plots_template")
 def main() -> None:
     """Writes the template into the working directory's .dvc/."""
     command_line("plots_template", __doc__).parse_args()
-    write_plots_template(OUT)
+    write_plots_template(layout.DVC_TEMPLATE)
 
 
 if __name__ == "__main__":

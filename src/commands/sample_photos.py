@@ -14,11 +14,12 @@ import pillow_heif
 from PIL import Image, ImageCms
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config_errors import one_line
 from src.core.files import write_bytes
 from src.tabletop.subject import Shot, plan_shots, take_photo
 
-OUT, SEED = Path("data/raw"), 0
+SEED = 0
 LONG_SIDE = 4032
 # a quarter smaller and twice as fast as the encoder's own preset, for 0.2 to 0.4 dB
 QUALITY, PRESET = 45, {"preset": "superfast"}
@@ -103,7 +104,7 @@ def _xyz(values: tuple[float, float, float]) -> bytes:
 def main() -> None:
     """Takes them; about four minutes on one core."""
     parser = command_line("sample_photos", __doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=OUT, help=f"where to (default: {OUT})")
+    parser.add_argument("folder", type=Path, nargs="?", default=layout.RAW, help=f"where to (default: {layout.RAW})")
     write_sample_photos(parser.parse_args().folder, plan_shots(SEED), LONG_SIDE)
 
 

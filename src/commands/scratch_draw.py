@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision
 from src.training.determinism import set_deterministic, set_environment
@@ -31,7 +32,7 @@ def draw_folder(wanted: argparse.Namespace) -> None:
 
     check_new(wanted.out)
     device = choose_device(wanted.device)
-    model = wanted.run / "model"
+    model = wanted.run / layout.RUN_MODEL
     drawer = load_drawer(model, choose_precision("auto", device), device)
     rows = drawer.condition.showcase(saved_classes(model), wanted.each)
     conditions = [rows[name][image] for image in range(wanted.each) for name in rows]

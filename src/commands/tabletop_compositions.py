@@ -4,11 +4,10 @@ import time
 from pathlib import Path
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config_errors import one_line
 from src.core.files import replaced_folder, work_root
 from src.tabletop.compositions import draw_compositions
-
-OUT = Path("tabletop/compositions")
 
 
 @one_line("tabletop_compositions")
@@ -19,11 +18,11 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--oversampling", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=layout.COMPOSITIONS)
     wanted = parser.parse_args()
     began = time.monotonic()
     with replaced_folder(wanted.out) as folder:
-        cache = work_root() / ".cache/world"
+        cache = work_root() / layout.WORLD_CACHE
         draw_compositions(folder, cache, wanted.count, wanted.resolution, wanted.oversampling, wanted.seed)
     print(f"{wanted.out}: {wanted.count} pictures in {(time.monotonic() - began) / 60:z.1f} minutes")
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.building import build
 from src.core.config import load_config
 from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import write_text
 
-MODELS, WORLD, OUT = Path("models/tabletop"), "tabletop/world/val", Path("tabletop/diagnosis.md")
 SUBJECTS, STEPS, GUIDANCE = 64, (5, 20, 50), (1.0, 2.0, 3.0, 4.0, 6.0)
 
 
@@ -22,13 +22,13 @@ SUBJECTS, STEPS, GUIDANCE = 64, (5, 20, 50), (1.0, 2.0, 3.0, 4.0, 6.0)
 def main() -> None:
     """Measures and prints; an hour on two cores with 200 samples, minutes with 48."""
     parser = command_line("tabletop_diagnose", __doc__)
-    parser.add_argument("--models", type=Path, default=MODELS)
-    parser.add_argument("--world", default=WORLD)
+    parser.add_argument("--models", type=Path, default=layout.EMBEDDED)
+    parser.add_argument("--world", default=str(layout.WORLD_VAL))
     parser.add_argument("--autoencoder", type=Path, action="append", default=[], help="a further one; may be repeated")
     parser.add_argument("--samples", type=int, default=200, help="of each setting, at most 200; 0 draws none")
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     parser.add_argument("--guidance", type=float, nargs="+", default=GUIDANCE)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=layout.WORLD_DIAGNOSIS)
     wanted = parser.parse_args()
     config = load_config(["model=tabletop"])
     from src.models.families import load_base_model

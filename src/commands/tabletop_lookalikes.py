@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.building import build
 from src.core.config import load_config
 from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import replaced_folder
 
-OUT, SEED, PHOTOS, OVERSAMPLING = Path("data/lookalikes"), 0, 12, 3
+SEED, PHOTOS, OVERSAMPLING = 0, 12, 3
 
 
 def draw_folders(out: Path, side: int, count: int) -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     """Draws, or measures and prints."""
     parser = command_line("tabletop_lookalikes", __doc__)
     parser.add_argument("--trials", type=int, default=0, help="pairs for each difference; 0 draws the folders")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=layout.LOOKALIKES)
     wanted = parser.parse_args()
     config = load_config(["model=tabletop"])
     side, device = int(config.model.resolution), choose_device(config.device)

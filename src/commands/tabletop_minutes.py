@@ -18,6 +18,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.building import build
 from src.core.config import to_dict
 from src.core.config_errors import one_line
@@ -188,12 +189,12 @@ def _go_on(params: DictConfig) -> None:
 
 
 def _keep(task: Any, run_dir: Path, pieces: Path, curves: Any) -> int:
-    with TemporaryDirectory() as whole, replaced_folder(run_dir / "model") as model:
+    with TemporaryDirectory() as whole, replaced_folder(run_dir / layout.RUN_MODEL) as model:
         task.save(Path(whole))
         copy_in_half(Path(whole), model)
-        write_curve(model / "loss.csv", curves.losses)
-        write_curve(model / "evaluation.csv", curves.evaluations)
-    return pack(run_dir / "model", pieces)
+        write_curve(model / layout.RUN_LOSS, curves.losses)
+        write_curve(model / layout.RUN_EVALUATION, curves.evaluations)
+    return pack(run_dir / layout.RUN_MODEL, pieces)
 
 
 @one_line("tabletop_minutes")

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config_errors import one_line
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, write_text
 from src.core.weights import write_sums
 from src.models.half import copy_in_half
-from src.reporting.scratch_page import EVALUATION, TIME
 from src.tabletop.world import IMAGES
 
-TRAINED, OUT, SUMS = Path("tabletop"), Path("models/tabletop"), "models.sha256"
 # where each trained model goes
 PLACES = {
     "refined": "sd",
@@ -61,22 +60,24 @@ def publish(trained: Path, out: Path) -> int:
     with replaced_folder(out) as folder:
         for name, place in PLACES.items():
             source = trained / name
-            if not (source / "model").is_dir():
+            if not (source / layout.RUN_MODEL).is_dir():
                 raise ModelMismatchError(f"{source}/model: not trained yet; `dvc repro` in tabletop/ trains it")
-            copy_in_half(source / "model", folder / place)
+            copy_in_half(source / layout.RUN_MODEL, folder / place)
             write_text(folder / place / "README.md", _card(name, source, trained))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if size > LARGEST:
             raise ModelMismatchError(f"{out}: {size / 1e6:z.1f} MB, expected at most {LARGEST / 1e6:z.0f} MB")
-    write_sums(out, trained / SUMS)
+    write_sums(out, trained / layout.EMBEDDED_SUMS.name)
     return size
 
 
 def _card(name: str, source: Path, trained: Path) -> str:
-    evaluation = pd.read_csv(source / EVALUATION).iloc[-1]
+    evaluation = pd.read_csv(source / layout.RUN_EVALUATION).iloc[-1]
     scores = ", ".join(f"{key} {value:.4g}" for key, value in evaluation.items() if key != "step")
-    images, side = np.load(trained / "world/train" / IMAGES, mmap_mode="r").shape[:2]
-    time = json.loads((source / TIME).read_text(encoding="utf-8"))
+    images, side = np.load(
+        trained / layout.WORLD_TRAIN.relative_to(layout.WORLD_PIPELINE) / IMAGES, mmap_mode="r"
+    ).shape[:2]
+    time = json.loads((source / layout.RUN_TIME).read_text(encoding="utf-8"))
     configuration, more = FURTHER.get(name, (name, ""))
     return CARD.format(
         name=name,
@@ -94,11 +95,11 @@ def _card(name: str, source: Path, trained: Path) -> str:
 def main() -> None:
     """Publishes; `dvc add models/tabletop` and `dvc push` hand them out, with tabletop/models.sha256 in git."""
     command_line("tabletop_publish", __doc__).parse_args()
-    size = publish(TRAINED, OUT)
-    for file in sorted(TRAINED.glob(f"*/{TIME}")):
+    size = publish(layout.WORLD_PIPELINE, layout.EMBEDDED)
+    for file in sorted(layout.WORLD_PIPELINE.glob(f"*/{layout.RUN_TIME}")):
         time = json.loads(file.read_text(encoding="utf-8"))
         print(f"{file.parent.name:10} {time['minutes']:6.1f} minutes on {time['device']}")
-    print(json.dumps({"folder": str(OUT), "megabytes": round(size / 1e6, 1)}))
+    print(json.dumps({"folder": str(layout.EMBEDDED), "megabytes": round(size / 1e6, 1)}))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,14 @@
 The models are loaded as the pipeline loads them: through the real loaders, from the published half-precision files.
 """
 
-from pathlib import Path
-
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.building import build
 from src.core.config import load_config
 from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import write_json
 
-MODELS, WORLD, OUT = Path("models/tabletop"), "tabletop/world/val", Path("tabletop/scores.json")
 SEED = 0
 
 
@@ -28,7 +26,7 @@ def main() -> None:
     from src.stages.sampling_setup import draw_settings
 
     models = Embedded(
-        folder=MODELS,
+        folder=layout.EMBEDDED,
         clip=build(config.judges.clip),
         dino=build(config.judges.dino),
         captioner=build(config.captioner),
@@ -36,10 +34,10 @@ def main() -> None:
         device=choose_device(config.device),
         seed=SEED,
     )
-    scores = score_models(models, load_world(WORLD))
+    scores = score_models(models, load_world(str(layout.WORLD_VAL)))
     for name, value in scores.items():
         print(f"{name:32} {value:z.4f}")
-    write_json(OUT, scores)
+    write_json(layout.WORLD_SCORES, scores)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from src.core import layout
 from src.core.errors import MetricError
 from src.metrics.summary import COLUMNS
 
-SCORES, META, PARAMS = FILES = ("metrics/scores.csv", "metrics/metrics_meta.json", "params.yaml")
+SCORES, META, PARAMS = FILES = tuple(path.as_posix() for path in (layout.SCORES, layout.META, layout.PARAMS))
 TYPES = {"prompt_id": str, "seed": int, "value": float, "reason": str}
 
 

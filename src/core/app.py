@@ -17,6 +17,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from src.core import layout
 from src.core.choices import groups
 from src.core.config import load_config, load_stage_params, quote_overrides
 from src.core.config_errors import one_line
@@ -27,8 +28,6 @@ from src.core.running import end_with_dvc, held_output
 
 # what shells return for a command that Ctrl-C ended
 INTERRUPTED = 130
-# where the runs of --multirun are, each in a folder that its overrides name
-MULTIRUN = Path("outputs/multirun")
 MAX_NAME_CHARS = 120
 # Hydra would write logs and configurations beside every run; its own folders hold nothing else
 QUIET = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.output_subdir=null")
@@ -63,7 +62,7 @@ class Stage:
         settings = HydraConfig.get()
         overrides = list(settings.overrides.task)
         if not any(word.lstrip("+").startswith("exp.run_dir=") for word in overrides):
-            run_dir = MULTIRUN / job_name(overrides)
+            run_dir = layout.MULTIRUN / job_name(overrides)
             overrides.append(f"exp.run_dir='{run_dir}'")
             print(f"{' '.join(settings.overrides.task)}: {run_dir}", flush=True)
         with one_line(self.name, "; outputs are as before"):
@@ -182,7 +181,7 @@ def run_hydra(command: Stage, flags: Sequence[str], overrides: Sequence[str]) ->
     settings = (
         QUIET
         if any(word.startswith("hydra.sweep.dir=") for word in words)
-        else (*QUIET, "hydra.sweep.dir=.cache/hydra")
+        else (*QUIET, f"hydra.sweep.dir={layout.SWEEPS}")
     )
     sys.argv = [sys.argv[0], *flags, *words, *(settings if "--multirun" in flags else ())]
     hydra.main(config_path=where, config_name=name, version_base=None)(command.run_job)()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.config import compose, load_stage_params
 from src.core.errors import ConfigError
 from src.core.files import has_file, sha256_tree
@@ -47,7 +48,10 @@ def recorded_overrides(words: Sequence[str]) -> list[str]:
     if "exp.config_path" in given:
         return []
     folder = Path(given[CKPT_DIR] if CKPT_DIR in given else compose().inferencer.ckpt_dir)
-    files = [folder / "config.yaml", *sorted(folder.glob("step-*/config.yaml"), reverse=True)]
+    files = [
+        folder / layout.ADAPTER_CONFIG,
+        *sorted(folder.glob(f"{layout.CHECKPOINTS}/{layout.ADAPTER_CONFIG}"), reverse=True),
+    ]
     file = next((path for path in files if has_file(path)), None)
     if file is None:
         return []

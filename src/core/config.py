@@ -27,7 +27,6 @@ from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.targets import check_targets
 from src.core.values import check_shape, number_errors, type_errors
 
-PARAMS_FILE = Path("params.yaml")
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
 OBSERVERS = ("exp", "tracker")

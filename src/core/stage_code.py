@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from omegaconf import OmegaConf
 
+from src.core import layout
 from src.core.closure import closure, module_digest
 from src.core.config import DVC_FILE, declared_params, to_dict
 from src.core.config_errors import load_yaml
@@ -38,7 +39,7 @@ def write_tabletop_code(folder: Path) -> None:
     Args:
         folder: Gets STAGE.txt, or STAGE-ITEM.txt, for each stage.
     """
-    resolution = str(yaml.safe_load(Path("tabletop/params.yaml").read_text())["resolution"])
+    resolution = str(yaml.safe_load(layout.WORLD_PARAMS.read_text())["resolution"])
     with replaced_folder(folder) as inside:
         for stage, command in _tabletop_commands().items():
             words = command.replace("${resolution}", resolution).split()
@@ -52,7 +53,7 @@ def write_tabletop_code(folder: Path) -> None:
 
 def _tabletop_commands() -> dict[str, str]:
     commands = {}
-    for name, stage in yaml.safe_load(Path("tabletop/dvc.yaml").read_text())["stages"].items():
+    for name, stage in yaml.safe_load(layout.WORLD_STAGES.read_text())["stages"].items():
         for item in stage.get("foreach", []):
             commands[f"{name}-{item}"] = stage["do"]["cmd"].replace("${item}", item)
         if "cmd" in stage:

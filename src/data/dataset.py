@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from src.core import layout
 from src.core.errors import BadPhotoError, CaptionError, ConfigError, EmptyDatasetError
 from src.core.tables import read_table
 
@@ -61,7 +62,7 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str, resolutio
     if not token.strip():
         raise ConfigError("subject.token is empty: expected a rare word, for example sksToy")
     texts = read_table(captions, "image_id", "caption").set_index("image_id")["caption"]
-    boxes = read_table(crops / "crops.csv", "image_id", "left", "right").set_index("image_id")
+    boxes = read_table(crops / layout.CROP_TABLE.name, "image_id", "left", "right").set_index("image_id")
     sides: dict[str, list[Item]] = {"train": [], "val": []}
     for row in read_table(split, "image_id", "split").itertuples(index=False):
         image_id, side = str(row.image_id), str(row.split)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from src.core import layout
 from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
@@ -13,9 +14,7 @@ from src.features.store import image_file
 from src.metrics.names import BASE, COPY, COPY_DECODED, DRAWN_SETS, REAL, REAL_DECODED, TEST
 from src.metrics.scores import References, Sample
 
-MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
-STEP_VARIANT = re.compile(r"step-(\d+)")
 HELD_OUT = "held_out"
 
 
@@ -33,14 +32,14 @@ def read_samples(folder: Path, required: str = TEST) -> list[Sample]:
         MetricError: A file is missing, not listed, listed twice or has other content; a variant lacks an image that
             another has; or there is nothing to compare.
     """
-    manifest = folder / MANIFEST
+    manifest = folder / layout.MANIFEST.name
     table = read_table(manifest, *MANIFEST_COLUMNS)
     for columns in (["path"], ["variant", "prompt_id", "seed"]):
         twice = table[table.duplicated(columns)]
         if len(twice):
             raise MetricError(f"{manifest}: listed twice: {', '.join(twice['path'])}")
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    present = {path.relative_to(folder).as_posix() for path in files} - {MANIFEST}
+    present = {path.relative_to(folder).as_posix() for path in files} - {layout.MANIFEST.name}
     if missing := sorted(set(table["path"]) - present):
         raise MetricError(f"{manifest}: missing files: {', '.join(missing)}")
     if extra := sorted(present - set(table["path"])):
@@ -141,8 +140,8 @@ def prompt_digest(samples: Sequence[Sample]) -> str:
 
 def checkpoint_steps(samples: Sequence[Sample]) -> dict[str, int]:
     """Returns the training step of each checkpoint variant, in order of steps."""
-    found = {s.variant: STEP_VARIANT.fullmatch(s.variant) for s in samples}
-    steps = {variant: int(match[1]) for variant, match in found.items() if match}
+    found = {s.variant: layout.checkpoint_step(s.variant) for s in samples}
+    steps = {variant: step for variant, step in found.items() if step is not None}
     return dict(sorted(steps.items(), key=lambda item: item[1]))
 
 
@@ -155,7 +154,7 @@ def _sample(folder: Path, row: "pd.Series[str]") -> Sample:
     file = image_file(folder / row["path"])
     if file.sha256 != row["sha256"]:
         raise MetricError(f"{file.path}: sha256 is {file.sha256}, the manifest says {row['sha256']}")
-    if row["variant"] != BASE and not STEP_VARIANT.fullmatch(row["variant"]):
+    if row["variant"] != BASE and layout.checkpoint_step(row["variant"]) is None:
         raise MetricError(f"{file.path}: unknown variant {row['variant']!r}; expected base or step-NNNNNN")
     if row["set"] not in DRAWN_SETS:
         raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected {', '.join(DRAWN_SETS)}")

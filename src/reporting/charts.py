@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from src.core import layout
 from src.metrics.names import SUBJECT
 from src.reporting.inputs import Inputs
 from src.reporting.texts import Texts
@@ -131,8 +132,7 @@ def memorising_chart(inputs: Inputs, texts: Texts) -> Spec | None:
         A specification; None with a single checkpoint or without likeness to the subject.
     """
     rows = [
-        {"step": int(name.removeprefix("step-")), **means}
-        for name, means in sorted(inputs.metrics["checkpoints"].items())
+        {"step": layout.checkpoint_step(name), **means} for name, means in sorted(inputs.metrics["checkpoints"].items())
     ]
     if len(rows) < 2 or SUBJECT not in rows[0]:
         return None

@@ -10,11 +10,11 @@ from src.comparison.choice import Choice
 from src.comparison.runs import EvaluatedRun, setting
 from src.comparison.spread import SeedSpread, spread_of
 from src.comparison.verdict import Report, margins_of
+from src.core import layout
 from src.core.files import write_text
 from src.core.nested import flatten
 from src.metrics.intervals import against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
-from src.metrics.samples import STEP_VARIANT
 from src.metrics.summary import mean_scores, reported_means
 from src.reporting.charts import Row, Spec
 from src.reporting.comparison_charts import forest, metric_scatter, run_colours
@@ -114,12 +114,12 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
     """
     rows = []
     for variant in sorted(set(run.scores["variant"])):
-        match = STEP_VARIANT.fullmatch(variant)
-        means = mean_scores(run.scores, variant, TEST) if match else {}
-        if not match or not means.keys() >= PLANE:
+        step = layout.checkpoint_step(variant)
+        means = {} if step is None else mean_scores(run.scores, variant, TEST)
+        if not means.keys() >= PLANE:
             continue
         chosen = variant == run.meta["selected"]
-        row: Row = {"name": run.name, "step": int(match[1]), "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
+        row: Row = {"name": run.name, "step": step, "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
         for metric in sorted(PLANE) if chosen else ():
             found = mean_interval(run.scores, variant, metric)
             if found is None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from src.comparison.runs import EvaluatedRun
+from src.core import layout
 from src.core.errors import MetricError
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.reporting.samples import Picture
 from src.reporting.scoring import image_scores, shown_name
 from src.reporting.thumbnails import SMALL_PX, thumbnail
 
-SAMPLES = "data/samples"
 COLUMNS = {"variant", "prompt_id", "set", "prompt", "seed", "path"}
 SHOWN_PROMPTS = 4
 # reads a file of a run; raises MetricError where the run has none
@@ -60,7 +60,7 @@ def sample_grid(runs: Sequence[EvaluatedRun], read: Reader) -> tuple[PromptPictu
 
 def _manifest(run: EvaluatedRun, read: Reader) -> pd.DataFrame | None:
     try:
-        table = pd.read_csv(io.BytesIO(read(run.name, f"{SAMPLES}/manifest.csv")), dtype={"prompt_id": str})
+        table = pd.read_csv(io.BytesIO(read(run.name, str(layout.MANIFEST))), dtype={"prompt_id": str})
     except MetricError:
         return None
     return table if {*COLUMNS, "group"} <= set(table.columns) else None
@@ -76,7 +76,7 @@ def _picture(
     if files.empty:
         return None
     try:
-        content = read(run.name, f"{SAMPLES}/{files['path'].iloc[0]}")
+        content = read(run.name, str(layout.SAMPLES / files["path"].iloc[0]))
     except MetricError:
         return None
     scores = image_scores(run.scores).get((variant, str(row["prompt_id"]), row["seed"]), {})

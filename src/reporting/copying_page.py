@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.core import layout
 from src.metrics.copying_limits import (
     ENOUGH_PHOTOS,
     drawn_scores,
@@ -15,7 +16,7 @@ from src.metrics.names import BARE, NEAREST, TEST
 from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
-from src.reporting.samples import SAMPLES, Picture
+from src.reporting.samples import Picture
 from src.reporting.scoring import labels
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
@@ -119,8 +120,8 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
     photos = inputs.nearest.merge(inputs.manifest[[*key, "prompt", "path"]], on=key)
     rows = scores.merge(photos[[*key, "photo", "prompt", "path"]], on=key)
     rows = rows.sort_values(["value", "prompt_id", "seed"], ascending=[False, True, True]).head(SHOWN_PAIRS)
-    drawn = [existing_image(inputs.root, f"{SAMPLES}/{path}", "generate") for path in rows["path"]]
-    photo = [existing_image(inputs.root, f"data/crops/{name}.png", "crop") for name in rows["photo"]]
+    drawn = [existing_image(inputs.root, layout.SAMPLES / path, "generate") for path in rows["path"]]
+    photo = [existing_image(inputs.root, layout.CROPS / f"{name}.png", "crop") for name in rows["photo"]]
     sources = [encode_all(_small, paths) for paths in (drawn, photo)]
     return tuple(
         Pair(

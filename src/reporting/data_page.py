@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from src.core import layout
 from src.data.fairness import SplitPhoto, concerns
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.texts import Texts
@@ -126,7 +127,9 @@ def _warnings(inputs: Inputs, texts: Texts) -> tuple[str, ...]:
 def _groups(inputs: Inputs, texts: Texts) -> tuple[Group, ...]:
     table = inputs.images[["image_id", "source"]].merge(inputs.split, on="image_id")
     members = [row for _, row in table[table["group"].duplicated(keep=False)].iterrows()]
-    shown = encode_all(lambda row: thumbnail(_image(inputs, "images", row["image_id"], "convert"), SMALL_PX), members)
+    shown = encode_all(
+        lambda row: thumbnail(_image(inputs, layout.IMAGES, row["image_id"], "convert"), SMALL_PX), members
+    )
     photos: dict[str, list[Member]] = {}
     for row, photo in zip(members, shown, strict=True):
         photos.setdefault(row["group"], []).append(Member(row["source"], photo, row["split"]))
@@ -169,17 +172,17 @@ def _photo_rows(inputs: Inputs, texts: Texts) -> tuple[PhotoRow, ...]:
 def _boxed(inputs: Inputs, row: pd.Series) -> str:
     left, top, right, bottom = (float(row[edge]) for edge in ("left", "top", "right", "bottom"))
     box: Box = (left, top, right, bottom)
-    return boxed_thumbnail(_image(inputs, "images", row["image_id"], "convert"), box, SMALL_PX)
+    return boxed_thumbnail(_image(inputs, layout.IMAGES, row["image_id"], "convert"), box, SMALL_PX)
 
 
 def _crop(inputs: Inputs, row: pd.Series) -> str:
-    path = _image(inputs, "crops", row["image_id"], "crop")
+    path = _image(inputs, layout.CROPS, row["image_id"], "crop")
     mask = path.parent / "masks" / path.name
     return masked_thumbnail(path, mask, SMALL_PX) if mask.is_file() else thumbnail(path, SMALL_PX)
 
 
-def _image(inputs: Inputs, folder: str, image_id: str, stage: str) -> Path:
-    return existing_image(inputs.root, f"data/{folder}/{image_id}.png", stage)
+def _image(inputs: Inputs, folder: Path, image_id: str, stage: str) -> Path:
+    return existing_image(inputs.root, folder / f"{image_id}.png", stage)
 
 
 def _group_numbers(groups: pd.Series) -> dict[str, int]:

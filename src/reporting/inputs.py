@@ -8,24 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from src.core import layout
 from src.core.errors import EmptyDatasetError
 from src.core.files import sha256_file
 
-PARAMS = "params.yaml"
-METRICS = "metrics/details.json"
-META = "metrics/metrics_meta.json"
-SCORES = "metrics/scores.csv"
-NEAREST = "metrics/nearest.csv"
-LOSS = "metrics/train/loss.csv"
-VAL_LOSS = "metrics/train/val_loss.csv"
-TOKENS = "metrics/tokens.csv"
-MANIFEST = "data/samples/manifest.csv"
-IMAGES = "data/images/images.csv"
-PAIRS = "data/images/near_duplicates.csv"
-CROPS = "data/crops/crops.csv"
-CAPTIONS = "data/captions.csv"
-SPLIT = "data/split.csv"
-HASHED = (PARAMS, METRICS, SCORES, LOSS, MANIFEST, IMAGES, PAIRS, CROPS, CAPTIONS, SPLIT)
+HASHED = (
+    *(layout.PARAMS, layout.DETAILS, layout.SCORES, layout.LOSS, layout.MANIFEST),
+    *(layout.IMAGE_TABLE, layout.PAIR_TABLE, layout.CROP_TABLE, layout.CAPTIONS, layout.SPLIT),
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,7 @@ class Inputs:
     @property
     def run_variant(self) -> str:
         """The selected checkpoint's name in the tables, for example ``step-000300``."""
-        return f"step-{self.selected_step:06d}"
+        return layout.checkpoint_name(self.selected_step)
 
     @property
     def selected_step(self) -> int:
@@ -93,45 +83,47 @@ def read_inputs(root: Path) -> Inputs:
     Raises:
         EmptyDatasetError: A required file is missing, empty or lacks a column; the message names its stage.
     """
-    params = _existing(root, PARAMS, "`python -m src.stages.config write`").read_text(encoding="utf-8")
-    metrics = _read_json(root, METRICS, "stage evaluate", ("run", "base", "checkpoints", "selected_step"))
-    adapters = sorted((root / "models/adapter").glob("step-*/config.yaml"))
-    val_loss = root / VAL_LOSS
+    params = _existing(root, layout.PARAMS, "`python -m src.stages.config write`").read_text(encoding="utf-8")
+    metrics = _read_json(root, layout.DETAILS, "stage evaluate", ("run", "base", "checkpoints", "selected_step"))
+    adapters = sorted((root / layout.ADAPTER).glob(f"{layout.CHECKPOINTS}/{layout.ADAPTER_CONFIG}"))
+    val_loss = root / layout.VAL_LOSS
     return Inputs(
         root=root,
         metrics=metrics,
-        meta=_read_json(root, META, "stage evaluate", ("models",)),
+        meta=_read_json(root, layout.META, "stage evaluate", ("models",)),
         scores=_scores(root),
-        loss=_floats(_read_table(root, LOSS, "stage train", ("step", "loss"))),
-        val_loss=_floats(_read_table(root, VAL_LOSS, "stage train", ("step", "val_loss")))
+        loss=_floats(_read_table(root, layout.LOSS, "stage train", ("step", "loss"))),
+        val_loss=_floats(_read_table(root, layout.VAL_LOSS, "stage train", ("step", "val_loss")))
         if val_loss.exists()
         else None,
-        tokens=_read_table(root, TOKENS, "stage caption", ()),
+        tokens=_read_table(root, layout.TOKENS, "stage caption", ()),
         nearest=_read_table(
-            root, NEAREST, "stage evaluate", ("variant", "prompt_id", "seed", "photo"), can_be_empty=True
+            root, layout.NEAREST, "stage evaluate", ("variant", "prompt_id", "seed", "photo"), can_be_empty=True
         ),
         manifest=_read_table(
-            root, MANIFEST, "stage generate", ("variant", "prompt_id", "set", "group", "prompt", "seed", "path")
+            root, layout.MANIFEST, "stage generate", ("variant", "prompt_id", "set", "group", "prompt", "seed", "path")
         ),
         images=_read_table(
-            root, IMAGES, "stage convert", ("image_id", "source", "status", "reason", "sharpness", "group")
+            root, layout.IMAGE_TABLE, "stage convert", ("image_id", "source", "status", "reason", "sharpness", "group")
         ),
-        pairs=_read_table(root, PAIRS, "stage convert", ("first", "second", "burst", "mirrored"), can_be_empty=True),
+        pairs=_read_table(
+            root, layout.PAIR_TABLE, "stage convert", ("first", "second", "burst", "mirrored"), can_be_empty=True
+        ),
         crops=_read_table(
             root,
-            CROPS,
+            layout.CROP_TABLE,
             "stage crop",
             ("image_id", "left", "top", "right", "bottom", "cropper", "subject_share", "warning"),
         ),
-        captions=_read_table(root, CAPTIONS, "stage caption", ("image_id", "caption", "source")),
-        split=_read_table(root, SPLIT, "stage split", ("image_id", "group", "split")),
+        captions=_read_table(root, layout.CAPTIONS, "stage caption", ("image_id", "caption", "source")),
+        split=_read_table(root, layout.SPLIT, "stage split", ("image_id", "group", "split")),
         params_text=params,
         adapter_configs={path.parent.name: path.read_text(encoding="utf-8") for path in adapters},
-        hashes={name: sha256_file(root / name) for name in HASHED},
+        hashes={name.as_posix(): sha256_file(root / name) for name in HASHED},
     )
 
 
-def existing_image(root: Path, name: str, stage: str) -> Path:
+def existing_image(root: Path, name: Path, stage: str) -> Path:
     """Returns the path of an image that a table names.
 
     Args:
@@ -148,14 +140,14 @@ def existing_image(root: Path, name: str, stage: str) -> Path:
     return _existing(root, name, f"stage {stage}")
 
 
-def _existing(root: Path, name: str, maker: str) -> Path:
+def _existing(root: Path, name: Path, maker: str) -> Path:
     path = root / name
     if not path.is_file():
         raise EmptyDatasetError(f"{name} is missing; it is made by {maker}")
     return path
 
 
-def _read_json(root: Path, name: str, maker: str, keys: Sequence[str]) -> dict[str, Any]:
+def _read_json(root: Path, name: Path, maker: str, keys: Sequence[str]) -> dict[str, Any]:
     value = json.loads(_existing(root, name, maker).read_text(encoding="utf-8"))
     missing = [key for key in keys if key not in value]
     if missing:
@@ -163,7 +155,7 @@ def _read_json(root: Path, name: str, maker: str, keys: Sequence[str]) -> dict[s
     return dict(value)
 
 
-def _read_table(root: Path, name: str, maker: str, columns: Sequence[str], can_be_empty: bool = False) -> pd.DataFrame:
+def _read_table(root: Path, name: Path, maker: str, columns: Sequence[str], can_be_empty: bool = False) -> pd.DataFrame:
     path = _existing(root, name, maker)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -183,5 +175,5 @@ def _floats(table: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(root: Path) -> pd.DataFrame:
     columns = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
-    table = _read_table(root, SCORES, "stage evaluate", columns)
+    table = _read_table(root, layout.SCORES, "stage evaluate", columns)
     return table.assign(value=pd.to_numeric(table["value"].mask(table["value"] == "")))

@@ -5,11 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from src.core import layout
 from src.core.files import write_text
 from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
 from src.reporting.metric_page import Cell, MetricTable
-from src.reporting.samples import SAMPLES, CheckpointStrip
+from src.reporting.samples import CheckpointStrip
 from src.reporting.scoring import labels
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
@@ -49,7 +50,7 @@ def write_markdown(
         pictures=list(_pictures(inputs)),
         faceless=sections["faceless"],
         picture_link=picture_link,
-        samples=f"../{SAMPLES}",
+        samples=f"../{layout.SAMPLES}",
         metrics=sections["metrics"],
         checkpoints=sections["checkpoints"],
         specs=sections["specs"],
@@ -86,7 +87,7 @@ def _film(strip: CheckpointStrip) -> Markdown:
     rows = [
         [escape_markdown(picture.label) for picture, _ in shown],
         ["---"] * len(shown),
-        [picture_link(f"{picture.label}, {strip.seed}", f"../{SAMPLES}/{path}") for picture, path in shown],
+        [picture_link(f"{picture.label}, {strip.seed}", f"../{layout.SAMPLES}/{path}") for picture, path in shown],
         [", ".join(f"{escape_markdown(name)} {value}" for name, value in picture.scores) for picture, _ in shown],
     ]
     return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
@@ -99,4 +100,4 @@ def _pictures(inputs: Inputs) -> Iterator[tuple[str, Markdown, Markdown]]:
     for prompt_id, prompt, path in run[["prompt_id", "prompt", "path"]].itertuples(index=False, name=None):
         if prompt_id in base:
             sides = {"base": base[prompt_id], "run": path}
-            yield prompt, *(picture_link(name, f"../{SAMPLES}/{own}") for name, own in sides.items())
+            yield prompt, *(picture_link(name, f"../{layout.SAMPLES}/{own}") for name, own in sides.items())

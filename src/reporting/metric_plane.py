@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from src.core import layout
 from src.metrics.intervals import mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
@@ -195,10 +196,9 @@ def _frame(groups: Sequence[Sequence[Row]]) -> Frame:
 
 
 def _point(name: str, means: Mapping[str, Any], kind: str) -> Row:
-    is_step = name.startswith("step-")
-    step = int(name.removeprefix("step-")) if is_step else 0
+    step = layout.checkpoint_step(name)
     scores = {metric: means[metric] for metric in AXES if metric in means}
-    return {"name": name, "label": str(step) if is_step else name, "step": step, "kind": kind, **scores}
+    return {"name": name, "label": name if step is None else str(step), "step": step or 0, "kind": kind, **scores}
 
 
 def _described(row: Row, names: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from itertools import islice
 
 import pandas as pd
 
+from src.core import layout
 from src.metrics.names import NEAREST, PROMPT, SUBJECT
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.scoring import image_scores, labels
@@ -16,7 +17,6 @@ from src.reporting.thumbnails import LARGE_PX, SMALL_PX, encode_all, thumbnail
 SHOWN_PROMPTS = 9
 SHOWN_SEEDS = 4
 SHOWN_PHOTOS = 12
-SAMPLES = "data/samples"
 # what stands under a picture, and under one of the strip: there the third shows when memorising begins
 PICTURE_SCORES = (SUBJECT, PROMPT)
 STRIP_SCORES = (SUBJECT, PROMPT, NEAREST)
@@ -76,7 +76,7 @@ class CheckpointStrip:
         prompt: What was asked for.
         seed: Which of its images.
         pictures: By rising step, the base model's first.
-        paths: Where their files are, relative to SAMPLES.
+        paths: Where their files are, relative to data/samples.
     """
 
     prompt: str
@@ -122,7 +122,7 @@ def photo_strip(inputs: Inputs, side: str) -> PhotoStrip:
     """
     names = list(inputs.split.loc[inputs.split["split"] == side, "image_id"])
     shown = names[:SHOWN_PHOTOS]
-    paths = [existing_image(inputs.root, f"data/crops/{name}.png", "crop") for name in shown]
+    paths = [existing_image(inputs.root, layout.CROPS / f"{name}.png", "crop") for name in shown]
     sources = encode_all(lambda path: thumbnail(path, SMALL_PX), paths)
     pictures = [Picture(src=src, alt=name, label="") for src, name in zip(sources, shown, strict=True)]
     return PhotoStrip(tuple(pictures), len(names) - len(shown))
@@ -167,7 +167,7 @@ def manifest_pictures(
     Yields:
         A picture for each row.
     """
-    paths = [existing_image(inputs.root, f"{SAMPLES}/{row['path']}", "generate") for row in rows]
+    paths = [existing_image(inputs.root, layout.SAMPLES / row["path"], "generate") for row in rows]
     sources = encode_all(lambda path: thumbnail(path, LARGE_PX), paths)
     scores, named = image_scores(inputs.scores), labels(inputs)
     for row, src in zip(rows, sources, strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from src.core import layout
 from src.core.errors import EmptyDatasetError
 from src.core.files import list_files, write_text
 from src.reporting.charts import Spec, lines_chart, thinning
@@ -22,10 +23,7 @@ from src.reporting.thumbnails import LARGE_PX, encode_all, thumbnail
 COUNT = "_images"
 FEATURES = ("fid_tabletop", "fid_inception", "fid_inception_tf1")
 # the page in each language; nothing else of a training depends on one
-PAGES = {"en": "report.html", "ru": "report.ru.html"}
-LOSS, EVALUATION, SAMPLES, REAL, CONFIG = "loss.csv", "evaluation.csv", "samples", "real", "config.yaml"
-# {"minutes", "device"}: how long the updates took, and on what
-TIME = "time.json"
+PAGES = {"en": layout.RUN_REPORT, "ru": layout.RUN_REPORT_RU}
 # samples of more classes than this are folded away
 SHOWN_CLASSES = 10
 MAKER = "`python train.py exp.config_path=configs/scratch/<name>.yaml`"
@@ -82,8 +80,11 @@ def write_scratch_report(run_dir: Path, title: str) -> None:
         EmptyDatasetError: One of the files is missing, a table has no rows or lacks a column, or a folder of samples
             is empty.
     """
-    losses, evaluations = _table(run_dir / LOSS, ("step", "loss")), _table(run_dir / EVALUATION, ("step",))
-    config, time = run_dir / CONFIG, run_dir / TIME
+    losses, evaluations = (
+        _table(run_dir / layout.RUN_LOSS, ("step", "loss")),
+        _table(run_dir / layout.RUN_EVALUATION, ("step",)),
+    )
+    config, time = run_dir / layout.RUN_CONFIG, run_dir / layout.RUN_TIME
     for file in (config, time):
         if not file.is_file():
             raise EmptyDatasetError(f"{file} is missing; it is made by {MAKER}")
@@ -208,7 +209,7 @@ def _lines(
 
 
 def _class_rows(run_dir: Path) -> list[ClassRow]:
-    drawn, real = (_pictures(run_dir / name) for name in (SAMPLES, REAL))
+    drawn, real = (_pictures(run_dir / name) for name in (layout.RUN_SAMPLES, layout.RUN_REAL))
     return [ClassRow(name, sources, real.get(name, ())) for name, sources in drawn.items()]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from src.core import layout
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_file, write_bytes, write_csv
 from src.core.tables import read_table
@@ -20,9 +21,6 @@ from src.models.base import BaseModel
 from src.sampling.cache import SampleCache
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import BARE, PRIOR, Prompt
-
-MANIFEST = "manifest.csv"
-SUMMARY = Path("metrics/metrics.json")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def list_checkpoints(folder: Path) -> list[Variant]:
     """
     if find_format(folder) is not None:
         return [Variant(folder.name, folder)]
-    found = sorted(path for path in folder.glob("step-*") if find_format(path) is not None)
+    found = sorted(path for path in folder.glob(layout.CHECKPOINTS) if find_format(path) is not None)
     if not found:
         raise ModelMismatchError(
             f"inferencer.ckpt_dir={folder}: expected {weights_names()} in it or in its step-* folders"
@@ -86,11 +84,11 @@ def chosen_checkpoint(folder: Path) -> Variant:
         ModelMismatchError: There is none.
     """
     checkpoints = list_checkpoints(folder)
-    summary = folder.parents[1] / SUMMARY if len(folder.parts) > 1 else SUMMARY
+    summary = folder.parents[1] / layout.SUMMARY if len(folder.parts) > 1 else layout.SUMMARY
     if len(checkpoints) > 1 and summary.is_file():
         step = json.loads(summary.read_text(encoding="utf-8"))["selected_step"]
         for variant in checkpoints:
-            if variant.name == f"step-{step:06d}":
+            if variant.name == layout.checkpoint_name(step):
                 print(f"{variant.name}: chosen on the development prompts ({summary})")
                 return variant
     print(f"{checkpoints[-1].name}: the newest of {len(checkpoints)}")
@@ -205,14 +203,14 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: 
                 }
             )
         manifest = pd.DataFrame(rows)
-        write_csv(folder / MANIFEST, manifest)
+        write_csv(folder / layout.MANIFEST.name, manifest)
     return manifest
 
 
 def _copy_others(earlier: Path, folder: Path, drawn: set[tuple[str, str]]) -> list[dict[str, object]]:
-    if not (earlier / MANIFEST).is_file():
+    if not (earlier / layout.MANIFEST.name).is_file():
         return []
-    table = read_table(earlier / MANIFEST, "variant", "prompt_id", "path")
+    table = read_table(earlier / layout.MANIFEST.name, "variant", "prompt_id", "path")
     rows = [row for row in table.to_dict("records") if (row["variant"], row["prompt_id"]) not in drawn]
     for row in rows:
         (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)

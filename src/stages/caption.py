@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build
 from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
@@ -23,7 +24,6 @@ from src.data.captions import CaptionRules, compose_caption, compose_user_captio
 from src.data.photos.listing import list_photos
 from src.training.determinism import set_environment
 
-RAW = Path("data/raw")
 ON_LONG = ("fail", "shorten")
 SHORTEN = (
     "`python -m src.stages.config set caption.on_long=shorten` leaves out the last parts of a caption, and says so"
@@ -65,11 +65,11 @@ def caption_images(
     Returns:
         The rows, in order of the image ids.
     """
-    ids = sorted(read_table(crops / "crops.csv", "image_id")["image_id"])
-    table = read_table(images / "images.csv", "image_id", "source")
+    ids = sorted(read_table(crops / layout.CROP_TABLE.name, "image_id")["image_id"])
+    table = read_table(images / layout.IMAGE_TABLE.name, "image_id", "source")
     source_of = dict(zip(table["image_id"], table["source"], strict=True))
     if unknown := sorted(set(ids) - set(source_of)):
-        raise EmptyDatasetError(f"{images / 'images.csv'}: no row for {', '.join(unknown)}")
+        raise EmptyDatasetError(f"{images / layout.IMAGE_TABLE.name}: no row for {', '.join(unknown)}")
     matched = match_captions(written, source_of)
     records = {i: _user_record(i, matched[i], rules) for i in ids if i in matched}
     # Written captions first: their errors need no model.
@@ -150,12 +150,12 @@ def _run(params: DictConfig) -> None:
         shorten=params.caption.on_long == "shorten",
     )
     tokenizers = load_tokenizers(find_model(params.model.id, params.model.revision))
-    write_token_report(Path("metrics/tokens.csv"), rules.token, tokenizers)
+    write_token_report(layout.TOKENS, rules.token, tokenizers)
     rows = caption_images(
-        Path("data/crops"),
-        Path("data/images"),
-        read_captions(RAW, list_photos(RAW).texts),
-        Path("data/captions.csv"),
+        layout.CROPS,
+        layout.IMAGES,
+        read_captions(layout.RAW, list_photos(layout.RAW).texts),
+        layout.CAPTIONS,
         rules,
         build(params.captioner),
         tokenizers,
@@ -167,7 +167,7 @@ def _run(params: DictConfig) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("caption", _run, writes=Path("data/captions.csv"))
+    run_stage("caption", _run, writes=layout.CAPTIONS)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.comparison.selection import SelectionRule
+from src.core import layout
 from src.core.app import run_stage
 from src.core.config import to_dict
 from src.core.errors import CaptionError, ConfigError
@@ -25,10 +26,11 @@ from src.sampling.prompts import load_prompts, lone_prompts
 from src.stages.evaluate import build_metrics
 from src.stages.sampling_setup import check_base, draw_settings
 
-MARKER = Path("data/check_ok.txt")
-TABLETOP, SUMS = "models/tabletop", Path("tabletop/models.sha256")
 # `dvc repro` takes changed files for a new version, so what it recorded goes back first
-BACK = f"`git checkout HEAD -- {TABLETOP}.dvc && dvc checkout --force {TABLETOP}` brings them back, or then `dvc pull`"
+BACK = (
+    f"`git checkout HEAD -- {layout.EMBEDDED}.dvc && dvc checkout --force {layout.EMBEDDED}` brings them back, "
+    "or then `dvc pull`"
+)
 CHOICES = "`python -m src.stages.config set prompts=...` takes another file of configs/prompts (tabletop: short ones)"
 
 
@@ -90,8 +92,8 @@ def check_models(params: DictConfig) -> None:
     Raises:
         ModelMismatchError: A file is missing or has other bytes.
     """
-    if any(str(value).startswith(f"{TABLETOP}/") for value in flatten(to_dict(params)).values()):
-        check_sums(SUMS, BACK)
+    if any(str(value).startswith(f"{layout.EMBEDDED}/") for value in flatten(to_dict(params)).values()):
+        check_sums(layout.EMBEDDED_SUMS, BACK)
 
 
 def check_remotes(root: Path) -> None:
@@ -118,7 +120,7 @@ def _run(params: DictConfig) -> None:
     check_ahead(texts_to_draw(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
     if params.check.note:
         print(f"check: {params.check.note}")
-    write_text(MARKER, "prompts fit the model, judges are here\n")
+    write_text(layout.CHECK_OK, "prompts fit the model, judges are here\n")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
@@ -16,8 +17,6 @@ from src.core.provenance import model_digest
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
-OUT = Path("data/class_images")
-CACHE = Path(".cache/samples")
 NOTE = "note.txt"
 
 
@@ -49,7 +48,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
     device, spec = choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
     code = code_that_draws("src.stages.class_images")
-    cache = SampleCache.open(work_root() / CACHE, weights, device, settings, code)
+    cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
     missing = [job for job in jobs if cache.get("", job) is None]
@@ -79,16 +78,16 @@ def class_images_stage(params: DictConfig) -> None:
     if params.prior.weight < 0:
         raise ConfigError(f"prior.weight={params.prior.weight}: expected 0 or more")
     if params.prior.weight > 0:
-        draw_class_images(params, OUT)
+        draw_class_images(params, layout.CLASS_IMAGES)
     else:
-        with replaced_folder(OUT) as folder:
+        with replaced_folder(layout.CLASS_IMAGES) as folder:
             write_text(folder / NOTE, "prior.weight is 0: no class images\n")
 
 
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("class_images", class_images_stage, writes=OUT)
+    run_stage("class_images", class_images_stage, writes=layout.CLASS_IMAGES)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from src.core import layout
 from src.core.choices import groups
-from src.core.config import PARAMS_FILE, check_types, compose, composed_values, to_dict
+from src.core.config import check_types, compose, composed_values, to_dict
 from src.core.config_errors import load_yaml, one_line
 from src.core.errors import ConfigError, StaleParamsError
 from src.core.files import has_file, write_text
@@ -24,7 +25,6 @@ from src.core.places import places
 from src.core.stage_code import write_stage_code
 from src.core.values import check_shape
 
-MARKER, STAGE_CODE = Path("data/config_ok.txt"), Path("data/code")
 HOW_TO = "run `python -m src.stages.config write` (or `dvc exp run`, which composes it again)"
 INSTEAD = "a link does not (`ln -s FOLDER models/NAME`, then the key is models/NAME)"
 
@@ -92,25 +92,25 @@ def _run(action: str, *more: str) -> None:
         raise ConfigError(f"{' '.join(more)}: to keep a choice use `python -m src.stages.config set key=value`")
     if action in ("set", "unset"):
         kept = set_choices(more) if action == "set" else unset_choices(more)
-        write_params(PARAMS_FILE)
+        write_params(layout.PARAMS)
         print("\n".join(["your choices (configs/mine.yaml):", *kept] if kept else ["no choices of your own"]))
         _tell_places()
     elif action == "write":
-        write_params(PARAMS_FILE)
+        write_params(layout.PARAMS)
         _tell_places()
     elif action == "check":
-        check_params(PARAMS_FILE)
+        check_params(layout.PARAMS)
     elif action == "guard":
-        print("\n".join(guard_params(PARAMS_FILE)))
+        print("\n".join(guard_params(layout.PARAMS)))
         _tell_places()
-        write_stage_code(PARAMS_FILE, STAGE_CODE)
-        write_text(MARKER, "params.yaml was composed from these configs/\n")
+        write_stage_code(layout.PARAMS, layout.STAGE_CODE)
+        write_text(layout.CONFIG_OK, "params.yaml was composed from these configs/\n")
     else:
         raise ConfigError(f"unknown action {action!r}: expected guard, set, unset, write or check")
 
 
 def _tell_places() -> None:
-    for key, place in places(to_dict(load_yaml(PARAMS_FILE))).items():
+    for key, place in places(to_dict(load_yaml(layout.PARAMS))).items():
         print(f"config: {key}={place} goes into params.yaml and dvc.lock, and so to git: {INSTEAD}", file=sys.stderr)
 
 

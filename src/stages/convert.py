@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.errors import BadPhotoError, ConfigError, WorkerError
 from src.core.files import replaced_folder, write_csv
@@ -27,7 +28,6 @@ from src.data.photos.duplicates import Pair, Seen, find_pairs, group_names
 from src.data.photos.header import DECODE_ERRORS, broken
 from src.data.photos.listing import Photo, list_photos
 
-RAW, IMAGES = Path("data/raw"), Path("data/images")
 ON_BAD = ("fail", "skip")
 # Photos decoded at one time: with 8 to 10 bytes a pixel this stays within 2.5 GB however many cores there are.
 PIXELS_AT_ONCE = 210e6
@@ -86,8 +86,8 @@ def convert_photos(
             pairs = find_pairs(seen, near_duplicate_bits, pool)
         groups = group_names(seen, [(pair.first, pair.second) for pair in pairs])
         records = [replace(record, group=groups.get(record.image_id, "")) for record in records]
-        write_csv(folder / "images.csv", _table(records))
-        write_csv(folder / "near_duplicates.csv", _pair_table(pairs))
+        write_csv(folder / layout.IMAGE_TABLE.name, _table(records))
+        write_csv(folder / layout.PAIR_TABLE.name, _pair_table(pairs))
     bad = sum(record.status == "refused" for record in records)
     print(f"convert: {len(records)} photos, {len(records) - bad} converted, {bad} refused, {warned} with a warning")
     return records
@@ -202,12 +202,19 @@ def _table(records: Sequence[PhotoRecord]) -> pd.DataFrame:
 
 def _run(params: DictConfig) -> None:
     settings = params.convert
-    convert_photos(RAW, IMAGES, settings.on_bad, settings.max_megapixels, settings.near_duplicate_bits, usable_cores())
+    convert_photos(
+        layout.RAW,
+        layout.IMAGES,
+        settings.on_bad,
+        settings.max_megapixels,
+        settings.near_duplicate_bits,
+        usable_cores(),
+    )
 
 
 def main() -> None:
     """Converts data/raw into data/images on all cores."""
-    run_stage("convert", _run, writes=Path("data/images"))
+    run_stage("convert", _run, writes=layout.IMAGES)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
@@ -63,10 +64,12 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
     for key, value in (("crop.size_px", size), ("crop.max_upscale", max_upscale)):
         if value <= 0:
             raise ConfigError(f"{key}={value}: expected a positive number")
-    table = read_table(images / "images.csv", "image_id", "source", "status")
+    table = read_table(images / layout.IMAGE_TABLE.name, "image_id", "source", "status")
     usable = table[table["status"] == "ok"].sort_values("image_id")
     if usable.empty:
-        raise EmptyDatasetError(f"{images / 'images.csv'}: all {len(table)} photos are refused; see column reason")
+        raise EmptyDatasetError(
+            f"{images / layout.IMAGE_TABLE.name}: all {len(table)} photos are refused; see column reason"
+        )
     records: list[CropRecord] = []
     failures: list[str] = []
     rows = list(zip(usable["image_id"], usable["source"], strict=True))
@@ -82,7 +85,7 @@ def crop_images(images: Path, out: Path, cropper: Cropper, size: int, max_upscal
                 f"cropper={cropper.name} finds no subject in {len(failures)} of {len(usable)} photos; take them out or "
                 "choose cropper=salient:\n  " + "\n  ".join(failures)
             )
-        write_csv(folder / "crops.csv", pd.DataFrame(records))
+        write_csv(folder / layout.CROP_TABLE.name, pd.DataFrame(records))
     return records
 
 
@@ -181,15 +184,15 @@ def main() -> None:
         lambda params: print(
             summarise(
                 crop_images(
-                    Path("data/images"),
-                    Path("data/crops"),
+                    layout.IMAGES,
+                    layout.CROPS,
                     build(params.cropper),
                     params.crop.size_px,
                     params.crop.max_upscale,
                 )
             )
         ),
-        writes=Path("data/crops"),
+        writes=layout.CROPS,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from src.comparison.selection import Selection, SelectionRule, select_checkpoint
+from src.core import layout
 from src.core.building import build
 from src.core.config import to_dict
 from src.core.device import choose_device
@@ -79,7 +80,7 @@ class EarlyStopping:
         """
         draw_variants(self.settings, variants, self.prompts, drawn, keep=False)
         set_deterministic(self.settings.train.deterministic)
-        references = read_references(self.data / "split.csv", self.data / "crops")
+        references = read_references(self.data / layout.SPLIT.name, self.data / layout.CROPS.name)
         samples = read_samples(drawn, DEV)
         scores = [score for metric in self.metrics for score in metric.score(samples, references, self.store)]
         steps = checkpoint_steps(samples)

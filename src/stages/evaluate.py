@@ -16,6 +16,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from src.comparison.selection import Selection, SelectionRule, select_checkpoint
+from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
@@ -28,7 +29,6 @@ from src.metrics.drift import class_kid
 from src.metrics.headline import Model, describe_models, headline, models_behind
 from src.metrics.names import BASE, COPY_DECODED, DRAWN_SETS, REAL_DECODED, TEST
 from src.metrics.samples import (
-    MANIFEST,
     checkpoint_steps,
     copy_samples,
     prompt_digest,
@@ -111,7 +111,7 @@ def evaluate_samples(
         "counts": summary["counts"],
         **describe_inputs(judged, data),
     }
-    write_csv(out / "nearest.csv", nearest_table(metrics, judged.samples, judged.references, store))
+    write_csv(out / layout.NEAREST.name, nearest_table(metrics, judged.samples, judged.references, store))
     write_results(out, (table, selection.variant, models), summary, meta)
     print(f"evaluate: copying: {'not measured' if copying is None else copying[0].value.replace('_', ' ')}")
     if selection.missed:
@@ -152,12 +152,12 @@ def write_results(
         meta: Becomes metrics_meta.json.
     """
     table, chosen, models = scored
-    write_csv(out / "scores.csv", table)
+    write_csv(out / layout.SCORES.name, table)
     measured_by = " ".join(models[name].key for name in sorted(models))
-    write_csv(out / "prompts.csv", prompt_table(table, chosen).assign(measured_by=measured_by))
-    write_json(out / "details.json", summary)
-    write_json(out / "metrics.json", headline(summary, models))
-    write_json(out / "metrics_meta.json", meta)
+    write_csv(out / layout.PROMPTS.name, prompt_table(table, chosen).assign(measured_by=measured_by))
+    write_json(out / layout.DETAILS.name, summary)
+    write_json(out / layout.SUMMARY.name, headline(summary, models))
+    write_json(out / layout.META.name, meta)
 
 
 def _score(metric: Metric, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
@@ -184,11 +184,11 @@ def read_judged(data: Path, token: str, decode: Decoder) -> Judged:
     Raises:
         MetricError: Files and tables disagree.
     """
-    samples = read_samples(data / "samples")
-    references = read_references(data / "split.csv", data / "crops")
+    samples = read_samples(data / layout.SAMPLES.name)
+    references = read_references(data / layout.SPLIT.name, data / layout.CROPS.name)
     decoded = decode([file.path for file in (*references.val, *references.train)])
     references = replace(references, decoded=tuple(image_file(path) for path in decoded))
-    extra = [*real_samples(references, data / "captions.csv", token), *copy_samples(samples, references)]
+    extra = [*real_samples(references, data / layout.CAPTIONS.name, token), *copy_samples(samples, references)]
     return Judged(samples, extra, references)
 
 
@@ -204,7 +204,7 @@ def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
             "*_train": "against the photos trained on; without suffix: against the held-out photos",
         },
         "prompt_set_sha256": prompt_digest(judged.samples),
-        "manifest_sha256": sha256_file(data / "samples" / MANIFEST),
+        "manifest_sha256": sha256_file(data / layout.SAMPLES.name / layout.MANIFEST.name),
         "seeds": sorted({sample.seed for sample in judged.samples}),
         "references": {side: {file.path.name: file.sha256 for file in photos} for side, photos in files.items()},
         "versions": {package: version(package) for package in PACKAGES},
@@ -250,13 +250,13 @@ def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
 
 def _run(params: DictConfig) -> None:
     services: list[Service] = build_each(params.tracker)
-    name = f"{params.subject.token}-evaluate-{sha256_file(Path('data/samples') / MANIFEST)[:8]}"
+    name = f"{params.subject.token}-evaluate-{sha256_file(layout.MANIFEST)[:8]}"
     tracker = start_trackers(services, name, 0)
     try:
         summary = _evaluate(params)
         if services:
-            run = f"step-{summary['selected_step']:06d}"
-            rows = sample_rows(read_samples(Path("data/samples")), run)
+            run = layout.checkpoint_name(summary["selected_step"])
+            rows = sample_rows(read_samples(layout.SAMPLES), run)
             report_evaluation(tracker, summary, draw_grid((BASE, run), rows))
     finally:
         tracker.close(CLOSE_DEADLINE_S)
@@ -270,7 +270,7 @@ def _evaluate(params: DictConfig) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         decode = partial(reconstruct, *autoencoder, device, out=Path(folder))
         rule = SelectionRule.of(params.evaluate)
-        summary = evaluate_samples(Path("data"), Path("metrics"), metrics, store, params.subject.token, rule, decode)
+        summary = evaluate_samples(layout.DATA, layout.METRICS, metrics, store, params.subject.token, rule, decode)
     for row in ("base", "run", "real", "copy", REAL_DECODED, COPY_DECODED):
         print(f"{row:18}", "  ".join(f"{key}={value:z.4f}" for key, value in summary[row].items()))
     for metric, share in summary["reached"].items():
@@ -282,7 +282,7 @@ def _evaluate(params: DictConfig) -> dict[str, Any]:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("evaluate", _run, writes=Path("metrics/scores.csv"))
+    run_stage("evaluate", _run, writes=layout.SCORES)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.checkpoint_config import load_checkpoint_params
 from src.core.config import to_dict
@@ -20,8 +21,6 @@ from src.metrics.names import BASE
 from src.sampling.prompts import Prompt, load_prompts, lone_prompts, single_prompt
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
 from src.training.determinism import set_deterministic, set_environment
-
-CACHE = Path(".cache/samples")
 
 
 def draw_variants(
@@ -48,7 +47,7 @@ def draw_variants(
     settings, device, spec = draw_settings(params), choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
     code = code_that_draws("src.stages.generate")
-    cache = SampleCache.open(work_root() / CACHE, weights, device, settings, code)
+    cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     subject = (params.subject.token, params.subject.class_name)
     plan = plan_images(
         variants, prompts, subject, settings.num_images_per_prompt, params.validation_args.num_lone_images
@@ -72,7 +71,7 @@ def generate_stage(params: DictConfig) -> None:
     if not params.subject.class_name.strip():
         raise ConfigError("subject.class_name is empty: expected a word, for example toy")
     adapter = Path(params.inferencer.ckpt_dir)
-    out = Path(params.exp.run_dir) / "data/samples"
+    out = Path(params.exp.run_dir) / layout.SAMPLES
     with held_output(out):
         manifest = _draw(params, adapter, out)
     print(f"{len(manifest)} images in {out}", flush=True)

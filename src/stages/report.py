@@ -9,11 +9,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.app import run_stage
 from src.reporting.page import build_report
 from src.reporting.summary import RunFacts
-
-OUT = Path("metrics/report.html")
 
 
 def run_facts(params: DictConfig) -> RunFacts:
@@ -48,8 +47,8 @@ def main() -> None:
     """Builds the report of the project in the working directory."""
     run_stage(
         "report",
-        lambda params: build_report(Path(), OUT, run_facts(params), params.report.language),
-        writes=OUT,
+        lambda params: build_report(Path(), layout.REPORT, run_facts(params), params.report.language),
+        writes=layout.REPORT,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build
 from src.core.config import to_dict
@@ -31,7 +32,6 @@ from src.core.targets import target_modules
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import Row, StateFolder
 
-STATE_ROOT = ".train_state"
 # Held-out images of each class that is drawn, for the page.
 REAL_EXAMPLES = 4
 # Changing these, or what evaluations measure, changes what is written down, never a weight.
@@ -68,7 +68,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
         "device": device,
     }
     name = sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:16]
-    return StateFolder(work_root() / STATE_ROOT / f"scratch-{name}")
+    return StateFolder(work_root() / layout.STATES / f"scratch-{name}")
 
 
 def name_measures(params: DictConfig) -> str:
@@ -108,7 +108,7 @@ def scratch_stage(params: DictConfig) -> None:
         params: The resolved parameters.
     """
     set_deterministic(params.train.deterministic)
-    from src.reporting.scratch_page import REAL, SAMPLES, TIME, write_scratch_report
+    from src.reporting.scratch_page import write_scratch_report
     from src.scratch.engine import Given, Plan, train_from_noise
     from src.scratch.images import examples, save_samples
 
@@ -125,15 +125,15 @@ def scratch_stage(params: DictConfig) -> None:
         curves = train_from_noise(task, plan, build(params.lr_schedule), params.seed, state, name_measures(params))
         output.check()
         with replaced_folder(run_dir) as folder:
-            task.save(folder / "model")
+            task.save(folder / layout.RUN_MODEL)
             drawn = task.samples()
-            save_samples(folder / SAMPLES, drawn)
-            save_samples(folder / REAL, examples(val_set, drawn, REAL_EXAMPLES))
-            write_curve(folder / "loss.csv", curves.losses)
-            write_curve(folder / "evaluation.csv", curves.evaluations)
+            save_samples(folder / layout.RUN_SAMPLES, drawn)
+            save_samples(folder / layout.RUN_REAL, examples(val_set, drawn, REAL_EXAMPLES))
+            write_curve(folder / layout.RUN_LOSS, curves.losses)
+            write_curve(folder / layout.RUN_EVALUATION, curves.evaluations)
             made_by = without_places({key: value for key, value in to_dict(params).items() if key != "exp"})
-            write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
-            write_json(folder / TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
+            write_text(folder / layout.RUN_CONFIG, OmegaConf.to_yaml(OmegaConf.create(made_by)))
+            write_json(folder / layout.RUN_TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
             write_scratch_report(folder, run_dir.name)
     print(f"{run_dir}: {plan.steps} updates in {curves.seconds / 60:z.1f} minutes on {describe_device(device)}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.errors import CaptionError
 from src.core.files import write_csv
@@ -16,8 +17,6 @@ from src.core.tables import read_table
 from src.data.fairness import FEW_PHOTOS, Concern, SplitPhoto, concerns
 from src.data.splitting import FEW_GROUPS, Side, split_images
 
-CAPTIONS, IMAGES, CROPS = Path("data/captions.csv"), Path("data/images/images.csv"), Path("data/crops/crops.csv")
-SPLIT = Path("data/split.csv")
 WORDS = {
     "few_photos": f"{{count}} photos are few: from {FEW_PHOTOS} on two or more judge; add some to data/raw",
     "few_groups": f"{{count}} near-duplicate groups judge, fewer than {FEW_GROUPS}: their scores are mostly luck",
@@ -107,10 +106,10 @@ def main() -> None:
     """Runs the stage."""
 
     def run(val_fraction: float, seed: int) -> None:
-        records = split_photos(CAPTIONS, IMAGES, SPLIT, val_fraction, seed)
-        print(summarise(records, concerns(describe_photos(records, IMAGES, CROPS))))
+        records = split_photos(layout.CAPTIONS, layout.IMAGE_TABLE, layout.SPLIT, val_fraction, seed)
+        print(summarise(records, concerns(describe_photos(records, layout.IMAGE_TABLE, layout.CROP_TABLE))))
 
-    run_stage("split", lambda params: run(params.split.val_fraction, params.split.seed), writes=SPLIT)
+    run_stage("split", lambda params: run(params.split.val_fraction, params.split.seed), writes=layout.SPLIT)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.config import to_dict
 from src.core.files import replaced_folder, write_text
 from src.core.nested import flatten
 
-OUT = Path("models/tiny")
 SEED = 0
 
 
@@ -32,16 +32,16 @@ def tiny_stage(params: DictConfig) -> None:
     Args:
         params: The stage's parameters.
     """
-    if any(OUT.as_posix() in str(value) for value in flatten(to_dict(params)).values()):
-        build_tiny(OUT, SEED)
+    if any(layout.TINY.as_posix() in str(value) for value in flatten(to_dict(params)).values()):
+        build_tiny(layout.TINY, SEED)
         return
-    with replaced_folder(OUT) as folder:
+    with replaced_folder(layout.TINY) as folder:
         write_text(folder / "README.txt", "No parameter names models/tiny; with model=tiny they are built here.\n")
 
 
 def main() -> None:
     """Runs the stage."""
-    run_stage("tiny", tiny_stage, writes=OUT)
+    run_stage("tiny", tiny_stage, writes=layout.TINY)
 
 
 if __name__ == "__main__":

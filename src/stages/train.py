@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS, to_dict
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
     from src.stages.early_stopping import EarlyStopping
     from src.trackers.protocol import Tracker
 
-DATA = Path("data")
-CROPS, CAPTIONS, SPLIT, CLASS_IMAGES = DATA / "crops", DATA / "captions.csv", DATA / "split.csv", DATA / "class_images"
-ADAPTER = Path("models/adapter")
-STATE_ROOT = ".train_state"
 # Changing these changes what is written down or watched, never a weight.
 WATCHING = ("save_every", "sample_every", "sample_prompts")
 
@@ -80,7 +77,7 @@ def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "Earl
         resolved.pop(name)
     for name in (*WATCHING, "checkpoint_path"):
         resolved["train"].pop(name)
-    data = [CROPS, CAPTIONS, SPLIT] + ([CLASS_IMAGES] if params.prior.weight > 0 else [])
+    data = [layout.CROPS, layout.CAPTIONS, layout.SPLIT] + ([layout.CLASS_IMAGES] if params.prior.weight > 0 else [])
     if params.train.checkpoint_path:
         data.append(starting_adapter(Path(params.train.checkpoint_path)))
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
@@ -89,7 +86,7 @@ def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "Earl
     # without early stopping no metric decides when a training ends
     without = ("src.stages.early_stopping",) if stopping is None else ()
     code = code_digest("src.stages.train", *target_modules(resolved), without=without)
-    return StateFolder(work_root() / STATE_ROOT / fingerprint(resolved, data, model, code, work))
+    return StateFolder(work_root() / layout.STATES / fingerprint(resolved, data, model, code, work))
 
 
 def starting_adapter(folder: Path) -> Path:
@@ -126,15 +123,15 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
     run_dir = Path(params.exp.run_dir)
     decisive = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
     made_by = without_places(decisive)
-    with replaced_folder(run_dir / ADAPTER) as folder:
-        for checkpoint in sorted(path for path in (state.path / CHECKPOINTS).glob("step-*") if path.is_dir()):
+    with replaced_folder(run_dir / layout.ADAPTER) as folder:
+        for checkpoint in sorted(path for path in (state.path / CHECKPOINTS).glob(layout.CHECKPOINTS) if path.is_dir()):
             (folder / checkpoint.name).mkdir()
             for file in sorted(checkpoint.iterdir()):
                 shutil.copyfile(file, folder / checkpoint.name / file.name)
-            write_text(folder / checkpoint.name / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(made_by)))
-    for name, rows in (("loss", saved.losses), ("val_loss", saved.validations)):
+            write_text(folder / checkpoint.name / layout.ADAPTER_CONFIG, OmegaConf.to_yaml(OmegaConf.create(made_by)))
+    for path, rows in ((layout.LOSS, saved.losses), (layout.VAL_LOSS, saved.validations)):
         columns = ["step", *sorted(set(rows[0]) - {"step"})]
-        write_csv(run_dir / f"metrics/train/{name}.csv", pd.DataFrame(rows)[columns].astype({"step": int}))
+        write_csv(run_dir / path, pd.DataFrame(rows)[columns].astype({"step": int}))
 
 
 def report_finished(saved: SavedState, tracker: "Tracker") -> None:
@@ -159,7 +156,7 @@ def train_stage(params: DictConfig) -> float:
         The last held-out loss.
     """
     accelerator = build_accelerator(params)
-    output = Path(params.exp.run_dir) / ADAPTER
+    output = Path(params.exp.run_dir) / layout.ADAPTER
     with held_output(output) if accelerator.is_main_process else nullcontext() as lock:
         saved = _train(params, accelerator, lock)
     accelerator.end_training()
@@ -180,11 +177,13 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
     if params.early_stopping:
         from src.stages.early_stopping import build_early_stopping
 
-        stopping = build_early_stopping(params, DATA)
+        stopping = build_early_stopping(params, layout.DATA)
     method, loss, schedule = build(params.method), build(params.loss), build(params.lr_schedule)
-    dataset = load_dataset(CROPS, CAPTIONS, SPLIT, params.subject.token, params.model.resolution)
+    dataset = load_dataset(layout.CROPS, layout.CAPTIONS, layout.SPLIT, params.subject.token, params.model.resolution)
     class_items = (
-        load_class_images(CLASS_IMAGES, params.prior.prompt, params.model.resolution) if plan.prior_weight > 0 else []
+        load_class_images(layout.CLASS_IMAGES, params.prior.prompt, params.model.resolution)
+        if plan.prior_weight > 0
+        else []
     )
     state = state_folder(params, accelerator, stopping)
     main = accelerator.is_main_process

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from omegaconf import DictConfig
 
+from src.core import layout
 from src.core.building import build
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, sha256_tree, work_root
@@ -33,8 +34,6 @@ from src.training.state import StateFolder
 
 if TYPE_CHECKING:
     from src.stages.early_stopping import EarlyStopping
-
-LATENT_CACHE = Path(".cache/latents")
 
 
 def build_plan(params: DictConfig) -> TrainPlan:
@@ -195,7 +194,7 @@ def latent_set(model: BaseModel, items: list[Item], flip: bool, vae_digest: str)
     Returns:
         Their latents and captions.
     """
-    posterior = encode_images(model, [item.path for item in items], flip, work_root() / LATENT_CACHE, vae_digest)
+    posterior = encode_images(model, [item.path for item in items], flip, work_root() / layout.LATENT_CACHE, vae_digest)
     size_px = torch.tensor([[item.size_px, item.size_px] for item in items], dtype=torch.float32)
     return LatentSet(
         [item.image_id for item in items], posterior.mean, posterior.std, [item.caption for item in items], size_px

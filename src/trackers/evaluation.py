@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from src.core import layout
 from src.trackers.protocol import Tracker
 
 # rows of details.json that are told at the chosen step, under names that every service takes as they are
@@ -45,8 +46,8 @@ def report_evaluation(tracker: Tracker, details: Mapping[str, Any], grid: Image.
         grid: From `draw_grid`.
     """
     for name, means in sorted(details["checkpoints"].items()):
-        step = int(name.removeprefix("step-"))
-        tracker.scalars(step, {f"evaluate/checkpoints/{metric}": value for metric, value in means.items()})
+        if (step := layout.checkpoint_step(name)) is not None:
+            tracker.scalars(step, {f"evaluate/checkpoints/{metric}": value for metric, value in means.items()})
     chosen = int(details["selected_step"])
     for row, told in ROWS.items():
         tracker.scalars(chosen, {f"evaluate/{told}/{metric}": value for metric, value in details[row].items()})

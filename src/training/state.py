@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.core import layout
 from src.core.files import sha256_tree, write_text
 from src.core.running import Lock, held
 from src.core.sealed import read_sealed, write_sealed
@@ -72,7 +73,7 @@ class StateFolder:
 
     def checkpoint(self, step: int) -> Path:
         """Returns the folder of the checkpoint after `step` updates."""
-        return self.path / CHECKPOINTS / f"step-{step:06d}"
+        return self.path / CHECKPOINTS / layout.checkpoint_name(step)
 
     def seal(self, step: int) -> None:
         """Takes down the digest of a finished checkpoint."""

@@ -105,7 +105,7 @@ def test_locks_of_processes_that_have_ended_are_removed_and_others_stay(copy, mo
 
 def test_mend_runs_past_its_own_cut_bytecode_and_without_packages(copy):
     stage = ("__init__.py", "commands/__init__.py", "commands/mend.py", "commands/usage.py")
-    for name in (*stage, "core/__init__.py", "core/errors.py", "core/lock_file.py"):
+    for name in (*stage, "core/__init__.py", "core/errors.py", "core/layout.py", "core/lock_file.py"):
         (copy / "src" / name).parent.mkdir(exist_ok=True)
         (copy / "src" / name).write_bytes((ROOT / "src" / name).read_bytes())
     (copy / "src/core/files.py").write_bytes((ROOT / "src/core/files.py").read_bytes())

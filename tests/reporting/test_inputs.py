@@ -1,21 +1,21 @@
 import pytest
 
+from src.core import layout
 from src.core.errors import EmptyDatasetError
-from src.reporting import inputs
 from src.reporting.inputs import read_inputs
 
 MAKERS = {
-    inputs.PARAMS: "src.stages.config write",
-    inputs.METRICS: "stage evaluate",
-    inputs.META: "stage evaluate",
-    inputs.SCORES: "stage evaluate",
-    inputs.LOSS: "stage train",
-    inputs.TOKENS: "stage caption",
-    inputs.MANIFEST: "stage generate",
-    inputs.IMAGES: "stage convert",
-    inputs.CROPS: "stage crop",
-    inputs.CAPTIONS: "stage caption",
-    inputs.SPLIT: "stage split",
+    layout.PARAMS: "src.stages.config write",
+    layout.DETAILS: "stage evaluate",
+    layout.META: "stage evaluate",
+    layout.SCORES: "stage evaluate",
+    layout.LOSS: "stage train",
+    layout.TOKENS: "stage caption",
+    layout.MANIFEST: "stage generate",
+    layout.IMAGE_TABLE: "stage convert",
+    layout.CROP_TABLE: "stage crop",
+    layout.CAPTIONS: "stage caption",
+    layout.SPLIT: "stage split",
 }
 
 
@@ -33,19 +33,19 @@ def test_inputs_name_a_missing_file_and_its_stage(own_project):
     [("", "is empty"), ("image_id,caption,source\n", "has no rows"), ("image_id\na\n", "no column caption, source")],
 )
 def test_inputs_name_a_table_without_content(own_project, content, message):
-    (own_project / inputs.CAPTIONS).write_text(content)
+    (own_project / layout.CAPTIONS).write_text(content)
     with pytest.raises(EmptyDatasetError, match=f"captions.csv.*{message}.*stage caption"):
         read_inputs(own_project)
 
 
 def test_inputs_name_a_missing_key(own_project):
-    (own_project / inputs.METRICS).write_text('{"run": {}}')
+    (own_project / layout.DETAILS).write_text('{"run": {}}')
     with pytest.raises(EmptyDatasetError, match="no base, checkpoints, selected_step"):
         read_inputs(own_project)
 
 
 def test_inputs_keep_ids_that_look_like_numbers_or_nothing(own_project):
-    captions = (own_project / inputs.CAPTIONS).read_text()
-    (own_project / inputs.CAPTIONS).write_text(captions + "0012,null,user,NA\n")
+    captions = (own_project / layout.CAPTIONS).read_text()
+    (own_project / layout.CAPTIONS).write_text(captions + "0012,null,user,NA\n")
     last = read_inputs(own_project).captions.iloc[-1]
     assert list(last) == ["0012", "null", "user", "NA"]

@@ -2,6 +2,7 @@ import sys
 
 import pytest
 
+from src.core import layout
 from src.stages import tiny
 from src.stages.tiny import main
 
@@ -22,4 +23,4 @@ def test_a_single_part_is_enough_to_build_them(tmp_path, monkeypatch, choice):
     monkeypatch.setattr(sys, "argv", ["tiny", choice])
     monkeypatch.setattr(tiny, "build_tiny", lambda out, _: built.append(out))
     main()
-    assert built == [tiny.OUT]
+    assert built == [layout.TINY]

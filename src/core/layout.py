@@ -1,0 +1,72 @@
+"""Where everything lies: each path and file name of the pipeline, once. Paths are relative to the project's root.
+
+dvc.yaml and .gitignore name the same places; `tests/structure` compares.
+"""
+
+from pathlib import Path
+
+# what a person gives
+PARAMS = Path("params.yaml")
+RAW = Path("data/raw")
+
+# the guard, and what `check` leaves
+CONFIG_OK, CHECK_OK = Path("data/config_ok.txt"), Path("data/check_ok.txt")
+STAGE_CODE = Path("data/code")
+
+# the data
+DATA = Path("data")
+IMAGES, CROPS = DATA / "images", DATA / "crops"
+IMAGE_TABLE, PAIR_TABLE, CROP_TABLE = IMAGES / "images.csv", IMAGES / "near_duplicates.csv", CROPS / "crops.csv"
+CAPTIONS, SPLIT = DATA / "captions.csv", DATA / "split.csv"
+CLASS_IMAGES, SAMPLES = DATA / "class_images", DATA / "samples"
+MANIFEST = SAMPLES / "manifest.csv"
+LOOKALIKES = DATA / "lookalikes"
+
+# the models: what the pipeline trains, what `dvc pull` and `fetch` bring
+MODELS = Path("models")
+ADAPTER = MODELS / "adapter"
+ADAPTER_CONFIG = "config.yaml"
+CHECKPOINT_PREFIX = "step-"
+CHECKPOINTS = f"{CHECKPOINT_PREFIX}*"
+EMBEDDED, FETCHED_JUDGES, SALIENT = MODELS / "tabletop", MODELS / "judges", MODELS / "u2netp"
+TINY = MODELS / "tiny"
+
+# what was measured
+METRICS = Path("metrics")
+TOKENS = METRICS / "tokens.csv"
+LOSS, VAL_LOSS = METRICS / "train/loss.csv", METRICS / "train/val_loss.csv"
+SCORES, NEAREST, PROMPTS = METRICS / "scores.csv", METRICS / "nearest.csv", METRICS / "prompts.csv"
+SUMMARY, DETAILS, META = METRICS / "metrics.json", METRICS / "details.json", METRICS / "metrics_meta.json"
+REPORT, REPORT_TEXT, FIGURES = METRICS / "report.html", METRICS / "report.md", METRICS / "figures"
+
+# beside the graph: single runs, watching, and what only saves time
+OUTPUTS = Path("outputs")
+MULTIRUN, COMPARISON = OUTPUTS / "multirun", OUTPUTS / "comparison.html"
+LOGS, DVC_CHARTS, DVC_TEMPLATE = Path("logs"), Path("dvc_plots"), Path(".dvc/plots.html")
+STATES, CACHE = Path(".train_state"), Path(".cache")
+LATENT_CACHE, SAMPLE_CACHE, WORLD_CACHE = CACHE / "latents", CACHE / "samples", CACHE / "world"
+SWEEPS = CACHE / "hydra"
+
+# a training from noise: the files of its folder
+RUN_LOSS, RUN_EVALUATION, RUN_CONFIG = "loss.csv", "evaluation.csv", "config.yaml"
+RUN_REPORT, RUN_REPORT_RU, RUN_TIME = "report.html", "report.ru.html", "time.json"
+RUN_SAMPLES, RUN_REAL, RUN_MODEL = "samples", "real", "model"
+
+# the embedded world's own pipeline
+WORLD_PIPELINE = Path("tabletop")
+WORLD_STAGES, WORLD_PARAMS, WORLD_CODE = (WORLD_PIPELINE / name for name in ("dvc.yaml", "params.yaml", "code"))
+WORLD = WORLD_PIPELINE / "world"
+WORLD_TRAIN, WORLD_VAL, COMPOSITIONS = WORLD / "train", WORLD / "val", WORLD_PIPELINE / "compositions"
+WORLD_SCORES, WORLD_DIAGNOSIS = WORLD_PIPELINE / "scores.json", WORLD_PIPELINE / "diagnosis.md"
+EMBEDDED_SUMS = WORLD_PIPELINE / "models.sha256"
+
+
+def checkpoint_name(step: int) -> str:
+    """Returns what a checkpoint's folder, and its rows in every table, are called: ``step-000300``."""
+    return f"{CHECKPOINT_PREFIX}{step:06d}"
+
+
+def checkpoint_step(name: str) -> int | None:
+    """Returns the step of a name that `checkpoint_name` made; None for any other, such as ``base``."""
+    digits = name.removeprefix(CHECKPOINT_PREFIX)
+    return int(digits) if digits != name and digits.isdigit() else None
