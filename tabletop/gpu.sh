@@ -41,7 +41,7 @@ if [ $dry = 1 ]; then
     settings+=(task.watched.subject.count=2 task.watched.subject.side=64 "task.model.block_out_channels=[8,8,8,8]"
                task.model.latent_channels=4)
   else
-    settings+=(task.lessons=1 "task.unet.block_out_channels=[16,16,16]" task.unet.sample_size=8
+    settings+=(task.warm_up.updates=1 "task.unet.block_out_channels=[16,16,16]" task.unet.sample_size=8
                task.text.hidden_size=16 task.text.intermediate_size=16 task.text.num_attention_heads=4
                task.unet.cross_attention_dim=16 "task.vae=${VAE:-models/tabletop/sd/vae}")
   fi

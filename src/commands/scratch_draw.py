@@ -25,10 +25,10 @@ def draw_folder(wanted: argparse.Namespace) -> None:
     set_deterministic(True)
     import torch
 
-    from src.scratch.drawing import SHOWN_GUIDANCE, SHOWN_STEPS, load_drawer, saved_classes
-    from src.scratch.folders import check_new, export_class_folders
-    from src.scratch.images import ImageSet
-    from src.stages.scratch import plain_attention
+    from src.pretraining.drawing import SHOWN_GUIDANCE, SHOWN_STEPS, load_drawer, saved_classes
+    from src.pretraining.folders import check_new, export_class_folders
+    from src.pretraining.images import ImageSet
+    from src.stages.pretraining import plain_attention
 
     check_new(wanted.out)
     device = choose_device(wanted.device)

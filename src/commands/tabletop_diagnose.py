@@ -32,14 +32,13 @@ def main() -> None:
     wanted = parser.parse_args()
     config = load_config(["model=tabletop"])
     from src.models.families import load_base_model
-    from src.scratch.diagnosis import diagnose_autoencoder, diagnose_drawing, tables
-    from src.scratch.drawing import load_vae
-    from src.scratch.fid import ReaderFeatures
-    from src.scratch.images import draw_subject, load_world
-    from src.scratch.reconstruction import load_perceptual
+    from src.pretraining.drawing import load_vae
+    from src.pretraining.reconstruction import load_perceptual
     from src.stages.sampling_setup import draw_settings
-    from src.tabletop.reader import load_reader
+    from src.tabletop.classifier import ReaderFeatures, load_reader
+    from src.tabletop.diagnosis import diagnose_autoencoder, diagnose_drawing, tables
     from src.tabletop.scene import triples
+    from src.tabletop.sources import draw_subject, load_world
 
     device, settings = choose_device(config.device), draw_settings(config)
     world = load_world(wanted.world)

@@ -5,8 +5,8 @@ from pathlib import Path
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.config_errors import one_line
-from src.scratch.folders import export_class_folders
-from src.scratch.images import load_world
+from src.pretraining.folders import export_class_folders
+from src.tabletop.sources import load_world
 
 
 @one_line("tabletop_export")

@@ -28,7 +28,7 @@ def draw_folders(out: Path, side: int, count: int) -> None:
         count: Pictures of each; even.
     """
     from src.metrics.lookalikes import OWN
-    from src.scratch.images import save_samples
+    from src.pretraining.images import save_samples
     from src.tabletop.lookalikes import BACK, FRONT, look_alikes, scenes_of
     from src.tabletop.render import render
     from src.tabletop.subject import CATALOGUE, NAME
@@ -54,8 +54,8 @@ def main() -> None:
         draw_folders(wanted.out, side, PHOTOS)
         print(f"{wanted.out}: {PHOTOS} pictures of each toy")
         return
-    from src.scratch.reconstruction import load_perceptual
-    from src.scratch.telling import Telling, tell_apart
+    from src.pretraining.reconstruction import load_perceptual
+    from src.tabletop.telling import Telling, tell_apart
 
     towers = {name: build(config.judges[key]).load(str(device)) for name, key in (("dino", "dino"), ("clip_i", "clip"))}
     perceptual = load_perceptual(config.judges.lpips.id, device)

@@ -25,9 +25,9 @@ from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.errors import EmptyDatasetError
 from src.core.files import replaced_folder, write_bytes
-from src.core.scratch_config import load_scratch_config
+from src.core.pretraining_config import load_pretraining_config
 from src.models.half import copy_in_half
-from src.stages.scratch import plain_attention, write_curve
+from src.stages.pretraining import plain_attention, write_curve
 from src.tabletop.world import IMAGES
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import StateFolder
@@ -124,7 +124,7 @@ def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
         PipelineError: No picture was drawn in time.
     """
     set_deterministic(params.train.deterministic)
-    from src.scratch.engine import Given, Plan, train_from_noise
+    from src.pretraining.engine import Given, Plan, train_from_noise
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
@@ -182,8 +182,8 @@ def count_pictures(params: DictConfig, clock: Clock) -> int:
 
 
 def _go_on(params: DictConfig) -> None:
-    """The first task began from `start` and has learnt its words; a later one gets its weights from the state."""
-    for key, value in (("start", None), ("lessons", 0)):
+    """The first task began from `start` and is warmed up; a later one gets its weights from the state."""
+    for key, value in (("start", None), ("warm_up", None)):
         if key in params.task:
             params.task[key] = value
 
@@ -210,7 +210,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--pieces", type=Path, required=True, help="gets this run's")
     wanted = parser.parse_args(words)
     set_environment()
-    params = load_scratch_config("minutes", wanted.overrides)
+    params = load_pretraining_config("minutes", wanted.overrides)
     start = Path(params.exp.run_dir) / "start"
     if unpack(wanted.carried, start):
         params.task.start = str(start)

@@ -21,9 +21,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="for example validation_args.guidance_scale=4")
     config = load_config(["model=tabletop", *parser.parse_args().overrides])
 
-    from src.scratch.images import load_world
-    from src.scratch.scores import Embedded, score_models
     from src.stages.sampling_setup import draw_settings
+    from src.tabletop.scores import Embedded, score_models
+    from src.tabletop.sources import load_world
 
     models = Embedded(
         folder=layout.EMBEDDED,

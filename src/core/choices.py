@@ -8,13 +8,13 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from src.core.config_errors import describe_composition
-from src.core.digest import CONFIGS, SCRATCH
+from src.core.digest import CONFIGS, PRETRAINING
 from src.core.errors import ConfigError
 
 
 def groups() -> set[str]:
     """Lists the groups of the pipeline's configuration; training from noise has none."""
-    return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name not in SCRATCH}
+    return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name not in PRETRAINING}
 
 
 def options(group: str) -> list[str]:

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from src.core.files import sha256_bytes
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SCRATCH = ("scratch", "scratch.yaml")
+PRETRAINING = ("scratch", "pretraining.yaml")
 
 
 def configs_digest(folder: Path = CONFIGS) -> str:
@@ -19,7 +19,7 @@ def configs_digest(folder: Path = CONFIGS) -> str:
     parts = [
         name.as_posix().encode() + b"\0" + (folder / name).read_bytes().replace(b"\r\n", b"\n")
         for name in names
-        if name.parts[0] not in SCRATCH
+        if name.parts[0] not in PRETRAINING
     ]
     return sha256_bytes(b"\0".join(parts))[:12]
 

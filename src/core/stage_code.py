@@ -12,7 +12,7 @@ from src.core.closure import closure, module_digest
 from src.core.config import DVC_FILE, declared_params, to_dict
 from src.core.config_errors import load_yaml
 from src.core.files import replaced_folder, write_text
-from src.core.scratch_config import load_scratch_config
+from src.core.pretraining_config import load_pretraining_config
 from src.core.targets import target_modules
 
 
@@ -46,8 +46,8 @@ def write_tabletop_code(folder: Path) -> None:
             if words[1] == "-m":
                 roots = [words[2]]
             else:
-                config = to_dict(load_scratch_config("scratch", words[2:]))
-                roots = ["src.stages.scratch", *target_modules(config)]
+                config = to_dict(load_pretraining_config("pretraining", words[2:]))
+                roots = ["src.stages.pretraining", *target_modules(config)]
             write_text(inside / f"{stage}.txt", _list_code(roots, command))
 
 

@@ -1,5 +1,6 @@
 """The one way images are prepared: PIL bicubic with antialiasing to the shorter side, centre crop, normalisation."""
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -7,6 +8,12 @@ from torch import Tensor
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 MINUS_ONE_TO_ONE = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def normalised(images: Tensor, normalisation: tuple[tuple[float, float, float], tuple[float, float, float]]) -> Tensor:
+    """Turns images in [-1, 1] into what a model of this normalisation takes; (B, 3, S, S), float32."""
+    mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in normalisation)
+    return (images / 2 + 0.5 - mean) / std
 
 
 class Preparation:

@@ -1,9 +1,14 @@
 """What a picture is called: a small grammar with synonyms, true to the scene."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from src.core.errors import ConfigError
+from src.core.files import sha256_bytes
+from src.pretraining.captions import Captions
 
 CLASS_WORDS: dict[str, tuple[str, ...]] = {
     "ball": ("ball", "round ball"),
@@ -50,6 +55,54 @@ STARTS = ("a photo of", "a picture of", "a photograph of", "an image of", "")
 ANY_TOY = "toy"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VIEWS = ("seen from the front", "seen from the side", "seen from behind", "seen from above")
+
+
+class SceneCaptions:
+    """Captions that the grammar writes about scenes; see Captions.
+
+    Args:
+        scenes: What is seen on each picture.
+    """
+
+    def __init__(self, scenes: list[dict[str, Any]]) -> None:
+        self.scenes = scenes
+        self.words = [*LETTERS, *vocabulary()]
+
+    def text(self, row: int, seed: int) -> str:
+        """Returns a caption of a picture."""
+        return caption(self.scenes[row], seed)
+
+    def showcase(self, classes: list[str], count: int) -> dict[str, list[str]]:
+        """Returns texts about each class, in different colours and on different grounds."""
+        colours, grounds = list(COLOUR_WORDS), list(GROUND_PHRASES)
+        return {
+            name: [
+                plain_caption(name, colours[(row + item) % len(colours)], grounds[(2 * row + item) % len(grounds)])
+                for item in range(count)
+            ]
+            for row, name in enumerate(classes)
+        }
+
+    def digest(self) -> str:
+        """Names the scenes."""
+        return sha256_bytes(json.dumps(self.scenes, sort_keys=True).encode())
+
+
+def world_scenes(captions: Captions | None) -> list[dict[str, Any]]:
+    """Returns what is seen on each picture of the world.
+
+    Args:
+        captions: Of an image set.
+
+    Returns:
+        Rows of a scene table.
+
+    Raises:
+        ConfigError: They are not about pictures of the world.
+    """
+    if not isinstance(captions, SceneCaptions):
+        raise ConfigError("train_data, val_data: expected pictures of the embedded world (src.tabletop.sources.World)")
+    return captions.scenes
 
 
 def caption(scene: Mapping[str, Any], seed: int) -> str:

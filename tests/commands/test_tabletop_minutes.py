@@ -13,7 +13,7 @@ from src.commands import tabletop_minutes
 from src.commands.tabletop_minutes import Clock, count_pictures, main, pack, train_by_clock, unpack
 from src.core.digest import CONFIGS
 from src.core.errors import EmptyDatasetError
-from src.core.scratch_config import load_scratch_config
+from src.core.pretraining_config import load_pretraining_config
 from src.tabletop.world import IMAGES, write_array
 from tests.integration.project import pull_models
 
@@ -56,7 +56,9 @@ def test_more_pictures_are_taken_in_and_training_goes_on(world, monkeypatch, cap
         return rounds[-1]
 
     monkeypatch.setattr(tabletop_minutes, "count_pictures", count)
-    share = train_by_clock(load_scratch_config("minutes", SMALL), Clock(time.monotonic(), 9, 0.2, 3), Path("pieces"))
+    share = train_by_clock(
+        load_pretraining_config("minutes", SMALL), Clock(time.monotonic(), 9, 0.2, 3), Path("pieces")
+    )
     said = capsys.readouterr().out
     assert rounds == [4, 4, 8]
     assert "4 pictures after" in said
@@ -82,14 +84,14 @@ def test_the_next_run_begins_with_the_pieces_of_the_last(world, capsys):
 
 def test_the_clock_stops_the_training(world):
     began = time.monotonic()
-    train_by_clock(load_scratch_config("minutes", SMALL), Clock(began, 0.05, 1, None), Path("pieces"))
+    train_by_clock(load_pretraining_config("minutes", SMALL), Clock(began, 0.05, 1, None), Path("pieces"))
     assert time.monotonic() - began < 30, "three seconds, and one update that was under way"
 
 
 def test_pictures_that_do_not_come_end_the_run(world):
     Path("world/train", IMAGES).unlink()
     with pytest.raises(EmptyDatasetError, match=r"world/train/images\.npy: not drawn in 0 minutes"):
-        count_pictures(load_scratch_config("minutes", SMALL), Clock(time.monotonic(), 0, 1, None))
+        count_pictures(load_pretraining_config("minutes", SMALL), Clock(time.monotonic(), 0, 1, None))
 
 
 def test_pieces_are_small_and_hold_the_folder(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from src.core.app import job_name, run_stage
 from src.core.digest import CONFIGS
-from src.core.scratch_config import load_scratch_config
+from src.core.pretraining_config import load_pretraining_config
 
 GAN = f"exp.config_path={CONFIGS}/scratch/gan.yaml"
 RAN = []
@@ -34,7 +34,9 @@ def call(tmp_path, monkeypatch):
         RAN.clear()
         monkeypatch.setattr(sys, "argv", ["stage", *words])
         if scratch:
-            run_stage("scratch", remember_steps, load_scratch_config, partial(load_scratch_config, "scratch"))
+            run_stage(
+                "pretraining", remember_steps, load_pretraining_config, partial(load_pretraining_config, "pretraining")
+            )
         else:
             run_stage("split", remember)
         return list(RAN)

@@ -3,8 +3,8 @@ import pytest
 from src.core.building import build
 from src.core.config import load_config
 from src.core.digest import CONFIGS
+from src.core.pretraining_config import load_pretraining_config
 from src.core.quoting import quote_words, quoted
-from src.core.scratch_config import load_scratch_config
 
 TEXTS = [
     "a toy, on the moon",
@@ -52,7 +52,9 @@ def test_a_configuration_file_and_data_lie_anywhere(tmp_path):
     config = load_config([f"exp.config_path={folder / 'мой.yaml'}", "tracker.wandb.log_dir=журнал, 1"])
     assert (config.seed, config.tracker.wandb.log_dir) == (7, "журнал, 1")
     (folder / "gan.yaml").write_text((CONFIGS / "scratch/small_gan.yaml").read_text())
-    scratch = load_scratch_config("scratch", [f"exp.config_path={folder / 'gan.yaml'}", f"train_data.folder={folder}"])
+    scratch = load_pretraining_config(
+        "pretraining", [f"exp.config_path={folder / 'gan.yaml'}", f"train_data.folder={folder}"]
+    )
     assert (scratch.train_data.folder, scratch.val_data.folder) == (str(folder), str(folder))
 
 
@@ -71,7 +73,7 @@ def test_the_home_folder_begins_a_path_of_a_file_too(monkeypatch, tmp_path):
     assert config.tracker.tensorboard.log_dir == "/home/me/logs"
     scratch = (CONFIGS / "scratch/small_gan.yaml").read_text()
     (tmp_path / "gan.yaml").write_text(scratch.replace("folder: data/", "folder: ~/", 1))
-    found = load_scratch_config("scratch", [f"exp.config_path={tmp_path}/gan.yaml"]).train_data.folder
+    found = load_pretraining_config("pretraining", [f"exp.config_path={tmp_path}/gan.yaml"]).train_data.folder
     assert found.startswith("/home/me/")
 
 
@@ -83,7 +85,7 @@ def test_a_part_gets_a_text_as_it_was_typed(text):
 
 def test_a_training_from_noise_gets_a_text_as_it_was_typed():
     words = [f"exp.config_path={CONFIGS}/scratch/small_gan.yaml", "train_data.folder=a ${b}"]
-    assert load_scratch_config("scratch", words).train_data.folder == "a ${b}"
+    assert load_pretraining_config("pretraining", words).train_data.folder == "a ${b}"
 
 
 def test_null_lists_and_quotes_of_ones_own_keep_their_meaning():

@@ -12,12 +12,12 @@ from src.core.tables import read_table
 from src.core.weights import find_model, find_weight_file
 from src.data.caption_file import read_captions
 from src.methods.lora_files import read_adapter
+from src.pretraining.alignment import Alignment
+from src.pretraining.drawing import load_drawer, load_vae
+from src.pretraining.start import load_narrower, load_start
 from src.sampling.prompts import load_prompts
 from src.sampling.variants import list_checkpoints
-from src.scratch.alignment import Alignment
-from src.scratch.drawing import load_drawer, load_vae
-from src.scratch.start import load_narrower, load_start
-from src.tabletop.reader import load_reader
+from src.tabletop.classifier import load_reader
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 READERS = {

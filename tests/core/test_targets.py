@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from src.core.building import build, build_each
 from src.core.config import load_config
 from src.core.errors import ConfigError
-from src.core.scratch_config import load_scratch_config
+from src.core.pretraining_config import load_pretraining_config
 from src.core.targets import check_targets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ FUNCTIONS = (
     "torch.load",
     "src.core.files.write_text",
     "src.core.files.shutil.rmtree",
-    "src.scratch.folders.load_class_folders",
+    "src.pretraining.folders.load_class_folders",
     "diffusers.utils.load_image",
 )
 OTHER_CLASSES = (
@@ -91,18 +91,18 @@ def test_files_and_overrides_are_refused_when_they_are_loaded(tmp_path, target):
         with pytest.raises(ConfigError, match=rf"^cropper\._target_={target}: expected"):
             load_config(words)
     (tmp_path / "noise.yaml").write_text(
-        "task: {_target_: src.scratch.gan.GanTask}\nval_data: {_target_: builtins.dict}\n"
+        "task: {_target_: src.pretraining.gan.GanTask}\nval_data: {_target_: builtins.dict}\n"
         f"train_data: {{_target_: {target}}}\n"
     )
     with pytest.raises(ConfigError, match=rf"^train_data\._target_={target}: expected"):
-        load_scratch_config("scratch", [f"exp.config_path={tmp_path}/noise.yaml"])
+        load_pretraining_config("pretraining", [f"exp.config_path={tmp_path}/noise.yaml"])
 
 
 @pytest.mark.skipif(not CASES.is_file(), reason="needs the cases beside the project")
 def test_the_case_that_reads_a_pickle_is_refused(tmp_path):
     subprocess.run([sys.executable, str(CASES), str(tmp_path)], check=True)
     with pytest.raises(ConfigError, match=r"train_data\._target_=pandas\.read_pickle"):
-        load_scratch_config("scratch", [f"exp.config_path={tmp_path}/target_pickle.yaml"])
+        load_pretraining_config("pretraining", [f"exp.config_path={tmp_path}/target_pickle.yaml"])
 
 
 def test_each_entry_of_a_mapping_is_built_and_checked():

@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from packaging.requirements import Requirement
 
 from src.core.config import load_config
-from src.core.scratch_config import trains_from_noise
+from src.core.pretraining_config import trains_from_noise
 from tests.docs.markdown import ROOT, Command
 from tests.docs.project import STAGES, Place, run_module
-from tests.docs.twins import RUNS, fill_in, small, small_scratch
+from tests.docs.twins import RUNS, fill_in, small, small_pretraining
 
 PACKAGES = ("src.stages.", "src.commands.")
 # modules that look at the project they lie in: run in the clone, as a person would
@@ -92,8 +92,8 @@ def refused(message: str, run: Callable[[], None]) -> None:
 
 def run_python(command: Command, words: list[str], place: Place) -> None:
     """Our modules run in this process, in small."""
-    if words[0] == "train.py" and trains_from_noise(words[1:]):
-        run_module("src.stages.scratch", small_scratch(words[1:]))
+    if words[0] == "pretrain.py" or (words[0] == "train.py" and trains_from_noise(words[1:])):
+        run_module("src.stages.pretraining", small_pretraining(words[1:]))
     elif words[0] in ("train.py", "inference.py") and "--help" in words:
         run_module("src.stages.train", words[1:])
     elif words[0] in ("train.py", "inference.py"):

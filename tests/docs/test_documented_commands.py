@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.core import config
-from src.scratch import drawing
+from src.pretraining import drawing
 from src.stages import train
 from tests.docs.markdown import documented, documents
 from tests.docs.run import Place, run_command

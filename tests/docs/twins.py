@@ -46,7 +46,7 @@ SIZES = {
     "device": "cpu",
 }
 ABSENT = {"captioner": "tiny", "judges": "tiny", "model.revision": "null", "model.variant": "null"}
-SCRATCH = {
+PRETRAINING = {
     "train.steps": "1",
     "train.batch_size": "2",
     "train.eval_every": "1",
@@ -54,7 +54,7 @@ SCRATCH = {
     "task.measures": "[]",
     "device": "cpu",
 }
-SCRATCH_WIDTHS = {
+PRETRAINING_WIDTHS = {
     "diffusion": {
         "task.unet.block_out_channels": "[32,32,32,32]",
         "task.unet.attention_head_dim": "8",
@@ -88,8 +88,8 @@ def small(overrides: list[str], project: Path) -> list[str]:
     return [*overrides, *(f"{key}={value}" for key, value in later.items()), DEV, TEST]
 
 
-def small_scratch(overrides: list[str]) -> list[str]:
+def small_pretraining(overrides: list[str]) -> list[str]:
     """Lays sizes over the overrides of a training from noise."""
     [file] = [Path(word.partition("=")[2]) for word in overrides if word.startswith("exp.config_path=")]
-    later = SCRATCH | SCRATCH_WIDTHS[file.stem.split("_")[0]]
+    later = PRETRAINING | PRETRAINING_WIDTHS[file.stem.split("_")[0]]
     return [*overrides, *(f"{key}={value}" for key, value in later.items())]

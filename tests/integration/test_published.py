@@ -12,12 +12,12 @@ from PIL import Image
 from src.core.config import load_config
 from src.features.store import FeatureStore, ImageFile
 from src.models.families import load_base_model
+from src.pretraining.images import to_unit
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt
-from src.scratch.images import to_unit
 from src.stages.sampling_setup import draw_settings
 from src.tabletop.captions import agree, plain_caption
-from src.tabletop.reader import ANSWERS, load_reader
+from src.tabletop.classifier import ANSWERS, load_reader
 from src.tabletop.render import render
 from src.tabletop.scene import draw_scene, draw_toy, triples
 from tests.integration.project import ROOT, pull_models

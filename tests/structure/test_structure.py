@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from src.core.building import check_class
 from src.core.config import compose, declared_params, load_config, to_dict
-from src.core.digest import CONFIGS, SCRATCH
+from src.core.digest import CONFIGS, PRETRAINING
 from src.core.errors import ConfigError, StaleParamsError
 from src.core.nested import flatten
 from src.core.stage_code import write_stage_code, write_tabletop_code
@@ -59,7 +59,7 @@ def test_every_stage_of_the_embedded_world_depends_on_its_code(tmp_path):
     assert "src/" not in text
     for stage, module in (
         ("vae", "train"),
-        ("vae", "src.scratch.autoencoder"),
+        ("vae", "src.pretraining.autoencoder"),
         ("diffusion", "src.tiny.text"),
         ("diffusion", "src.losses.diffusion"),
         ("world", "src.tabletop.render"),
@@ -98,7 +98,9 @@ def yaml_files():
     return [file.relative_to(CONFIGS) for file in files]
 
 
-@pytest.mark.parametrize("file", [f for f in yaml_files() if len(f.parts) > 1 and f.parts[0] not in SCRATCH], ids=str)
+@pytest.mark.parametrize(
+    "file", [f for f in yaml_files() if len(f.parts) > 1 and f.parts[0] not in PRETRAINING], ids=str
+)
 def test_every_choice_composes_and_its_targets_exist(file):
     config = load_config([f"{file.parent.as_posix()}={file.stem}"])
     for name, value in flatten(to_dict(config)).items():

@@ -1,0 +1,280 @@
+"""The loop that trains any model from noise: draw, update, average, save; it resumes to the same bytes.
+
+A task knows its networks, losses and optimizers; the loop knows none of them, so that a GAN and a diffusion model
+run through the same lines.
+"""
+
+import math
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from src.core.device import autocast
+from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
+from src.core.seeding import derive_seed
+from src.pretraining.images import ImageSet
+from src.training.ema import WeightAverage, warmed_up
+from src.training.schedules import LrSchedule
+from src.training.state import Row, SavedState, StateFolder, pack_optimizer, unpack_optimizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast, and when to look.
+
+    Attributes:
+        steps: Updates.
+        lr: Learning rate before the schedule.
+        batch_size: Images per update.
+        ema_decay: Of the averaged weights, in [0, 1); 0 keeps the last weights.
+        max_grad_norm: Gradients are clipped to this norm.
+        mixed_precision: ``no`` or ``bf16``; see `src.core.device`.
+        save_every: Updates between resumable states; a state waits for the row of the loss curve to be full.
+        log_every: Updates that one row of the loss curve averages.
+        eval_every: Updates between evaluations.
+    """
+
+    steps: int
+    lr: float
+    batch_size: int
+    ema_decay: float
+    max_grad_norm: float
+    mixed_precision: str
+    save_every: int
+    log_every: int
+    eval_every: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "save_every", "log_every", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name}={getattr(self, name)}: expected 1 or more")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"train.ema_decay={self.ema_decay}: expected a number in [0, 1)")
+        if not (0 < self.lr < math.inf and self.max_grad_norm > 0):
+            raise ConfigError(f"train.lr={self.lr}, train.max_grad_norm={self.max_grad_norm}: expected more than 0")
+        if self.mixed_precision not in ("no", "bf16"):
+            raise ConfigError(f"train.mixed_precision={self.mixed_precision}: expected no or bf16")
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Returns the context in which networks run forward."""
+        return autocast(self.mixed_precision, device)
+
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """Takes one step down a loss, its gradient clipped."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
+        optimizer.step()
+
+
+class Given(NamedTuple):
+    """What every task is built from, whatever it trains.
+
+    Attributes:
+        train_set: What it learns from.
+        val_set: What it is measured on.
+        plan: Of the training.
+        seed: Of weights and draws.
+        device: Where to.
+    """
+
+    train_set: ImageSet
+    val_set: ImageSet
+    plan: Plan
+    seed: int
+    device: torch.device
+
+
+class Task(Protocol):
+    """What is trained.
+
+    Attributes:
+        networks: Everything with weights, by name.
+        averaged: The names of those networks whose weights are averaged over steps.
+        optimizers: By name.
+    """
+
+    networks: dict[str, nn.Module]
+    averaged: tuple[str, ...]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def update(self, step: int) -> dict[str, Tensor]:
+        """Does one update of every optimizer; draws from torch's global stream, which the loop has seeded.
+
+        Args:
+            step: From 0.
+
+        Returns:
+            Losses, each of shape (), still on the device; ``loss`` is among them.
+        """
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Measures the networks as they are (the loop has put the averaged weights in)."""
+        ...
+
+    def samples(self) -> dict[str, Tensor]:
+        """Returns pictures to look at, (n, 3, S, S), uint8, under what they are of."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the networks as they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What training left behind.
+
+    Attributes:
+        losses: A row for every `Plan.log_every` updates.
+        evaluations: A row for every evaluation.
+        seconds: That updates and evaluations took, in all processes that had a part in it; what a kill lost is not
+            among them.
+    """
+
+    losses: list[Row]
+    evaluations: list[Row]
+    seconds: float = field(compare=False)
+
+
+def train_from_noise(
+    task: Task, plan: Plan, schedule: LrSchedule, seed: int, state: StateFolder, measured: str, until: float = math.inf
+) -> Curves:
+    """Trains to the plan's last step, from the saved state if there is one; leaves the averaged weights in the task.
+
+    A finished training that is asked for other measures is only measured again.
+
+    Args:
+        task: What is trained.
+        plan: How long and how.
+        schedule: Of the learning rate.
+        seed: Of every draw.
+        state: Where to resume from.
+        measured: Names what evaluations measure; those made by other measures are dropped.
+        until: When to stop, by `time.monotonic`, after an update that is evaluated and saved.
+
+    Returns:
+        The curves.
+
+    Raises:
+        NonFiniteError: A loss is NaN or infinite; the last good state stays.
+        ModelMismatchError: The saved state holds other weights.
+    """
+    average = _average(task)
+    start, losses, evaluations, earlier = _resume(task, average, state, measured)
+    pending, kept, seconds, began = list[dict[str, Tensor]](), start, earlier, time.monotonic()
+    for step in range(start, plan.steps):
+        _set_learning_rates(task, plan.lr, schedule.factor(step, plan.steps))
+        torch.manual_seed(derive_seed(seed, "update", step))
+        pending.append(task.update(step))
+        average.update(warmed_up(plan.ema_decay, step))
+        done = step + 1
+        last = done == plan.steps or (until < math.inf and time.monotonic() >= until)
+        if last or done % plan.log_every == 0:
+            losses.append(_summarize(done, pending))
+            pending.clear()
+        if last or done % plan.eval_every == 0:
+            evaluations.append(_evaluation(task, average, done))
+            _report(losses[-1] | evaluations[-1], plan, (done - start) / (time.monotonic() - began))
+        if last or (done // plan.save_every > kept // plan.save_every and not pending):
+            seconds = earlier + time.monotonic() - began
+            state.save(_pack(task, average, done, losses, evaluations, seconds, measured))
+            kept = done
+        if last:
+            break
+    if not evaluations:  # of these measures
+        evaluations.append(_evaluation(task, average, plan.steps))
+        state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, measured))
+    average.load(average.tensors)
+    return Curves(losses, evaluations, seconds)
+
+
+def _resume(
+    task: Task, average: WeightAverage, state: StateFolder, measured: str
+) -> tuple[int, list[Row], list[Row], float]:
+    """Returns updates done, both curves and the seconds that they took."""
+    saved = state.load()
+    if saved is None:
+        return 0, [], [], 0.0
+    _restore(task, average, saved, state)
+    print(f"resuming after step {saved.step}", flush=True)
+    evaluations = list(saved.validations) if saved.scalars["measured"] == measured else []
+    return saved.step, list(saved.losses), evaluations, float(saved.scalars["seconds"])
+
+
+def _set_learning_rates(task: Task, lr: float, factor: float) -> None:
+    for optimizer in task.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_factor", 1.0) * factor
+
+
+def _report(row: Row, plan: Plan, updates_per_s: float) -> None:
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+    print(f"step {row['step']}/{plan.steps}: {numbers}; {updates_per_s * plan.batch_size:z.0f} images/s", flush=True)
+
+
+def _evaluation(task: Task, average: WeightAverage, done: int) -> Row:
+    with average.in_place():
+        return {"step": done, **task.evaluate()}
+
+
+def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:
+    row: Row = {"step": done}
+    for name in pending[0]:
+        row[name] = float(torch.stack([values[name].detach().float() for values in pending]).mean())
+    if not all(math.isfinite(value) for value in row.values()):
+        raise NonFiniteError(f"a loss is not finite before step {done} ({row}): try a smaller train.lr")
+    return row
+
+
+def _average(task: Task) -> WeightAverage:
+    return WeightAverage(
+        {
+            f"ema.{name}.{key}": value
+            for name in task.averaged
+            for key, value in task.networks[name].state_dict().items()
+        }
+    )
+
+
+def _pack(
+    task: Task,
+    average: WeightAverage,
+    done: int,
+    losses: list[Row],
+    evaluations: list[Row],
+    seconds: float,
+    measured: str,
+) -> SavedState:
+    tensors: dict[str, Tensor] = dict(average.tensors)
+    scalars: dict[str, object] = {"seconds": seconds, "measured": measured}
+    for name, network in task.networks.items():
+        # copies, since a file cannot hold one tensor under two names
+        tensors |= {f"network.{name}.{key}": value.clone() for key, value in network.state_dict().items()}
+    for name, optimizer in task.optimizers.items():
+        moments, scalars[name] = pack_optimizer(optimizer)
+        tensors |= {f"{name}/{key}": value for key, value in moments.items()}
+    return SavedState(done, tensors, scalars, losses, evaluations)
+
+
+def _restore(task: Task, average: WeightAverage, saved: SavedState, state: StateFolder) -> None:
+    for name, network in task.networks.items():
+        prefix = f"network.{name}."
+        weights = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelMismatchError(f"{state.path}: no fitting {name}; delete the folder to start anew") from error
+    for name, optimizer in task.optimizers.items():
+        prefix = f"{name}/"
+        moments = {key.removeprefix(prefix): value for key, value in saved.tensors.items() if key.startswith(prefix)}
+        unpack_optimizer(optimizer, moments, saved.scalars[name])
+    for key, kept in average.tensors.items():
+        kept.copy_(saved.tensors[key])

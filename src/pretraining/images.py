@@ -1,0 +1,141 @@
+"""Sets of images to learn from, in memory as bytes, and the order in which they are drawn."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.core.errors import ConfigError
+from src.core.files import write_bytes
+from src.core.seeding import derive_seed
+from src.pretraining.captions import Captions
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with what is known about them.
+
+    Attributes:
+        pixels: (N, 3, S, S), uint8.
+        labels: Class numbers, (N,), int64.
+        classes: Class names; `labels` index them.
+        captions: What is written about the images, or None.
+        masks: (N, S, S), uint8, 1 on the subject, or None.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    classes: list[str]
+    captions: Captions | None
+    masks: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def resolution(self) -> int:
+        """The images' side, pixels."""
+        return self.pixels.shape[-1]
+
+
+def check_pair(train_set: ImageSet, val_set: ImageSet, by_class: bool) -> None:
+    """Checks that held-out images are of the same kind as the training images.
+
+    Args:
+        train_set: What is learnt from.
+        val_set: What is measured on.
+        by_class: Whether class numbers are used, which must mean the same in both.
+
+    Raises:
+        ConfigError: They differ in size, or in classes where those are used.
+    """
+    if train_set.resolution != val_set.resolution:
+        raise ConfigError(f"val_data: images of {val_set.resolution} px; train_data has {train_set.resolution} px")
+    if by_class and train_set.classes != val_set.classes:
+        differing = sorted(set(train_set.classes) ^ set(val_set.classes))
+        raise ConfigError(f"val_data: other classes than train_data: {', '.join(differing[:5])} in one of them only")
+
+
+class Draws:
+    """Draws batches: every epoch is its own permutation, a function of the seed and the epoch alone.
+
+    Args:
+        count: How many images there are.
+        batch_size: How many to draw; may exceed `count`.
+        seed: Of the order.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self._orders: dict[int, Tensor] = {}
+
+    def at(self, step: int) -> Tensor:
+        """Returns the indices of the images of an update, (batch_size,), int64."""
+        first = step * self.batch_size
+        positions = torch.arange(first, first + self.batch_size)
+        epochs = positions // self.count
+        return torch.cat(
+            [self._order(int(epoch))[positions[epochs == epoch] % self.count] for epoch in epochs.unique()]
+        )
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", epoch))
+            self._orders = {
+                **({epoch - 1: self._orders[epoch - 1]} if epoch - 1 in self._orders else {}),
+                epoch: torch.randperm(self.count, generator=generator),
+            }
+        return self._orders[epoch]
+
+
+def examples(images: ImageSet, names: Iterable[str], count: int) -> dict[str, Tensor]:
+    """Returns the first images of some classes: what is drawn of a class is looked at beside them.
+
+    Args:
+        images: A set.
+        names: Of classes; others are left out.
+        count: How many of each.
+
+    Returns:
+        (n, 3, S, S), uint8, n <= count, by class.
+    """
+    found = {
+        name: images.pixels[images.labels == images.classes.index(name)] for name in names if name in images.classes
+    }
+    return {name: pixels[:count] for name, pixels in found.items() if len(pixels)}
+
+
+def save_samples(folder: Path, samples: Mapping[str, Tensor]) -> None:
+    """Writes pictures as PNG files, a folder for each name.
+
+    Args:
+        folder: Where to.
+        samples: (n, 3, S, S), uint8, by name.
+    """
+    for name, images in samples.items():
+        for index, pixels in enumerate(images):
+            stream = BytesIO()
+            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(stream, format="PNG")
+            write_bytes(folder / name.replace("/", "-") / f"{index:03d}.png", stream.getvalue())
+
+
+def to_unit(pixels: Tensor, device: torch.device) -> Tensor:
+    """Turns bytes (B, 3, S, S) into float32 in [-1, 1] on a device, channels last in memory."""
+    return (pixels.to(device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Turns images in [-1, 1] into bytes on the CPU, (B, 3, S, S), uint8; what lies outside is cut off."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+
+
+def flipped(pixels: Tensor) -> Tensor:
+    """Mirrors half of the images, drawn from torch's global stream; shape and dtype stay."""
+    mirror = torch.rand(len(pixels)) < 0.5
+    result = pixels.clone()
+    result[mirror] = pixels[mirror].flip(-1)
+    return result

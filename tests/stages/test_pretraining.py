@@ -1,0 +1,131 @@
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from src.commands import scratch_draw
+from src.core.digest import CONFIGS
+from src.core.pretraining_config import load_pretraining_config
+from src.stages.pretraining import name_measures, pretraining_stage, state_folder
+
+SMALL = [
+    "train_data.folder=photos",
+    "train_data.resolution=8",
+    "task.generator_widths=[8, 8]",
+    "task.discriminator_widths=[8, 8]",
+    "task.discriminator_halvings=1",
+    "train.steps=3",
+    "train.batch_size=4",
+    "train.log_every=1",
+    "exp.run_dir=out",
+]
+
+
+def params(*more):
+    return load_pretraining_config("pretraining", [f"exp.config_path={CONFIGS}/scratch/small_gan.yaml", *SMALL, *more])
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Two classes of 20 noisy pictures, of which the stage draws in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def trained(photos):
+    pretraining_stage(params("task.measures=[]"))
+    return photos / "out"
+
+
+def draw(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["scratch_draw", *words])
+    scratch_draw.main()
+
+
+def pictures(folder):
+    return {
+        path.relative_to(folder).as_posix(): np.asarray(Image.open(path), dtype=int)
+        for path in sorted(folder.rglob("*.png"))
+    }
+
+
+def test_a_training_leaves_model_curves_samples_and_report(trained):
+    names = {path.name for path in trained.iterdir()}
+    wanted = {
+        "model",
+        "samples",
+        "loss.csv",
+        "evaluation.csv",
+        "config.yaml",
+        "time.json",
+        "report.html",
+        "report.ru.html",
+        "real",
+    }
+    assert names == wanted
+    assert pd.read_csv(trained / "loss.csv")["step"].tolist() == [1, 2, 3]
+    assert {path.name for path in (trained / "samples").iterdir()} == {"cat", "dog"}
+
+
+def test_the_state_is_named_after_what_decides_weights(photos):
+    def name(*more):
+        return state_folder(params(*more), [], "cpu").path.name
+
+    plain = name()
+    for watching in ("task.measures=[]", "train.eval_every=7", "train.save_every=7", "exp.run_dir=elsewhere"):
+        assert name(watching) == plain, watching
+    for deciding in ("train.steps=4", "train.log_every=2", "seed=1", "task.noise_size=8"):
+        assert name(deciding) != plain, deciding
+
+
+def test_measures_are_named_after_their_values_and_their_files(photos):
+    (photos / "reader").mkdir()
+    weights = photos / "reader/weights"
+    weights.write_text("one")
+
+    def measure(steps):
+        features = "{_target_: src.tabletop.classifier.ReaderFeatures, folder: reader}"
+        return name_measures(
+            params(
+                f"task.measures=[{{_target_: src.pretraining.fid.FidMeasure, features: {features}, "
+                f"steps: {steps}, guidance: 1.0, seed: 1, batch_size: 4}}]"
+            )
+        )
+
+    first = measure(1)
+    assert measure(1) == first
+    assert measure(2) != first
+    weights.write_text("two")
+    assert measure(1) != first
+
+
+def test_drawing_writes_class_folders_and_more_images_leave_the_first(trained, monkeypatch, capsys):
+    draw(monkeypatch, "out", "few", "--each", "2", "--seed", "5")
+    assert capsys.readouterr().out.splitlines()[-1] == "few: 4 images of 8 px, 2 classes"
+    draw(monkeypatch, "out", "many", "--each", "3", "--seed", "5")
+    draw(monkeypatch, "out", "other", "--each", "2", "--seed", "6")
+    few, many, other = (pictures(trained.parent / name) for name in ("few", "many", "other"))
+    assert list(few) == ["cat/000.png", "cat/001.png", "dog/000.png", "dog/001.png"]
+    assert len(many) == 6
+    for name, pixels in few.items():
+        assert abs(pixels - many[name]).max() <= 1, name
+        assert abs(pixels - other[name]).max() > 1, name
+
+
+def test_drawing_refuses_what_it_cannot_do(trained, monkeypatch, capsys):
+    (trained.parent / "full").mkdir()
+    for words, message in ((("nowhere", "full"), "full: exists"), (("nowhere", "new"), "nowhere/model: no model")):
+        with pytest.raises(SystemExit, match="1"):
+            draw(monkeypatch, *words)
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        draw(monkeypatch, "out", "new", "--each", "0")

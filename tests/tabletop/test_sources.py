@@ -1,0 +1,67 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from src.core.errors import ConfigError, EmptyDatasetError
+from src.tabletop.sources import draw_subject, load_pictures, load_world
+from src.tabletop.world import IMAGES, MASKS, SCENES, write_array
+
+SIDE = 8
+
+
+@pytest.fixture
+def world(tmp_path):
+    random = np.random.default_rng(0)
+    write_array(tmp_path / IMAGES, random.integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8))
+    write_array(tmp_path / MASKS, np.kron(random.integers(0, 2, (3, 4, 4)), np.ones((2, 2))).astype(np.uint8))
+    pd.DataFrame({"name": ["mug", "bear", "mug"]}).to_csv(tmp_path / SCENES, index=False)
+    return tmp_path
+
+
+def test_load_world_keeps_every_byte(world):
+    images = load_world(str(world))
+    assert np.array_equal(images.pixels.permute(0, 2, 3, 1).numpy(), np.load(world / IMAGES))
+    assert np.array_equal(images.masks.numpy(), np.load(world / MASKS))
+    assert images.classes == ["bear", "mug"]
+    assert images.labels.tolist() == [1, 0, 1]
+
+
+def test_load_world_reduces_by_averaging_squares(world):
+    whole, reduced = load_world(str(world)), load_world(str(world), side=4)
+    assert (reduced.resolution, reduced.pixels.dtype) == (4, torch.uint8)
+    square = whole.pixels[1, 2, 2:4, 4:6].float().mean()
+    assert abs(float(reduced.pixels[1, 2, 1, 2]) - float(square)) <= 0.5
+    # these masks consist of such squares
+    assert torch.equal(reduced.masks, whole.masks[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("side", [3, 16, 0, -4])
+def test_load_world_refuses_a_side_that_is_no_divisor(world, side):
+    with pytest.raises(ConfigError, match="divisor of 8"):
+        load_world(str(world), side=side)
+
+
+def test_load_world_names_the_command_that_draws_it(tmp_path):
+    with pytest.raises(EmptyDatasetError, match="dvc repro"):
+        load_world(str(tmp_path))
+
+
+def test_pictures_of_several_folders_are_joined(tmp_path):
+    for name, count, side in (("a", 2, 8), ("b", 3, 8), ("c", 1, 16)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "images.npy", np.full((count, side, side, 3), count, dtype=np.uint8))
+    found = load_pictures([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert found.pixels[:, 0, 0, 0].tolist() == [2, 2, 3, 3, 3]
+    assert found.resolution == 8
+    with pytest.raises(ConfigError, match="pictures of 8, 16 px"):
+        load_pictures([str(tmp_path / "a"), str(tmp_path / "c")])
+    with pytest.raises(EmptyDatasetError, match=r"images\.npy is not there"):
+        load_pictures([str(tmp_path / "d")])
+
+
+def test_the_subject_is_drawn_on_every_ground_from_new_sides():
+    drawn = draw_subject(3, 16, 0)
+    assert drawn.pixels.shape == (3, 3, 16, 16)
+    assert torch.equal(drawn.pixels, draw_subject(3, 16, 0).pixels)
+    assert not torch.equal(drawn.pixels, draw_subject(3, 16, 1).pixels)
