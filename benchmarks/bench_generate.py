@@ -10,8 +10,8 @@ from src.core.device import choose_device
 from src.models.families import load_base_model
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
-from src.tiny.diffusion import build_diffusion
-from src.tiny.words import WORDS
+from tests.tiny.diffusion import build_diffusion
+from tests.tiny.words import WORDS
 
 PROMPTS, SEEDS, STEPS, TURNS = 8, 2, 10, 5
 

@@ -31,13 +31,13 @@ from src.core.files import sha256_bytes
 from src.models.base import DTYPES, BaseModel, text_encoders
 from src.models.sd import StableDiffusion
 from src.models.sdxl import StableDiffusionXL
+from src.models.tokenizers import CONTEXT_LENGTH, build_clip_tokenizer
 from src.sampling.generator import DrawSettings, Job, draw
 from src.sampling.prompts import Prompt
-from src.tiny.diffusion import NOISE
-from src.tiny.text import CONTEXT_LENGTH, build_clip_tokenizer
-from src.tiny.words import WORDS
 from src.training.determinism import set_deterministic, set_environment
 from src.training.loop import train_step
+from tests.tiny.diffusion import NOISE
+from tests.tiny.words import WORDS
 
 PHOTOS, WARM, REPEATED = 4, 3, 3
 

@@ -17,13 +17,13 @@ from src.methods.lora import LoraMethod
 from src.models.base import BaseModel, Denoiser
 from src.models.families import load_base_model
 from src.stages.training_setup import cached_encoder
-from src.tiny.diffusion import build_diffusion
-from src.tiny.words import WORDS
 from src.training.batches import DrawPlan, LatentSet
 from src.training.loop import train_step
 from src.training.run import Hooks, Photos, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
+from tests.tiny.diffusion import build_diffusion
+from tests.tiny.words import WORDS
 
 BATCH, PHOTOS, STEPS, TURNS = 4, 12, 10, 7
 CAPTION = "a photo of sksToy toy, on a table"

@@ -9,8 +9,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # tiny models gain nothing from threads, and several workers with two threads each stall each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 from src.training.determinism import set_environment
+from tests.tiny.models import register_choices
 
 set_environment()
+register_choices()
 pytest_plugins = ["tests.judges"]
 
 
@@ -26,8 +28,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> Path:
     """Tiny models of all supported architectures."""
-    from src.tiny.diffusion import build_diffusion
-    from src.tiny.words import WORDS
+    from tests.tiny.diffusion import build_diffusion
+    from tests.tiny.words import WORDS
 
     root = tmp_path_factory.mktemp("models")
     for kind in ("sd1", "sd2", "sdxl", "sd3"):

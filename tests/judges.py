@@ -8,8 +8,8 @@ from src.features.clip import ClipJudge
 from src.features.dino import DinoJudge
 from src.features.lpips import LpipsJudge
 from src.features.store import FeatureStore, ImageFile
-from src.tiny.judges import build_judges
 from tests.metrics.synthetic import write_images
+from tests.tiny.judges import build_judges
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
-"""The groups of configs/ and what may be chosen of each: the plain names of the files in a group's folder."""
+"""The groups of configs/ and what may be chosen of each: the plain names of its files."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -18,8 +20,9 @@ def groups() -> set[str]:
 
 
 def options(group: str) -> list[str]:
-    """Lists the choices of a group, sorted."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    """Lists the choices of a group, sorted: files of its folder, and what a program stored with Hydra."""
+    stored = ConfigStore.instance().repo.get(group, {})
+    return sorted({Path(name).stem for name in (*(path.name for path in (CONFIGS / group).glob("*.yaml")), *stored)})
 
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:

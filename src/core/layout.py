@@ -29,7 +29,6 @@ ADAPTER_CONFIG = "config.yaml"
 CHECKPOINT_PREFIX = "step-"
 CHECKPOINTS = f"{CHECKPOINT_PREFIX}*"
 EMBEDDED, FETCHED_JUDGES, SALIENT = MODELS / "tabletop", MODELS / "judges", MODELS / "u2netp"
-TINY = MODELS / "tiny"
 
 # what was measured
 METRICS = Path("metrics")

@@ -82,10 +82,7 @@ def check_saved(folder: Path, missing: str, part: str = "") -> None:
 
 def _find_in_cache(model_id: str, revision: str | None, allow_patterns: Sequence[str]) -> Path:
     if revision is None:
-        raise MissingModelError(
-            f"model {model_id!r}: no such folder. For the tiny models run `python -m src.stages.tiny model=tiny`; "
-            "a hub id needs a pinned revision"
-        )
+        raise MissingModelError(f"model {model_id!r}: no such folder; a hub id needs a pinned revision")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -13,9 +13,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from src.core.errors import ConfigError
 from src.core.files import write_json
 from src.core.seeding import derive_seed
+from src.models.tokenizers import build_clip_tokenizer
 from src.pretraining.captions import Captions
 from src.pretraining.images import ImageSet
-from src.tiny.text import build_clip_tokenizer
 
 # ways to put each image's caption in training; they are written and cut into pieces once: 58 ms for 512 of them, in
 # which a GPU does nothing

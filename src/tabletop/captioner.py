@@ -9,11 +9,12 @@ from transformers import BlipConfig, BlipForConditionalGeneration
 
 from src.core.seeding import derive_seed
 from src.features.preprocessing import OPENAI, normalised
+from src.models.blip import save_captioner
+from src.models.tokenizers import BLIP_CONTEXT_LENGTH, build_word_tokenizer
 from src.pretraining.engine import Given
 from src.pretraining.images import Draws, to_unit
 from src.tabletop.augment import augmented
 from src.tabletop.captions import agree, description, vocabulary, world_scenes
-from src.tiny.captioner import CONTEXT_LENGTH, build_word_tokenizer, save_captioner
 
 # unseen renders that are described in an evaluation, and the longest description in pieces
 EVALUATED, LONGEST = 500, 16
@@ -45,7 +46,7 @@ class CaptionerTask:
             "bos_token_id": self.tokenizer.bos_token_id,
             "eos_token_id": self.tokenizer.sep_token_id,
             "sep_token_id": self.tokenizer.sep_token_id,
-            "max_position_embeddings": CONTEXT_LENGTH,
+            "max_position_embeddings": BLIP_CONTEXT_LENGTH,
         }
         config = BlipConfig(
             text_config={**text, **tokens}, vision_config=vision, projection_dim=int(text["hidden_size"])

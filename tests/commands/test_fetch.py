@@ -161,8 +161,8 @@ def test_fetch_downloads_a_judge_from_its_url(tmp_path, web):
         fetch.fetch_model({**spec, "file": "none.pth", "url": f"{web}/none.pth", "sha256": None})
 
 
-def test_fetch_of_missing_tiny_models_names_the_command(tmp_path):
-    with pytest.raises(MissingModelError, match=r"src\.stages\.tiny"):
+def test_fetch_of_a_missing_folder_says_what_a_hub_id_would_need(tmp_path):
+    with pytest.raises(MissingModelError, match="no such folder; a hub id needs a pinned revision"):
         fetch.fetch_model({"id": str(tmp_path / "none"), "revision": None})
 
 

@@ -8,7 +8,7 @@ import pytest
 from src.commands import verify_weights
 from src.commands.verify_weights import pictures, verify
 from src.core.errors import MissingModelError, ModelMismatchError
-from src.tiny.judges import build_judges
+from tests.tiny.judges import build_judges
 
 OVERRIDES = ["model=tiny", "inference_metrics=[dino,clip_t,div_lpips]"]
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from src.core.errors import CaptionError, MissingModelError, ModelMismatchError
 from src.data.captioning import BlipCaptioner, check_length, load_tokenizers, report_token
-from src.tiny.captioner import build_captioner
-from src.tiny.text import build_clip_tokenizer
+from src.models.tokenizers import build_clip_tokenizer
+from tests.tiny.captioner import build_captioner
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
-from src.tiny.judges import CLIP_CONFIG
+from tests.tiny.judges import CLIP_CONFIG
 
 TEXTS = ["a toy in the jungle", "A purple toy, on the moon!", "toy"]
 

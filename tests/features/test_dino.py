@@ -14,7 +14,7 @@ from transformers import ViTConfig, ViTModel
 
 from src.core.config import load_config
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
-from src.tiny.judges import VIT_ARCHITECTURE, VIT_ARGUMENTS
+from tests.tiny.judges import VIT_ARCHITECTURE, VIT_ARGUMENTS
 
 
 def plain_features(judge, images):

@@ -11,6 +11,7 @@ import torch
 from tests.integration.project import finished_project, run
 from tests.integration.small_project import PROMPTS, PROMPTS_FILE, command_line, hashes, photograph, succeed
 from tests.integration.warm import run_warm
+from tests.tiny.models import build_tiny
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,8 @@ def finished(tmp_path_factory):
     (folder / "prompts.yaml").write_text(PROMPTS)
     os.chdir(folder)
     try:
-        for stage in ("tiny", "convert", "crop", "caption", "split", "class_images", "train"):
+        build_tiny()
+        for stage in ("convert", "crop", "caption", "split", "class_images", "train"):
             succeed(stage)
         succeed("generate", PROMPTS_FILE)
         succeed("evaluate")

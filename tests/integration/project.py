@@ -9,6 +9,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+from tests.tiny.models import PLACE, build_tiny, copy_choices
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
 train:
@@ -73,6 +75,7 @@ def make_project(folder: Path) -> Path:
         if (ROOT / name).is_file() and not name.startswith(("dvc.lock", "metrics/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    copy_choices(folder / "configs")
     tiny = folder / "configs/model/tiny.yaml"
     tiny.write_text(tiny.read_text().split("\ntrain:")[0] + SMALL)
     defaults = folder / "configs/config.yaml"
@@ -82,11 +85,14 @@ def make_project(folder: Path) -> Path:
     run(folder, "python", "-m", "src.commands.plots_template")
     run(folder, "git", "init", "-q")
     run(folder, "git", "commit", "-q", "--allow-empty", "-m", "empty")
-    run(folder, "dvc", "pull", "-q", "data/raw", "models/tabletop")
+    run(folder, "dvc", "pull", "-q", "data/raw")
     photos = sorted((folder / "data/raw").iterdir())
     for photo in set(photos) - set(photos[PHOTOS]):
         photo.unlink()
-    run(folder, "dvc", "add", "-q", "data/raw")
+    build_tiny(folder / PLACE)
+    graph = folder / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("models/tabletop", str(PLACE)))
+    run(folder, "dvc", "add", "-q", "data/raw", str(PLACE))
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "start")
     return folder

@@ -51,7 +51,7 @@ class Result:
 def outputs(project: Path) -> dict[str, str]:
     """Hashes all that stages write, and dvc.lock."""
     files = [project / "dvc.lock"]
-    for name in ("data", "metrics", "models/adapter", "models/tiny"):
+    for name in ("data", "metrics", "models/adapter"):
         files += [p for p in (project / name).rglob("*") if p.is_file() and "raw" not in p.parts]
     return {
         path.relative_to(project).as_posix(): sha256(path.read_bytes()).hexdigest()

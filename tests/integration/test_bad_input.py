@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from src.tiny.diffusion import build_diffusion
-from src.tiny.words import WORDS
 from tests.integration.project import ROOT, run
 from tests.integration.small_project import PROMPTS_FILE, succeed
+from tests.tiny.diffusion import build_diffusion
+from tests.tiny.words import WORDS
 
 DREAMBOOTH = (
     "subject_name,class\nrex,dog\n\nObject Prompts\nprompt_list = [\n'a {0} {1}'.format(unique_token,class_token),\n]\n"

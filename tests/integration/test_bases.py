@@ -9,9 +9,10 @@ from accelerate.state import AcceleratorState
 from omegaconf import OmegaConf
 
 from src.core.config import load_config
-from src.tiny.diffusion import build_diffusion
-from src.tiny.words import WORDS
 from tests.integration.small_project import PROMPTS, SMALL, photograph, succeed
+from tests.tiny.diffusion import build_diffusion
+from tests.tiny.models import build_tiny
+from tests.tiny.words import WORDS
 
 SD3 = (
     "exp.config_path=prompts.yaml",
@@ -44,7 +45,7 @@ def project(tmp_path, monkeypatch):
 
 
 def test_stable_diffusion_3_goes_through_the_whole_pipeline(project):
-    succeed("tiny", "exp.config_path=prompts.yaml")
+    build_tiny()
     for stage in (
         "check",
         "convert",

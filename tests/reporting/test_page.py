@@ -115,10 +115,10 @@ def test_report_says_what_is_missing(own_project, tmp_path):
     shutil.rmtree(own_project / "models")
     split = pd.read_csv(own_project / "data/split.csv").assign(split="train")
     split.to_csv(own_project / "data/split.csv", index=False)
-    build_report(own_project, tmp_path / "r.html", dataclasses.replace(FACTS, model_name="tiny"), "en")
+    build_report(own_project, tmp_path / "r.html", dataclasses.replace(FACTS, model_name="tabletop"), "en")
     text = (tmp_path / "r.html").read_text()
     for line in (
-        "Random weights. model=tiny is an untrained model",
+        "The embedded model knows a small world of 14 toys",
         "step-000200 is its only checkpoint",
         "There are no held-out photos",
         "Only one checkpoint was kept",

@@ -10,9 +10,9 @@ from src.core.files import write_csv
 from src.data.caption_file import read_captions
 from src.data.captioning import load_tokenizers
 from src.data.captions import CaptionRules
+from src.models.tokenizers import build_clip_tokenizer
 from src.stages.caption import caption_images, write_token_report
-from src.tiny.text import build_clip_tokenizer
-from src.tiny.words import WORDS
+from tests.tiny.words import WORDS
 
 RULES = CaptionRules("a photo of sksToy toy", "sksToy", "toy")
 

@@ -9,9 +9,9 @@ from src.core.weights import write_sums
 from src.data.captioning import load_tokenizers
 from src.stages.check import check_ahead, check_models, check_settings, texts_to_draw
 from src.stages.evaluate import build_metrics
-from src.tiny.diffusion import build_diffusion
-from src.tiny.judges import build_judges
-from src.tiny.words import WORDS
+from tests.tiny.diffusion import build_diffusion
+from tests.tiny.judges import build_judges
+from tests.tiny.words import WORDS
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMi
 from src.core.files import sha256_file, sha256_tree
 from src.features.store import FeatureStore
 from src.stages.evaluate import build_metrics, evaluate_samples
-from src.tiny.judges import build_judges
 from tests.metrics.synthetic import write_photos, write_samples
+from tests.tiny.judges import build_judges
 
 VARIANTS = ("base", "step-000010", "step-000020")
 PROMPTS = (("d0", "dev"), ("d1", "dev"), ("t0", "test"), ("t1", "test"), ("t2", "test"))

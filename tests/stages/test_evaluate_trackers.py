@@ -9,9 +9,9 @@ from PIL import Image
 from src.core.config import load_config
 from src.core.errors import TrackerError
 from src.stages import evaluate as stage
-from src.tiny.judges import build_judges
 from tests.metrics.synthetic import write_photos, write_samples
 from tests.stages.test_evaluate import LONE, PROMPTS, VARIANTS, blurred
+from tests.tiny.judges import build_judges
 from tests.trackers.fakes import FakeService
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from src.core import layout
+from src.core.closure import imported
 from src.core.layout import checkpoint_name, checkpoint_step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,3 +66,9 @@ def test_every_output_of_dvc_yaml_is_one_of_the_layout():
 def test_a_checkpoints_name_tells_its_step_and_no_other_name_does():
     assert checkpoint_name(300) == "step-000300"
     assert [checkpoint_step(name) for name in ("step-000300", "base", "step-", "300", "step-3x")] == [300, *[None] * 4]
+
+
+def test_the_product_imports_nothing_of_its_tests():
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "src").rglob("*.py")]
+    assert len(modules) > 150
+    assert not [module for module in modules if {"tests", "benchmarks"} & imported(module)[1]]

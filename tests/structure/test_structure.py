@@ -60,7 +60,7 @@ def test_every_stage_of_the_embedded_world_depends_on_its_code(tmp_path):
     for stage, module in (
         ("vae", "train"),
         ("vae", "src.pretraining.autoencoder"),
-        ("diffusion", "src.tiny.text"),
+        ("diffusion", "src.models.tokenizers"),
         ("diffusion", "src.losses.diffusion"),
         ("world", "src.tabletop.render"),
     ):

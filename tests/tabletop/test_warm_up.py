@@ -3,10 +3,10 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from src.core.errors import ConfigError
+from src.models.tokenizers import build_clip_tokenizer
 from src.tabletop import warm_up
 from src.tabletop.captions import SceneCaptions
 from src.tabletop.warm_up import CaptionWarmUp
-from src.tiny.text import build_clip_tokenizer
 from tests.pretraining.conftest import SCENE, TEXT
 
 CAPTIONS = SceneCaptions([SCENE, SCENE | {"name": "boat"}, SCENE | {"colour": "blue"}, SCENE | {"ground": "snow"}])

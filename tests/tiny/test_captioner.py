@@ -10,8 +10,8 @@ from PIL import Image
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
 from src.core.files import sha256_tree
-from src.tiny.captioner import build_captioner
-from src.tiny.words import WORDS
+from tests.tiny.captioner import build_captioner
+from tests.tiny.words import WORDS
 
 
 def test_words_are_sorted_lowercase_and_unique():
@@ -22,7 +22,7 @@ def test_words_are_sorted_lowercase_and_unique():
 def test_build_captioner_gives_the_same_bytes_in_every_process(tmp_path):
     build_captioner(tmp_path / "here", seed=0)
     code = (
-        "import sys; from pathlib import Path; from src.tiny.captioner import build_captioner;"
+        "import sys; from pathlib import Path; from tests.tiny.captioner import build_captioner;"
         "build_captioner(Path(sys.argv[1]), seed=0)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1"}

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from src.core.files import sha256_tree
-from src.tiny.judges import build_judges
+from tests.tiny.judges import build_judges
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,9 +26,7 @@ def test_judges_are_small(folder):
 
 
 def test_judges_have_the_same_bytes_in_another_process(folder, tmp_path):
-    code = (
-        f"from pathlib import Path; from src.tiny.judges import build_judges; build_judges(Path({str(tmp_path)!r}), 3)"
-    )
+    code = f"from pathlib import Path; from tests.tiny import judges; judges.build_judges(Path({str(tmp_path)!r}), 3)"
     environment = {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1", "PATH": ""}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
     assert sha256_tree(tmp_path) == sha256_tree(folder)

@@ -5,8 +5,8 @@ import sys
 from transformers import CLIPTokenizer
 
 from src.core.files import sha256_tree
-from src.tiny.text import build_clip_tokenizer, learn_merges
-from src.tiny.words import WORDS
+from src.models.tokenizers import build_clip_tokenizer, learn_merges
+from tests.tiny.words import WORDS
 
 
 def test_every_word_is_one_piece_and_others_are_spelled(tmp_path):
@@ -21,7 +21,7 @@ def test_every_word_is_one_piece_and_others_are_spelled(tmp_path):
 
 def test_merges_do_not_depend_on_the_process(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from src.tiny.text import build_clip_tokenizer as build;"
+        "import sys; from pathlib import Path; from src.models.tokenizers import build_clip_tokenizer as build;"
         "build(Path(sys.argv[1]), ('red', 'reed', 'deer', 'seed'), '!', 77)"
     )
     build_clip_tokenizer(tmp_path / "a", ("red", "reed", "deer", "seed"), "!", 77)

@@ -16,7 +16,7 @@ from transformers import (
 
 from src.core.errors import BadPhotoError, MissingModelError
 from src.data.cropping.detector import DetectorCropper
-from src.tiny.text import build_clip_tokenizer
+from src.models.tokenizers import build_clip_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 They draw noise. They exist so that every line of the pipeline runs, and is tested, without a network or a GPU.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,10 +26,11 @@ from transformers import (
     CLIPTokenizer,
     T5Config,
     T5EncoderModel,
+    T5Tokenizer,
 )
 
 from src.core.seeding import derive_seed
-from src.tiny.text import CONTEXT_LENGTH, build_clip_tokenizer, build_t5_tokenizer
+from src.models.tokenizers import CONTEXT_LENGTH, build_clip_tokenizer
 
 TEXT_WIDTH = 32
 RESOLUTION = 64
@@ -68,6 +69,22 @@ def build_diffusion(folder: Path, kind: str, words: list[str], seed: int) -> Non
 def _tokenizer(folder: Path, words: list[str], pad_token: str) -> CLIPTokenizer:
     build_clip_tokenizer(folder, words, pad_token, CONTEXT_LENGTH)
     return CLIPTokenizer.from_pretrained(folder)
+
+
+def build_t5_tokenizer(words: Sequence[str], length: int) -> T5Tokenizer:
+    """Builds a T5 tokenizer (a unigram model) that knows the words, and spells everything else.
+
+    Args:
+        words: The words that are to be one piece each.
+        length: Of a text in pieces, its end included.
+
+    Returns:
+        The tokenizer.
+    """
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    pieces = dict.fromkeys(["\u2581", *letters, *("\u2581" + word.lower() for word in words)])
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((piece, -float(len(piece) == 1) - 1) for piece in pieces)]
+    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=length)
 
 
 def _text_config(tokenizer: CLIPTokenizer, layers: int, projection: int) -> CLIPTextConfig:

@@ -1,5 +1,6 @@
-"""Small tokenizers, of CLIP and of T5, whose vocabulary is a list of everyday words."""
+"""Builds small tokenizers, of CLIP and of BERT, in which each word of a list is one piece."""
 
+import string
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,10 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import pre_tokenizers
-from transformers import CLIPTokenizer, T5Tokenizer
+from transformers import BertTokenizer, CLIPTokenizer
 
 CONTEXT_LENGTH = 77
 END = "</w>"
+# of BLIP: BERT's own and the start of a description
+BLIP_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
+PUNCTUATION = ".,'-"
+BLIP_CONTEXT_LENGTH = 64
 
 Pair = tuple[str, str]
 
@@ -70,17 +75,20 @@ def build_clip_tokenizer(folder: Path, words: Sequence[str], pad_token: str, len
     tokenizer.save_pretrained(folder)
 
 
-def build_t5_tokenizer(words: Sequence[str], length: int) -> T5Tokenizer:
-    """Builds a T5 tokenizer (a unigram model) that knows the words, and spells everything else.
+def build_word_tokenizer(words: Sequence[str]) -> BertTokenizer:
+    """Builds a BERT tokenizer in which each word is one piece; other words are spelled.
 
     Args:
-        words: The words that are to be one piece each.
-        length: Of a text in pieces, its end included.
+        words: Lower-case ASCII words.
 
     Returns:
-        The tokenizer.
+        The tokenizer, with BLIP's additional start token ``[DEC]``.
     """
-    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    pieces = dict.fromkeys(["\u2581", *letters, *("\u2581" + word.lower() for word in words)])
-    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((piece, -float(len(piece) == 1) - 1) for piece in pieces)]
-    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=length)
+    characters = string.ascii_lowercase + string.digits
+    words = [*characters, *(word for word in words if len(word) > 1)]
+    pieces = [*BLIP_SPECIALS, *PUNCTUATION, *words, *(f"##{character}" for character in characters)]
+    return BertTokenizer(
+        vocab={piece: index for index, piece in enumerate(pieces)},
+        bos_token="[DEC]",
+        model_max_length=BLIP_CONTEXT_LENGTH,
+    )
