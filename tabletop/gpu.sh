@@ -60,5 +60,5 @@ draw & drawer=$!
 trap 'pkill -P $drawer 2>/dev/null || true; kill $drawer 2>/dev/null || true' EXIT
 left=$("$PYTHON" -c "import time; print($minutes - (time.time() - $began) / 60)")
 "$PYTHON" -m src.commands.tabletop_minutes --minutes "$left" "${rounds[@]}" --carried tabletop/carried \
-  --pieces "$OUT" exp.config_path="configs/scratch/tabletop_128/$what.yaml" exp.run_dir=$work/run \
+  --pieces "$OUT" exp.config_path="configs/scratch/tabletop/$what.yaml" exp.run_dir=$work/run \
   "val_data.folder=$work/world/val" train.deterministic=false "${settings[@]}" "$@"

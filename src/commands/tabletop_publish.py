@@ -35,7 +35,7 @@ CARD = """# {name}
 One of the small models that come with the project. It was trained from noise by the project's own scripts, on renders
 of the embedded world (src/tabletop) and on nothing else, and knows nothing but that world.
 
-- Configuration: configs/scratch/tabletop_{side}/{configuration}.yaml{more}
+- Configuration: configs/scratch/tabletop/{configuration}.yaml{more}
 - Data: {images} pictures of {side} px, tabletop/world/train
 - Updates: {steps}
 - Time: {minutes:z.0f} minutes on {device}

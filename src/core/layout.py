@@ -53,7 +53,7 @@ RUN_SAMPLES, RUN_REAL, RUN_MODEL = "samples", "real", "model"
 
 # the embedded world's own pipeline
 WORLD_PIPELINE = Path("tabletop")
-WORLD_STAGES, WORLD_PARAMS, WORLD_CODE = (WORLD_PIPELINE / name for name in ("dvc.yaml", "params.yaml", "code"))
+WORLD_STAGES, WORLD_CODE = WORLD_PIPELINE / "dvc.yaml", WORLD_PIPELINE / "code"
 WORLD = WORLD_PIPELINE / "world"
 WORLD_TRAIN, WORLD_VAL, COMPOSITIONS = WORLD / "train", WORLD / "val", WORLD_PIPELINE / "compositions"
 WORLD_SCORES, WORLD_DIAGNOSIS = WORLD_PIPELINE / "scores.json", WORLD_PIPELINE / "diagnosis.md"

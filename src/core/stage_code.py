@@ -39,10 +39,9 @@ def write_tabletop_code(folder: Path) -> None:
     Args:
         folder: Gets STAGE.txt, or STAGE-ITEM.txt, for each stage.
     """
-    resolution = str(yaml.safe_load(layout.WORLD_PARAMS.read_text())["resolution"])
     with replaced_folder(folder) as inside:
         for stage, command in _tabletop_commands().items():
-            words = command.replace("${resolution}", resolution).split()
+            words = command.split()
             if words[1] == "-m":
                 roots = [words[2]]
             else:

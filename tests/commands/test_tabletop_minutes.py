@@ -19,9 +19,12 @@ from tests.integration.project import pull_models
 
 ROOT = CONFIGS.parent
 SMALL = [
-    f"exp.config_path={CONFIGS}/scratch/tabletop_64/vae.yaml",
-    "task.model.block_out_channels=[8,8,8]",
-    "train_data.folder=world/train",
+    f"exp.config_path={CONFIGS}/scratch/tabletop/vae.yaml",
+    "task.model.block_out_channels=[8,8,8,8]",
+    "task.terms={kl: 1e-4, perceptual: 0, adversary: 0, adversary_from: 1, adversary_width: 32}",
+    "task.backbone=null",
+    "task.watched={}",
+    "train_data.folders=[world/train]",
     "val_data.folder=world/val",
     "train.batch_size=2",
     "train.log_every=1",

@@ -48,7 +48,7 @@ def test_cards_name_data_updates_time_and_scores(trained, tmp_path):
     card = (tmp_path / "out/judges/dino/README.md").read_text()
     assert card.startswith("# dino\n")
     for line in (
-        "configs/scratch/tabletop_48/dino.yaml",
+        "configs/scratch/tabletop/dino.yaml",
         "- Data: 5 pictures of 48 px",
         "- Updates: 20",
         "- Time: 57 minutes on Abacus, 2 threads",
@@ -56,7 +56,7 @@ def test_cards_name_data_updates_time_and_scores(trained, tmp_path):
     ):
         assert line in card
     assert (
-        "configs/scratch/tabletop_48/diffusion.yaml, then the stage `refine`"
+        "configs/scratch/tabletop/diffusion.yaml, then the stage `refine`"
         in (tmp_path / "out/sd/README.md").read_text()
     )
 

@@ -25,9 +25,9 @@ def test_every_file_loads_and_names_what_exists(name):
 
 
 def test_the_command_line_lies_over_the_file_and_the_file_over_the_root():
-    config = load_pretraining_config("pretraining", words("tabletop_64/vae", "train.lr=3e-4", "task.terms.kl=1e-5"))
+    config = load_pretraining_config("pretraining", words("tabletop/vae", "train.lr=3e-4", "task.terms.kl=1e-5"))
     assert (config.train.lr, config.task.terms.kl) == (3e-4, 1e-5)
-    assert config.train.batch_size == 16
+    assert config.train.batch_size == 64
     assert config.train.ema_decay == 0.999
 
 
@@ -47,7 +47,7 @@ def test_another_class_brings_its_own_arguments():
 )
 def test_what_is_wrong_is_named(more, message):
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
-        load_pretraining_config("pretraining", words("tabletop_64/vae", more))
+        load_pretraining_config("pretraining", words("tabletop/vae", more))
 
 
 def test_a_missing_file_and_an_unknown_section_are_refused(tmp_path):
