@@ -16,11 +16,11 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from src.core.config import load_config
 from src.core.device import choose_device
 from src.features.store import FeatureStore, ImageFile, image_file
+from src.metrics.base import References, Sample
 from src.metrics.copying import TrainingLikeness, copying_summary
 from src.metrics.copying_verdict import Said, judge_copying
 from src.metrics.names import BASE, GAP, NEAREST, PART, TEST
 from src.metrics.samples import read_references, read_samples
-from src.metrics.scores import References, Sample
 from src.metrics.summary import mean_scores, score_table
 from src.models.autoencoder import reconstruct
 

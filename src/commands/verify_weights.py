@@ -19,6 +19,7 @@ from src.core.config_errors import one_line
 from src.core.errors import ModelMismatchError
 from src.core.files import write_json
 from src.features.store import FeatureStore, image_file
+from src.metrics.base import models_of
 from src.stages.evaluate import build_metrics
 
 GOLDEN = Path("src/features/golden.json")
@@ -67,20 +68,19 @@ def verify(overrides: list[str], golden: dict[str, list[float]]) -> tuple[list[s
         ModelMismatchError: Weights or cosines are other than they should be.
     """
     store, lines, fresh = FeatureStore(4, "cpu"), list[str](), dict[str, list[float]]()
-    for metric in build_metrics(load_config(overrides)):
-        judge: Any = metric.judge
+    for name, judge in models_of(build_metrics(load_config(overrides))).items():
         judge.check()
         if not hasattr(store.tower(judge), "embed_images"):
-            lines.append(f"{metric.name}: here; it embeds no images")
+            lines.append(f"{name}: here; it embeds no images")
             continue
         key, found = str(judge.describe()["sha256"]), measure(judge, store)
         if key not in golden:
             fresh[key] = found
-            lines.append(f"{metric.name}: UNVERIFIED: no golden numbers for {key[:12]}; measured {found}")
+            lines.append(f"{name}: UNVERIFIED: no golden numbers for {key[:12]}; measured {found}")
         elif np.abs(np.subtract(found, golden[key])).max() > TOLERANCE:
-            raise ModelMismatchError(f"{metric.name}: measured {found}, expected {golden[key]} of weights {key[:12]}")
+            raise ModelMismatchError(f"{name}: measured {found}, expected {golden[key]} of weights {key[:12]}")
         else:
-            lines.append(f"{metric.name}: verified")
+            lines.append(f"{name}: verified")
     return lines, fresh
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from src.core import layout
 from src.core.errors import MetricError
+from src.metrics.quantities import Quantities
 from src.metrics.summary import COLUMNS
 
 SCORES, META, PARAMS = FILES = tuple(path.as_posix() for path in (layout.SCORES, layout.META, layout.PARAMS))
@@ -32,6 +33,11 @@ class EvaluatedRun:
     scores: pd.DataFrame
     meta: Mapping[str, Any]
     params: Mapping[str, Any]
+
+    @property
+    def quantities(self) -> Quantities:
+        """What its numbers mean."""
+        return Quantities.of(self.meta)
 
 
 def parse_run(name: str, contents: Mapping[str, bytes]) -> EvaluatedRun:
@@ -90,8 +96,8 @@ def _scores(content: bytes) -> pd.DataFrame:
 
 def _meta(content: bytes) -> Mapping[str, Any]:
     meta = json.loads(content)
-    if not isinstance(meta, Mapping) or not {"selected", "models"} <= meta.keys():
-        raise ValueError("no entries selected and models")
+    if not isinstance(meta, Mapping) or not {"selected", "quantities"} <= meta.keys():
+        raise ValueError("no entries selected and quantities")
     return meta
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,11 @@ from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
 from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge
+from src.metrics.base import ALONE, Metric, References, Sample, Score
 from src.metrics.copied_parts import part_likeness
 from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_scores
-from src.metrics.names import BARE, GAP, HELD_OUT_ROWS, NEAREST, PART, TEST
-from src.metrics.scores import ALONE, Metric, References, Sample, Score, checked_cosine
+from src.metrics.names import BARE, DEV, GAP, HELD_OUT_ROWS, NEAREST, PART, PHOTOS, TEST
+from src.metrics.quantities import Quantity
 
 
 @dataclass
@@ -28,13 +28,22 @@ class TrainingLikeness:
 
     Attributes:
         name: The key of the nearest likeness; the gap is called GAP, likeness of parts PART.
-        sets: The sets of samples that it looks at.
         judge: The model that embeds images.
+        sets: The sets of samples that it looks at.
     """
 
     name: str
-    sets: Sequence[str]
     judge: Judge[ImageTower]
+    sets: Sequence[str] = (DEV, TEST, BARE, PHOTOS)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns likeness, gap and likeness of parts: none has a better side, a gap far below 0 is no merit."""
+        model, title = self.judge.name, self.judge.title
+        return [
+            Quantity(self.name, None, -1, 1, model=model, title=title),
+            Quantity(GAP, None, -2, 2, model=model, title=title),
+            Quantity(PART, None, -1, 1),
+        ]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample; a held-out photo is compared with the held-out photos of other groups.
@@ -58,7 +67,7 @@ class TrainingLikeness:
         parts = part_likeness(files, (*references.train, *references.train_decoded))
         scores = [Score(sample, PART, "none", float(value), "") for sample, value in zip(samples, parts, strict=True)]
         for sample, to_train, to_val in zip(samples, train, val, strict=True):
-            nearest = checked_cosine(float(to_train.max()), sample)
+            nearest = float(to_train.max())
             scores.append(Score(sample, self.name, "none", nearest, ""))
             if sample.variant in HELD_OUT_ROWS:
                 to_val = to_val[references.others(sample.image)]
@@ -87,9 +96,7 @@ def nearest_table(
         One row per image and TrainingLikeness: variant, prompt_id, set, seed, photo.
     """
     rows = []
-    # mypy takes no class for a Metric whose judge is narrower than the protocol's
-    likenesses = cast("list[TrainingLikeness]", [one for one in metrics if isinstance(one, TrainingLikeness)])
-    for metric in likenesses:
+    for metric in (one for one in metrics if isinstance(one, TrainingLikeness)):
         looked_at = [sample for sample in samples if sample.set in metric.sets]
         features = store.embed_images(metric.judge, [sample.image for sample in looked_at])
         sides = references.train, references.train_decoded

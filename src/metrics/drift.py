@@ -7,9 +7,30 @@ import numpy as np
 
 from src.core.errors import MetricError
 from src.features.store import Features, FeatureStore
+from src.metrics.base import Metric, Sample
 from src.metrics.intervals import Interval, students_interval
-from src.metrics.names import BASE, PRES, PRIOR
-from src.metrics.scores import Metric, Sample
+from src.metrics.names import BASE, KID, PRIOR
+from src.metrics.quantities import Quantity
+from src.metrics.scores import ImageSimilarity
+
+
+@dataclass
+class ClassSimilarity(ImageSimilarity):
+    """PRES: likeness of images of the class alone to the photos of the subject; the base model's own stands beside it.
+
+    The higher, the more the class has become the subject (DreamBooth, Ruiz et al., 2022, arXiv:2208.12242, 4.3). KID
+    is computed in its features, see `class_kid`.
+    """
+
+    sets: Sequence[str] = (PRIOR,)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns PRES and KID."""
+        model, title = self.judge.name, self.judge.title
+        return [
+            Quantity(self.name, False, -1, 1, model=model, title=title),
+            Quantity(KID, False, model=model, title=title),
+        ]
 
 
 @dataclass(frozen=True)
@@ -26,7 +47,7 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
     Custom Diffusion (Kumari et al., 2022, arXiv:2212.04488) looks for forgetting in this way.
 
     Args:
-        metrics: The chosen metrics; without PRES there is no judge to ask.
+        metrics: The chosen metrics; without a ClassSimilarity there is no judge to ask.
         samples: Drawn images.
         store: Computes features, each once.
 
@@ -36,7 +57,7 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
     Raises:
         MetricError: The variants' seeds differ.
     """
-    judge = next((metric.judge for metric in metrics if metric.name == PRES), None)
+    judge = next((metric.judge for metric in metrics if isinstance(metric, ClassSimilarity)), None)
     if judge is None:
         return {}
     images: dict[str, dict[tuple[str, int], Features]] = {}

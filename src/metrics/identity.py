@@ -11,8 +11,9 @@ from PIL import Image
 from src.core.errors import MetricError
 from src.features.store import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
 from src.features.weights import WeightFile
-from src.metrics.names import FACE_RATE, HELD_OUT_ROWS, IDENTITY, SIM_DETECTED
-from src.metrics.scores import ALONE, References, Sample, Score, checked_cosine
+from src.metrics.base import ALONE, References, Sample, Score
+from src.metrics.names import DEV, FACE_RATE, HELD_OUT_ROWS, IDENTITY, PHOTOS, SIM_DETECTED, TEST
+from src.metrics.quantities import Quantity
 
 # Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.
 NMS_THRESHOLD, TOP_K = 0.3, 5000
@@ -122,13 +123,22 @@ class FaceIdentity:
 
     Attributes:
         name: What `inference_metrics` calls it.
-        sets: The sets of samples that it looks at.
         judge: The networks.
+        sets: The sets of samples that it looks at.
     """
 
     name: str
-    sets: Sequence[str]
     judge: Judge[FaceTower]
+    sets: Sequence[str] = (DEV, TEST, PHOTOS)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns the three conventions."""
+        model, title = self.judge.name, self.judge.title
+        return [
+            Quantity(IDENTITY, True, -1, 1, model=model, title=title),
+            Quantity(SIM_DETECTED, True, -1, 1, model=model, title=title),
+            Quantity(FACE_RATE, True, 0, 1, model=model, title=title),
+        ]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample; a held-out photo is compared with the held-out photos of other groups.
@@ -166,5 +176,5 @@ class FaceIdentity:
         if face is None:
             missing = Score(sample, SIM_DETECTED, "val", None, "no face")
             return [rate, Score(sample, IDENTITY, "val", 0.0, ""), missing]
-        likeness = checked_cosine(float(np.mean(np.stack(others) @ face)), sample)
+        likeness = float(np.mean(np.stack(others) @ face))
         return [rate, *(Score(sample, name, "val", likeness, "") for name in (IDENTITY, SIM_DETECTED))]

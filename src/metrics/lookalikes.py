@@ -7,7 +7,10 @@ from pathlib import Path
 from src.core.errors import MetricError
 from src.core.files import list_files
 from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge, image_file
-from src.metrics.scores import References, Sample, Score, mean_similarity
+from src.metrics.base import References, Sample, Score
+from src.metrics.names import DEV, PHOTOS, TEST
+from src.metrics.quantities import Quantity
+from src.metrics.scores import mean_similarity
 
 # the folder that holds the subject's own photos, taken as the look-alikes' were
 OWN = "own"
@@ -22,15 +25,19 @@ class LookalikeRank:
 
     Attributes:
         name: The metric's key.
-        sets: The sets of samples that it looks at.
         judge: The model that embeds images.
         folder: A folder of photos for each look-alike and one called OWN, all in the same places and light.
+        sets: The sets of samples that it looks at.
     """
 
     name: str
-    sets: Sequence[str]
     judge: Judge[ImageTower]
     folder: str
+    sets: Sequence[str] = (DEV, TEST, PHOTOS)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns the rank, 0 or 1."""
+        return [Quantity(self.name, True, 0, 1, model=self.judge.name, title=self.judge.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample.

@@ -8,7 +8,9 @@ HELD_OUT_ROWS = (REAL, REAL_DECODED)
 # what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
 DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
 DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
-# metrics are called by what they measure; `model_key` adds the model where numbers of several runs meet
+# the set of the photos
+PHOTOS = "none"
+# metrics are called by what they measure; `Quantity.key` adds the model where numbers of several runs meet
 # what a checkpoint is chosen by and runs are compared by; identity for persons only
 SUBJECT, PROMPT, IDENTITY = "dino", "clip_t", "id_sim_all"
 # identity over the images with a face alone, and the share of those
@@ -28,16 +30,3 @@ REPORTED_SETS = (TEST, PRIOR, BARE)
 ALIASES = {"text_sim": PROMPT, "image_sim": "clip_i"}
 # nearer to a training photo than this share of the held-out photos are: suspected of being a copy
 REAL_QUANTILE = 0.99
-
-
-def model_key(metric: str, model: str) -> str:
-    """Names a metric by what it measures and by the model that measures it.
-
-    Args:
-        metric: For example ``dino``.
-        model: The judge's name, for example ``vits16``.
-
-    Returns:
-        For example ``dino_vits16``: DVC compares numbers under one key, so two models never share one.
-    """
-    return f"{metric}_{model}"

@@ -11,8 +11,8 @@ from src.core.errors import MetricError
 from src.core.files import sha256_bytes
 from src.core.tables import read_table
 from src.features.store import image_file
+from src.metrics.base import References, Sample
 from src.metrics.names import BASE, COPY, COPY_DECODED, DRAWN_SETS, REAL, REAL_DECODED, TEST
-from src.metrics.scores import References, Sample
 
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
 HELD_OUT = "held_out"

@@ -1,107 +1,16 @@
-"""The metrics: from samples and reference photos to one score per image, each defined where it is computed."""
+"""Likeness to the subject, fidelity to the prompt, and diversity; each defined where it is computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 
 from src.core.errors import MetricError
 from src.features.lpips import LpipsTower, mean_distances
-from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge, TextTower
-from src.metrics.names import HELD_OUT_ROWS
-
-ReferenceSet = Literal["val", "train", "none"]
-# why a held-out photo is compared with no other
-ALONE = "no held-out photo of another group of near duplicates to compare with"
-# a cosine is at most 1 up to rounding
-COSINE_SLACK = 1e-9
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image to score.
-
-    Attributes:
-        variant: ``base``, ``step-NNNNNN``, ``real`` (a held-out photo) or ``copy`` (a training photo posing as one);
-            both also ``(autoencoder)``.
-        prompt_id: Images of one prompt are averaged first.
-        set: One of DRAWN_SETS, or ``none`` for real photos.
-        group: The prompt's group.
-        seed: Counts the images of one prompt.
-        text: The prompt without the rare token.
-        image: The file.
-    """
-
-    variant: str
-    prompt_id: str
-    set: str
-    group: str
-    seed: int
-    text: str
-    image: ImageFile
-
-
-@dataclass(frozen=True)
-class References:
-    """The photos that samples are compared with.
-
-    Attributes:
-        val: Held out.
-        train: Trained on.
-        groups: The near-duplicate group of each held-out photo.
-        decoded: Both sides, `val` before `train`, through the base model's autoencoder; empty where nobody asks for
-            copying.
-    """
-
-    val: tuple[ImageFile, ...]
-    train: tuple[ImageFile, ...]
-    groups: tuple[str, ...]
-    decoded: tuple[ImageFile, ...] = ()
-
-    @property
-    def val_decoded(self) -> tuple[ImageFile, ...]:
-        """The held-out photos through the autoencoder."""
-        return self.decoded[: len(self.val)]
-
-    @property
-    def train_decoded(self) -> tuple[ImageFile, ...]:
-        """The photos trained on through the autoencoder."""
-        return self.decoded[len(self.val) :]
-
-    def others(self, photo: ImageFile) -> list[int]:
-        """Returns the rows of `val` that are not of a held-out photo's own group: near duplicates tell nothing."""
-        photos = [*zip(self.val, self.groups, strict=True), *zip(self.val_decoded, self.groups, strict=False)]
-        own = {group for file, group in photos if file.sha256 == photo.sha256}
-        return [row for row, group in enumerate(self.groups) if group not in own]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One number of one image, or the reason why there is none."""
-
-    sample: Sample
-    metric: str
-    references: ReferenceSet
-    value: float | None
-    reason: str
-
-
-class Metric(Protocol):
-    """Scores images; chosen by name in `inference_metrics`.
-
-    Attributes:
-        name: Its key.
-        sets: The sets of samples that it looks at.
-        judge: Its model.
-    """
-
-    name: str
-    sets: Sequence[str]
-    judge: Judge[ImageTower] | Judge[TextTower] | Judge[LpipsTower]
-
-    def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
-        """Returns at least one row per sample."""
+from src.features.store import Features, FeatureStore, ImageTower, Judge, TextTower
+from src.metrics.base import ALONE, References, ReferenceSet, Sample, Score
+from src.metrics.names import BARE, DEV, HELD_OUT_ROWS, PHOTOS, TEST
+from src.metrics.quantities import Quantity
 
 
 @dataclass
@@ -110,17 +19,21 @@ class ImageSimilarity:
 
     A held-out photo is compared with the training photos, and with the held-out photos of other groups of near
     duplicates, so never with itself: the pair of 1.0 would raise the ceiling by 0.06 at five photos. On images of the
-    class alone this is PRES (ibid., 4.3): the higher, the more the class has become the subject.
+    class alone it is PRES, see `src.metrics.drift`.
 
     Attributes:
-        name: The metric's key; names the model.
-        sets: The sets of samples that it looks at.
+        name: The metric's key.
         judge: The model that embeds images.
+        sets: The sets of samples that it looks at.
     """
 
     name: str
-    sets: Sequence[str]
     judge: Judge[ImageTower]
+    sets: Sequence[str] = (DEV, TEST, PHOTOS)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns the mean cosine."""
+        return [Quantity(self.name, True, -1, 1, True, self.judge.name, self.judge.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample against the held-out and against the training photos, apart.
@@ -160,7 +73,7 @@ class ImageSimilarity:
 
     def _rows(self, samples: Sequence[Sample], references: ReferenceSet, values: Features) -> list[Score]:
         return [
-            Score(sample, self.name, references, checked_cosine(float(value), sample), "")
+            Score(sample, self.name, references, float(value), "")
             for sample, value in zip(samples, values, strict=True)
         ]
 
@@ -174,13 +87,17 @@ class TextSimilarity:
 
     Attributes:
         name: The metric's key.
-        sets: The sets of samples that it looks at.
         judge: The model that embeds images and texts.
+        sets: The sets of samples that it looks at.
     """
 
     name: str
-    sets: Sequence[str]
     judge: Judge[TextTower]
+    sets: Sequence[str] = (DEV, TEST, PHOTOS)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns the cosine."""
+        return [Quantity(self.name, True, -1, 1, model=self.judge.name, title=self.judge.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against its own text.
@@ -200,8 +117,7 @@ class TextSimilarity:
         images = store.embed_images(self.judge, [sample.image for sample in samples])
         values = np.sum(texts * images, axis=1)
         return [
-            Score(sample, self.name, "none", checked_cosine(float(value), sample), "")
-            for sample, value in zip(samples, values, strict=True)
+            Score(sample, self.name, "none", float(value), "") for sample, value in zip(samples, values, strict=True)
         ]
 
 
@@ -214,13 +130,17 @@ class Diversity:
 
     Attributes:
         name: The metric's key.
-        sets: The sets of samples that it looks at.
         judge: The model that compares images.
+        sets: The sets of samples that it looks at.
     """
 
     name: str
-    sets: Sequence[str]
     judge: Judge[LpipsTower]
+    sets: Sequence[str] = (DEV, TEST, BARE, PHOTOS)
+
+    def quantities(self) -> list[Quantity]:
+        """Returns the mean distance."""
+        return [Quantity(self.name, True, 0, model=self.judge.name, title=self.judge.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against the others of the same variant and prompt.
@@ -251,8 +171,6 @@ class Diversity:
     def _row(self, sample: Sample, value: float | None) -> Score:
         if value is None:
             return Score(sample, self.name, "none", None, "the only image of its prompt: no pair to compare")
-        if not np.isfinite(value):
-            raise MetricError(f"{sample.image.path}: {self.name} is {value}")
         return Score(sample, self.name, "none", value, "")
 
 
@@ -273,21 +191,3 @@ def mean_similarity(features: Features, references: Features) -> Features:
         raise MetricError(f"a similarity of {len(features)} images with {len(references)} references is undefined")
     means: Features = (features @ references.T).mean(axis=1)
     return means
-
-
-def checked_cosine(value: float, sample: Sample) -> float:
-    """Checks that a number is a cosine.
-
-    Args:
-        value: The number.
-        sample: What it describes.
-
-    Returns:
-        The number.
-
-    Raises:
-        MetricError: It is outside [-1, 1] or not finite: then it is something else, for example a logit.
-    """
-    if not abs(value) <= 1 + COSINE_SLACK:
-        raise MetricError(f"{sample.image.path}: expected a cosine in [-1, 1], found {value}")
-    return value

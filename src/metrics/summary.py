@@ -7,15 +7,13 @@ from typing import Any
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
+from src.metrics.base import Score
 from src.metrics.copying import copying_summary
 from src.metrics.drift import Drift
 from src.metrics.intervals import against_base, reported_rows
 from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, REAL, REAL_DECODED, TEST
-from src.metrics.scores import Score
 
 DIGITS = 6
-# what counts as likeness to the subject: of these a share of the reachable means something
-LIKENESS = ("dino", "dino_crop", "dinov2", "clip_i")
 COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
 SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]
 # what a metric's references add to its key; for drawn images the held-out photos are the number that counts
@@ -107,23 +105,26 @@ def _means(table: pd.DataFrame, variant: str) -> dict[str, float]:
     return {f"{metric}{suffixes[refs]}": rounded(float(mean)) for metric, refs, mean in means}
 
 
-def reached(table: pd.DataFrame, variant: str) -> dict[str, float]:
+def reached(table: pd.DataFrame, variant: str, likenesses: Sequence[str]) -> dict[str, float]:
     """Divides a variant's likeness by that of held-out photos through the autoencoder: what is reachable at best.
 
     Args:
         table: From `score_table`.
         variant: The checkpoint.
+        likenesses: The metrics of likeness to the subject.
 
     Returns:
-        The share by metric of likeness, 1 where the images are as like as the subject itself; nothing where there are
+        The share by metric, 1 where the images are as like as the subject itself; nothing where there are
         no such photos or their likeness is not above 0.
     """
     own, best = mean_scores(table, variant, TEST), mean_scores(table, REAL_DECODED, "none")
-    names = [name for name in LIKENESS if name in own and best.get(name, 0) > 0]
+    names = [name for name in likenesses if name in own and best.get(name, 0) > 0]
     return {name: rounded(own[name] / best[name]) for name in names}
 
 
-def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: Mapping[str, Drift]) -> dict[str, Any]:
+def summarise(
+    table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: Mapping[str, Drift], likenesses: Sequence[str]
+) -> dict[str, Any]:
     """Builds details.json: all means, counts and intervals, numbers only.
 
     Args:
@@ -131,6 +132,7 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: Ma
         steps: The step of each checkpoint variant.
         chosen: The chosen checkpoint.
         drift: From `class_kid`.
+        likenesses: The metrics of likeness to the subject, see `Quantity`.
 
     Returns:
         Means of run, base, copy and every checkpoint on what each metric is reported on, of the held-out photos,
@@ -156,7 +158,7 @@ def summarise(table: pd.DataFrame, steps: dict[str, int], chosen: str, drift: Ma
         "copy": mean_scores(table, "copy", "test"),
         REAL_DECODED: mean_scores(table, REAL_DECODED, "none"),
         COPY_DECODED: mean_scores(table, COPY_DECODED, "test"),
-        "reached": reached(table, chosen),
+        "reached": reached(table, chosen, likenesses),
         "copying": {name: rounded(value) for name, value in copying_summary(table, chosen).items()},
         "checkpoints": checkpoints,
         "selected_step": steps[chosen],

@@ -6,8 +6,8 @@ import altair as alt
 
 from src.metrics.intervals import Interval
 from src.metrics.names import KID, PROMPT, SUBJECT
+from src.metrics.quantities import Quantities
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
-from src.reporting.scoring import metric_order
 
 # a colour of the style sheet for each run
 SERIES = "abcdefgh"
@@ -119,7 +119,7 @@ def forest(
     comparisons: Mapping[str, Mapping[str, Interval]],
     margins: Mapping[str, float],
     title: str,
-    label: Callable[[str], str],
+    quantities: Quantities,
     runs: Sequence[str] = (),
 ) -> Spec:
     """Draws differences with their intervals, the margins of the primary metrics shaded.
@@ -128,22 +128,28 @@ def forest(
         comparisons: By run, then by metric.
         margins: Of the primary metrics.
         title: Of the axis.
-        label: Names a metric with the model that measured.
+        quantities: What the numbers mean.
         runs: All runs of the page in order, for one colour each; empty where there is one alone.
 
     Returns:
         A specification.
     """
     rows: list[Row] = [
-        {"name": name, "metric": label(metric), "difference": found.mean, "low": found.low, "high": found.high}
+        {
+            "name": name,
+            "metric": quantities.label(metric),
+            "difference": found.mean,
+            "low": found.low,
+            "high": found.high,
+        }
         for name, metrics in comparisons.items()
         for metric, found in metrics.items()
         # no cosine: it has another scale, and the others would be a point
         if metric != KID
     ]
-    shown, names = metric_order(metric for metrics in comparisons.values() for metric in metrics), list(comparisons)
-    order = [label(metric) for metric in shown if metric != KID]
-    bands = [{"metric": label(m), "low": -margins[m], "high": margins[m]} for m in shown if m in margins]
+    shown, names = quantities.order(metric for metrics in comparisons.values() for metric in metrics), list(comparisons)
+    order = [quantities.label(metric) for metric in shown if metric != KID]
+    bands = [{"metric": quantities.label(m), "low": -margins[m], "high": margins[m]} for m in shown if m in margins]
     y = alt.Y("metric:N", sort=order, title=None)
     colour = _colour(runs) if runs else alt.value("var(--run)")
     band = alt.Chart(inline_rows("margins", bands)).encode(x="low:Q", x2="high:Q", y=y)

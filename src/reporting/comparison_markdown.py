@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from src.comparison.runs import EvaluatedRun
 from src.comparison.spread import SeedSpread, spread_of
 from src.comparison.verdict import Report, compare_configurations
+from src.metrics.quantities import Quantities
 from src.reporting.comparison_text import (
     explain_findings,
     explain_intervals,
@@ -13,7 +14,6 @@ from src.reporting.comparison_text import (
     explain_spread,
     shown_reach,
 )
-from src.reporting.scoring import arrow
 from src.reporting.texts import load_texts
 
 # as docs/metrics.md says it; a console may lack arrows
@@ -22,11 +22,14 @@ BETTER = {"↑": "up", "↓": "down", "": ""}
 ENGLISH = load_texts("en")
 
 
-def describe(report: Report, about: str, basis: str, spreads: Sequence[SeedSpread | None]) -> str:
+def describe(
+    report: Report, quantities: Quantities, about: str, basis: str, spreads: Sequence[SeedSpread | None]
+) -> str:
     """Returns a comparison as Markdown.
 
     Args:
         report: The comparison.
+        quantities: What the numbers mean.
         about: What is compared with what.
         basis: How much data there is.
         spreads: What is known of the seed's spread, for A's settings and for B's.
@@ -42,7 +45,7 @@ def describe(report: Report, about: str, basis: str, spreads: Sequence[SeedSprea
         found = report.metrics[name]
         margin = f"{report.margins[name]:g}" if name in report.primaries else "descriptive"
         lines.append(
-            f"| {name} | {BETTER[arrow(name)]} | {found.interval.mean:+z.4f} "
+            f"| {quantities.label(name)} | {BETTER[quantities.arrow(name)]} | {found.interval.mean:+z.4f} "
             f"| {found.interval.low:+z.4f} to {found.interval.high:+z.4f} | {found.p:z.4f} | {found.detectable:z.4f} "
             f"| {margin} | {shown_reach(name, spreads, ENGLISH) if name in report.primaries else '–'} "
             f"| {ENGLISH(f'compare.{found.unit.value}', count=found.units)} |"
@@ -51,7 +54,7 @@ def describe(report: Report, about: str, basis: str, spreads: Sequence[SeedSprea
     if report.comparisons > 1:
         basis += f" {ENGLISH('compare.many', count=report.comparisons)}"
     verdict = f"{about}: **{report.verdict.value}**: {ENGLISH(f'verdict.{report.verdict.name}')}"
-    findings = [f"- {line}" for line in explain_findings(report, str, ENGLISH)]
+    findings = [f"- {line}" for line in explain_findings(report, quantities.label, ENGLISH)]
     return "\n".join([*lines, "", basis, "", verdict, "", *findings, ""])
 
 
@@ -72,7 +75,7 @@ def describe_pair(a: EvaluatedRun, b: EvaluatedRun, report: Report, known: Seque
     basis = f"{sum(report.dropped.values())} pairs without a value left out."
     about = ENGLISH("compare.of.checkpoints", a="A", b="B")
     scope = f"{explain_scope(report, ENGLISH)} {explain_spread(report, spreads, ENGLISH)}"
-    return "\n".join([sides, "", describe(report, about, basis, spreads), scope, ""])
+    return "\n".join([sides, "", describe(report, a.quantities, about, basis, spreads), scope, ""])
 
 
 def describe_settings(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun]) -> str:
@@ -91,4 +94,4 @@ def describe_settings(a: Sequence[EvaluatedRun], b: Sequence[EvaluatedRun]) -> s
     report = compare_configurations(a, b)
     basis = f"{len(a)} of A, {len(b)} of B."
     about = ENGLISH("compare.of.settings", a="A", b="B")
-    return "\n".join([describe(report, about, basis, []), explain_means(report, ENGLISH), ""])
+    return "\n".join([describe(report, a[0].quantities, about, basis, []), explain_means(report, ENGLISH), ""])

@@ -1,8 +1,7 @@
 """The page that compares runs: what each tested, what was changed, what came out, and which one to keep."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from src.core.files import write_text
 from src.core.nested import flatten
 from src.metrics.intervals import against_base, mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
+from src.metrics.quantities import Quantities
 from src.metrics.summary import mean_scores, reported_means
 from src.reporting.charts import Row, Spec
 from src.reporting.comparison_charts import forest, metric_scatter, run_colours
@@ -28,9 +28,8 @@ from src.reporting.comparison_text import (
     shown_reach,
 )
 from src.reporting.figure_tables import write_figure_tables
-from src.reporting.metric_page import metric_table
+from src.reporting.metric_tables import metric_table
 from src.reporting.provenance import shorten_path
-from src.reporting.scoring import arrow, metric_order, shown_name, verdict
 from src.reporting.sources import Source, load_sources
 from src.reporting.templating import render_page
 from src.reporting.texts import Texts, load_texts
@@ -131,9 +130,6 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
 
 # what the template asks for words
 WORDS = {
-    "metric_order": metric_order,
-    "arrow": arrow,
-    "verdict": verdict,
     "explain_intervals": explain_intervals,
     "explain_findings": explain_findings,
     "explain_scope": explain_scope,
@@ -166,21 +162,24 @@ def write_comparison(
     """
     first = entries[0].run
     texts = load_texts(setting(first, "report", "language"))
-    # runs of other judges are not comparable
-    label = partial(shown_name, models=first.meta["models"])
+    # runs that other models measured are not comparable
+    quantities = first.quantities
     comparable = [entry for entry in entries if not entry.refusal]
     reports = {entry.run.name: entry.report for entry in comparable if entry.report is not None}
     base, of_base = f"{first.name} · {BASE}", reported_means(first.scores, BASE)
     means = {e.run.name: reported_means(e.run.scores, e.run.meta["selected"]) for e in comparable}
     kept = "" if choice.run is None else choice.run.name
     contenders = [choice.run] if choice.run is not None else [first, *(run for run, _ in choice.ahead)]
-    specs = _figures(comparable, of_base, margins_of(first), texts, label)
+    specs = _figures(comparable, of_base, margins_of(first), texts, quantities)
     keep = recommendation(choice, first.name, texts)
     page = render_page(
         "comparison.html.j2",
         title=texts("compare.title"),
         texts=texts,
-        label=label,
+        label=quantities.label,
+        arrow=quantities.arrow,
+        verdict=quantities.verdict,
+        metric_order=quantities.order,
         lead=f"{texts('compare.lead', count=len(comparable), first=first.name)} {keep}",
         keep=keep,
         entries=[(entry, changed_parameters(first.params, entry.run.params)) for entry in entries],
@@ -188,7 +187,7 @@ def write_comparison(
         kept=choice.run,
         notes=notes,
         sources=load_sources(texts.language),
-        table=metric_table({base: of_base} | means, _verdicts(reports), selected=kept),
+        table=metric_table({base: of_base} | means, _verdicts(reports, quantities), quantities, selected=kept),
         dots=run_colours(list(means)) | {base: BASE},
         pictures=pictures,
         margins=margins_of(first),
@@ -201,9 +200,9 @@ def write_comparison(
     write_figure_tables(out.with_name(f"{out.stem}_figures"), specs)
 
 
-def _verdicts(reports: Mapping[str, Report]) -> dict[str, dict[str, str]]:
+def _verdicts(reports: Mapping[str, Report], quantities: Quantities) -> dict[str, dict[str, str]]:
     return {
-        name: {m: verdict(m, found.interval.low, found.interval.high) for m, found in report.metrics.items()}
+        name: {m: quantities.verdict(m, found.interval.low, found.interval.high) for m, found in report.metrics.items()}
         for name, report in reports.items()
     }
 
@@ -213,18 +212,18 @@ def _figures(
     base: Mapping[str, float],
     margins: Mapping[str, float],
     texts: Texts,
-    label: Callable[[str], str],
+    quantities: Quantities,
 ) -> dict[str, Spec]:
     """Draws the checkpoints in the plane of the primary metrics, and the differences to the first run."""
     names = [entry.run.name for entry in entries]
     points = [row for entry in entries for row in checkpoint_rows(entry.run)]
     origin: Row | None = {"name": BASE, **{m: base[m] for m in sorted(PLANE)}} if base.keys() >= PLANE else None
-    specs = {"scatter": metric_scatter(points, names, origin, label)} if points else {}
+    specs = {"scatter": metric_scatter(points, names, origin, quantities.label)} if points else {}
     intervals = {
         entry.run.name: {metric: found.interval for metric, found in entry.report.metrics.items()}
         for entry in entries
         if entry.report is not None
     }
     if intervals:
-        specs["forest"] = forest(intervals, margins, texts("axis.difference"), label, names)
+        specs["forest"] = forest(intervals, margins, texts("axis.difference"), quantities, names)
     return specs

@@ -11,7 +11,7 @@ from src.core import layout
 from src.core.errors import MetricError
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.reporting.samples import Picture
-from src.reporting.scoring import image_scores, shown_name
+from src.reporting.scoring import image_scores
 from src.reporting.thumbnails import SMALL_PX, thumbnail
 
 COLUMNS = {"variant", "prompt_id", "set", "prompt", "seed", "path"}
@@ -80,6 +80,5 @@ def _picture(
     except MetricError:
         return None
     scores = image_scores(run.scores).get((variant, str(row["prompt_id"]), row["seed"]), {})
-    models = run.meta["models"]
-    shown = tuple((shown_name(m, models), f"{scores[m]:z.2f}") for m in (SUBJECT, PROMPT) if m in scores)
+    shown = tuple((run.quantities.label(m), f"{scores[m]:z.2f}") for m in (SUBJECT, PROMPT) if m in scores)
     return Picture(thumbnail(io.BytesIO(content), SMALL_PX), f"{label}: {row['prompt']}", label, shown)

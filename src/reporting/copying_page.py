@@ -17,7 +17,6 @@ from src.reporting.charts import Spec
 from src.reporting.histograms import paired_histogram
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.samples import Picture
-from src.reporting.scoring import labels
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
@@ -67,7 +66,9 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
     test, bare = (len(drawn_scores(inputs.scores, NEAREST, inputs.run_variant, which)) for which in (TEST, BARE))
     few = "_few" if photos < ENOUGH_PHOTOS else ""
     limit = f"{largest_rank_z(bare, photos):z.3f}"
-    names = {name: texts(f"copying.{name}", metric=labels(inputs)(NEAREST)) for name in ("nn_train_p95", "meehan_z")}
+    names = {
+        name: texts(f"copying.{name}", metric=inputs.quantities.label(NEAREST)) for name in ("nn_train_p95", "meehan_z")
+    }
     names["share_over_real"] = texts(f"copying.share_over_real{few}")
     found = inputs.metrics.get("copying", {})
     parts = [texts("copying.counts", test=test, bare=bare, photos=photos)]
@@ -113,7 +114,7 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
     Returns:
         At most SHOWN_PAIRS pairs; none where `nn_train` was not computed.
     """
-    key, label = ["variant", "prompt_id", "seed"], labels(inputs)
+    key, label = ["variant", "prompt_id", "seed"], inputs.quantities.label
     scores = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)[[*key, "value"]]
     if scores.empty:
         return ()
@@ -152,7 +153,7 @@ def likeness_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
         A specification; None where `nn_train` was not computed.
     """
     drawn = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)["value"]
-    real, label = held_out_scores(inputs.scores, NEAREST), labels(inputs)
+    real, label = held_out_scores(inputs.scores, NEAREST), inputs.quantities.label
     if drawn.empty or not len(real):
         return None
     groups = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from src.metrics.names import PROMPT, SUBJECT, TEST
 from src.reporting.inputs import Inputs
 from src.reporting.samples import Picture, manifest_pictures
-from src.reporting.scoring import image_scores, labels
+from src.reporting.scoring import image_scores
 
 SHOWN = 5
 
@@ -32,7 +32,7 @@ def extreme_samples(inputs: Inputs) -> tuple[Extremes, ...]:
     scores = image_scores(inputs.scores)
     keys = list(manifest[["variant", "prompt_id", "seed"]].itertuples(index=False, name=None))
     found: list[Extremes] = []
-    label = labels(inputs)
+    label = inputs.quantities.label
     for metric in (SUBJECT, PROMPT):
         scored = [number for number, key in enumerate(keys) if metric in scores.get(key, {})]
         order = sorted(scored, key=lambda number: -scores[keys[number]][metric])

@@ -11,6 +11,7 @@ import pandas as pd
 from src.core import layout
 from src.core.errors import EmptyDatasetError
 from src.core.files import sha256_file
+from src.metrics.quantities import Quantities
 
 HASHED = (
     *(layout.PARAMS, layout.DETAILS, layout.SCORES, layout.LOSS, layout.MANIFEST),
@@ -61,6 +62,11 @@ class Inputs:
     hashes: dict[str, str]
 
     @property
+    def quantities(self) -> Quantities:
+        """What the numbers mean."""
+        return Quantities.of(self.meta)
+
+    @property
     def run_variant(self) -> str:
         """The selected checkpoint's name in the tables, for example ``step-000300``."""
         return layout.checkpoint_name(self.selected_step)
@@ -90,7 +96,7 @@ def read_inputs(root: Path) -> Inputs:
     return Inputs(
         root=root,
         metrics=metrics,
-        meta=_read_json(root, layout.META, "stage evaluate", ("models",)),
+        meta=_read_json(root, layout.META, "stage evaluate", ("quantities",)),
         scores=_scores(root),
         loss=_floats(_read_table(root, layout.LOSS, "stage train", ("step", "loss"))),
         val_loss=_floats(_read_table(root, layout.VAL_LOSS, "stage train", ("step", "val_loss")))

@@ -9,9 +9,8 @@ from src.core import layout
 from src.core.files import write_text
 from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
-from src.reporting.metric_page import Cell, MetricTable
+from src.reporting.metric_tables import Cell, MetricTable
 from src.reporting.samples import CheckpointStrip
-from src.reporting.scoring import labels
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, Summary
 from src.reporting.templating import render_markdown
@@ -35,7 +34,7 @@ def write_markdown(
         sections: The sections of the page.
         texts: The words.
     """
-    label = labels(inputs)
+    label = inputs.quantities.label
     page = render_markdown(
         "report.md.j2",
         texts=texts,

@@ -1,68 +1,26 @@
 """The tables of metrics: run, base, real and copy, and the checkpoints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from src.core.nested import flatten
 from src.metrics.intervals import reported_rows
-from src.metrics.names import COPY_DECODED, FACE_RATE, IDENTITY, NEAREST, PROMPT, REAL, REAL_DECODED, SUBJECT, TEST
+from src.metrics.names import (
+    COPY_DECODED,
+    REAL,
+    REAL_DECODED,
+    TEST,
+)
+from src.metrics.quantities import Quantities
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, development_means, labels, metric_order, unscored, verdict
+from src.reporting.metric_tables import HEADLINES, Cell, MetricTable, headline_metrics, metric_table, to_cell
+from src.reporting.scoring import development_means, unscored
 from src.reporting.texts import Texts
 
 ROWS = ("run", "base", "real", "copy", REAL_DECODED, COPY_DECODED)
-# what is shown before the rest is unfolded, each with the key of its name in words
-HEADLINE = {
-    IDENTITY: "identity",
-    FACE_RATE: "faces",
-    SUBJECT: "subject",
-    PROMPT: "prompt",
-    "div_lpips": "diversity",
-    NEAREST: "nearest",
-}
 # beside which rows of the table a headline stands, and then the best that is reachable
 BESIDE = ("base", "run")
-SHOWN_WITHOUT_HEADLINES = 3
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value of a table.
-
-    Attributes:
-        exact: As in details.json, or empty when there is none.
-        shown: Rounded for the eye.
-        verdict: Of its difference to what it is compared with, see `verdict`; empty where there is no interval.
-    """
-
-    exact: str
-    shown: str
-    verdict: str
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """A named row of cells; `selected` marks the selected checkpoint."""
-
-    name: str
-    cells: tuple[Cell, ...]
-    selected: bool
-
-
-@dataclass(frozen=True)
-class MetricTable:
-    """Rows by metrics.
-
-    Attributes:
-        columns: Metric names.
-        arrows: ``↑``, ``↓`` or empty by column.
-        rows: The rows.
-    """
-
-    columns: tuple[str, ...]
-    arrows: tuple[str, ...]
-    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +33,7 @@ class Difference:
         mean: The difference, ready to print.
         low: Where the interval begins.
         high: Where it ends.
-        verdict: See `scoring.verdict`.
+        verdict: See `Quantities.verdict`.
     """
 
     metric: str
@@ -134,10 +92,11 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     """
     rows = {name: inputs.metrics[name] for name in ROWS if name in inputs.metrics}
     test = inputs.manifest[(inputs.manifest["set"] == "test") & (inputs.manifest["variant"] == inputs.run_variant)]
-    found = differences(inputs.metrics.get("against_base", {}))
-    table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, selected="run")
+    quantities = inputs.quantities
+    found = differences(inputs.metrics.get("against_base", {}), quantities)
+    table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, quantities, selected="run")
     counts = flatten(inputs.metrics["counts"]) if "counts" in inputs.metrics else {}
-    shares, label = inputs.metrics.get("reached", {}), labels(inputs)
+    shares, label = inputs.metrics.get("reached", {}), inputs.quantities.label
     of_best = [
         texts("metrics.reached", metric=label(name), share=f"{share:.0%}") for name, share in sorted(shares.items())
     ]
@@ -145,7 +104,9 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
     beside = [rows.get(name, {}) for name in (*BESIDE, best)]
     return MetricPage(
         best=best,
-        headlines=tuple(_headline(metric, beside, found, texts) for metric in headline_metrics(table.columns)),
+        headlines=tuple(
+            _headline(metric, beside, found, quantities, texts) for metric in headline_metrics(table.columns)
+        ),
         table=table,
         differences=found,
         intro=" ".join(
@@ -156,7 +117,7 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
             ]
         ),
         counts=tuple((name, _plain(value)) for name, value in sorted(counts.items())),
-        legend=tuple((name, _meaning(name, inputs.meta["models"], texts)) for name in table.columns),
+        legend=tuple((name, _meaning(name, quantities, texts)) for name in table.columns),
         unscored=tuple(unscored(inputs.scores)),
     )
 
@@ -171,23 +132,19 @@ def _rests_on(inputs: Inputs, texts: Texts) -> list[str]:
         .size()
         .reset_index(name="images")
     )
-    label, order = labels(inputs), metric_order(counts["metric"])
+    label, order = inputs.quantities.label, inputs.quantities.order(counts["metric"])
     return [
         texts(f"metrics.rests_on.{row.set}", metric=label(str(row.metric)), count=row.images)
         for row in sorted(counts.itertuples(), key=lambda row: order.index(str(row.metric)))
     ]
 
 
-def headline_metrics(columns: Sequence[str]) -> tuple[str, ...]:
-    """Returns the metrics that are shown first: those of HEADLINE, or the first ones where there is none of them."""
-    return tuple(name for name in HEADLINE if name in columns) or tuple(columns[:SHOWN_WITHOUT_HEADLINES])
-
-
-def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Difference, ...]:
+def differences(against_base: Mapping[str, Mapping[str, float]], quantities: Quantities) -> tuple[Difference, ...]:
     """Lays out the differences between run and base.
 
     Args:
         against_base: ``mean``, ``low`` and ``high`` by metric, as in details.json.
+        quantities: What the numbers mean.
 
     Returns:
         In the order of the other tables.
@@ -195,13 +152,13 @@ def differences(against_base: Mapping[str, Mapping[str, float]]) -> tuple[Differ
     return tuple(
         Difference(
             metric=metric,
-            arrow=arrow(metric),
+            arrow=quantities.arrow(metric),
             mean=f"{against_base[metric]['mean']:+z.4f}",
             low=f"{against_base[metric]['low']:+z.4f}",
             high=f"{against_base[metric]['high']:+z.4f}",
-            verdict=verdict(metric, against_base[metric]["low"], against_base[metric]["high"]),
+            verdict=quantities.verdict(metric, against_base[metric]["low"], against_base[metric]["high"]),
         )
-        for metric in metric_order(against_base)
+        for metric in quantities.order(against_base)
     )
 
 
@@ -217,76 +174,34 @@ def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
     checkpoints = dict(sorted(inputs.metrics["checkpoints"].items()))
     rows = {"dev": development_means(inputs), "test": {"base": inputs.metrics["base"], **checkpoints}}
     return {
-        prompt_set: metric_table(means, {}, selected=inputs.run_variant)
+        prompt_set: metric_table(means, {}, inputs.quantities, selected=inputs.run_variant)
         for prompt_set, means in rows.items()
         if any(means.values())
     }
 
 
-def narrowed(table: MetricTable) -> MetricTable:
-    """Returns a table with the columns alone that are shown first."""
-    places = [table.columns.index(name) for name in headline_metrics(table.columns)]
-    return MetricTable(
-        columns=tuple(table.columns[place] for place in places),
-        arrows=tuple(table.arrows[place] for place in places),
-        rows=tuple(replace(row, cells=tuple(row.cells[place] for place in places)) for row in table.rows),
-    )
-
-
-def metric_table(
-    rows: Mapping[str, Mapping[str, Any]], verdicts: Mapping[str, Mapping[str, str]], selected: str
-) -> MetricTable:
-    """Lays rows of metrics out as a table.
-
-    Args:
-        rows: Values by metric, by row name.
-        verdicts: What the intervals of differences bear out by metric, by row name; the rest is not coloured.
-        selected: The row to set apart.
-
-    Returns:
-        The table; a metric that a row lacks is an empty cell.
-    """
-    columns = metric_order(metric for means in rows.values() for metric in means)
-    return MetricTable(
-        columns=tuple(columns),
-        arrows=tuple(arrow(column) for column in columns),
-        rows=tuple(
-            TableRow(
-                name=name,
-                cells=tuple(_cell(means.get(column), verdicts.get(name, {}).get(column, "")) for column in columns),
-                selected=name == selected,
-            )
-            for name, means in rows.items()
-        ),
-    )
-
-
-def _headline(metric: str, beside: Sequence[Mapping[str, Any]], found: Sequence[Difference], texts: Texts) -> Headline:
+def _headline(
+    metric: str, beside: Sequence[Mapping[str, Any]], found: Sequence[Difference], quantities: Quantities, texts: Texts
+) -> Headline:
     of_metric = next((row for row in found if row.metric == metric), None)
     return Headline(
         metric=metric,
-        name=texts(f"headline.{HEADLINE[metric]}") if metric in HEADLINE else "",
-        arrow=arrow(metric),
-        cells=tuple(_cell(row.get(metric), "") for row in beside),
+        name=texts(f"headline.{metric}") if metric in HEADLINES else "",
+        arrow=quantities.arrow(metric),
+        cells=tuple(to_cell(row.get(metric), "") for row in beside),
         difference=of_metric,
     )
-
-
-def _cell(value: float | None, said: str) -> Cell:
-    if value is None:
-        return Cell("", "", "")
-    return Cell(exact=repr(float(value)), shown=f"{value:z.4f}", verdict=said)
 
 
 def _plain(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _meaning(metric: str, models: Mapping[str, Mapping[str, str]], texts: Texts) -> str:
+def _meaning(metric: str, quantities: Quantities, texts: Texts) -> str:
     """Says what a column means and which model measured it: several models share the place of DINO and CLIP."""
-    name = max((known for known in DIRECTION if f"{metric}_".startswith(f"{known}_")), key=len, default="")
-    key = f"metric.{metric if metric in DIRECTION else metric.removeprefix(name).strip('_.')}"
+    found = quantities.known.get(metric)
+    key = f"metric.{metric if found else metric.removeprefix(quantities.parent(metric)).strip('_.')}"
     parts = [texts(key)] if key in texts else []
-    if metric in models:
-        parts.append(texts("metric.measured_by", title=models[metric]["title"], name=models[metric]["key"]))
+    if found and found.model:
+        parts.append(texts("metric.measured_by", title=found.title, name=found.key))
     return " ".join(parts)

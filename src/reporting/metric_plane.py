@@ -11,7 +11,6 @@ from src.metrics.intervals import mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import labels
 
 AXES = (PROMPT, SUBJECT)
 HEIGHT_PX = 360
@@ -96,7 +95,7 @@ def metric_plane(inputs: Inputs) -> Plane | None:
     frame = _frame([line, base, crosses, near])
     marks = [*line, *base, *(row for row in near if PROMPT in row)]
     across = [row for row in near if PROMPT not in row]
-    label = labels(inputs)
+    label = inputs.quantities.label
     names = {axis: label(axis) for axis in AXES}
     spec = to_spec(alt.layer(*_layers(frame, line, marks, across, crosses, names)), height=HEIGHT_PX)
     return Plane(spec, tuple(_described(row, names) for row in references if row not in near))

@@ -13,13 +13,13 @@ from src.reporting.extremes import extreme_samples
 from src.reporting.figure_tables import write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.markdown import write_markdown
-from src.reporting.metric_page import checkpoint_tables, headline_metrics, metric_page, narrowed
+from src.reporting.metric_page import checkpoint_tables, metric_page
 from src.reporting.metric_plane import metric_plane
+from src.reporting.metric_tables import headline_metrics, narrowed
 from src.reporting.persons_page import face_rate_chart, faceless_samples, identity_histogram
 from src.reporting.prompt_charts import group_charts, prompt_heatmap
 from src.reporting.provenance import describe_provenance
 from src.reporting.samples import SHOWN_PROMPTS, checkpoint_strip, photo_strip, sample_rows
-from src.reporting.scoring import labels
 from src.reporting.sources import load_sources
 from src.reporting.summary import RunFacts, summarise
 from src.reporting.templating import render_page
@@ -49,7 +49,7 @@ def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
         texts=texts,
         facts=facts,
         inputs=inputs,
-        label=labels(inputs),
+        label=inputs.quantities.label,
         summary=summary,
         provenance=describe_provenance(inputs),
         sources=load_sources(texts.language),
@@ -82,7 +82,7 @@ def _figures(inputs: Inputs, facts: RunFacts, texts: Texts) -> dict[str, Any]:
     title = texts("axis.difference")
     others = {
         "scatter": plane and plane.spec,
-        "forest": forest({texts("series.run"): gained}, facts.margins, title, labels(inputs)) if gained else None,
+        "forest": forest({texts("series.run"): gained}, facts.margins, title, inputs.quantities) if gained else None,
         "heatmap": prompt_heatmap(inputs, texts),
         "memorising": charts.memorising_chart(inputs, texts),
         "likeness": likeness_histogram(inputs, texts),

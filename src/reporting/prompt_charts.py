@@ -5,7 +5,7 @@ import pandas as pd
 
 from src.reporting.charts import Row, Spec, inline_rows, paired_bars, to_spec
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import DIRECTION, arrow, group_means, labels, metric_order
+from src.reporting.scoring import group_means
 from src.reporting.texts import Texts
 
 # the height of a group's two bars
@@ -26,15 +26,15 @@ def group_charts(inputs: Inputs, texts: Texts) -> dict[str, Spec]:
     tables = [group_means(inputs.scores, variant).assign(who=who) for variant, who in series.items()]
     means = pd.concat(tables)
     charts: dict[str, Spec] = {}
-    label = labels(inputs)
-    for metric in metric_order(means["metric"]):
+    label = inputs.quantities.label
+    for metric in inputs.quantities.order(means["metric"]):
         own = means[means["metric"] == metric]
         counts = own.groupby("group")["prompts"].agg(lambda counts: "/".join(map(str, dict.fromkeys(counts))))
         rows = [
             {"group": f"{group} (n={counts[group]})", "who": who, "value": value}
             for group, who, value in own[["group", "who", "value"]].itertuples(index=False, name=None)
         ]
-        x = alt.X("value:Q", title=f"{label(metric)} {arrow(metric)}".strip())
+        x = alt.X("value:Q", title=f"{label(metric)} {inputs.quantities.arrow(metric)}".strip())
         charts[metric] = paired_bars(rows, "group", list(series.values()), x, GROUP_PX)
     return charts
 
@@ -50,13 +50,14 @@ def prompt_heatmap(inputs: Inputs, texts: Texts) -> Spec | None:
         A specification, the prompts by group; None where run and base share no score of such a metric.
     """
     scores = inputs.scores
-    sides = scores["metric"].map(DIRECTION).fillna(0)
+    quantities = inputs.quantities
+    sides = scores["metric"].map(quantities.direction)
     rows = scores[(scores["set"] == "test") & (scores["references"] != "train") & (sides != 0)].dropna(subset="value")
     means = rows.pivot_table(index=["group", "prompt_id", "metric"], columns="variant", values="value")
     if not {inputs.run_variant, "base"} <= set(means.columns):
         return None
     changes = (means[inputs.run_variant] - means["base"]).dropna().round(4).rename("change").reset_index()
-    label = labels(inputs)
+    label = inputs.quantities.label
     # metrics have scales of their own, so a cell is coloured by its share of its metric's largest change
     largest = changes.groupby("metric")["change"].agg(lambda own: max(own.abs().max(), 1e-9))
     cells: list[Row] = [
@@ -64,13 +65,13 @@ def prompt_heatmap(inputs: Inputs, texts: Texts) -> Spec | None:
             "group": group,
             "prompt": prompt,
             "metric": label(metric),
-            "gain": DIRECTION[metric] * change,
-            "share": round(DIRECTION[metric] * change / largest[metric], 4) + 0.0,
+            "gain": quantities.direction(metric) * change,
+            "share": round(quantities.direction(metric) * change / largest[metric], 4) + 0.0,
         }
         for group, prompt, metric, change in changes.itertuples(index=False, name=None)
     ]
     order = list(dict.fromkeys(cell["prompt"] for cell in cells))
-    columns = [label(metric) for metric in metric_order(changes["metric"])]
+    columns = [label(metric) for metric in inputs.quantities.order(changes["metric"])]
     colour = alt.Color(
         "share:Q",
         title=texts("axis.gain"),

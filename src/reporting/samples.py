@@ -10,7 +10,7 @@ import pandas as pd
 from src.core import layout
 from src.metrics.names import NEAREST, PROMPT, SUBJECT
 from src.reporting.inputs import Inputs, existing_image
-from src.reporting.scoring import image_scores, labels
+from src.reporting.scoring import image_scores
 from src.reporting.texts import Texts
 from src.reporting.thumbnails import LARGE_PX, SMALL_PX, encode_all, thumbnail
 
@@ -169,7 +169,7 @@ def manifest_pictures(
     """
     paths = [existing_image(inputs.root, layout.SAMPLES / row["path"], "generate") for row in rows]
     sources = encode_all(lambda path: thumbnail(path, LARGE_PX), paths)
-    scores, named = image_scores(inputs.scores), labels(inputs)
+    scores, named = image_scores(inputs.scores), inputs.quantities.label
     for row, src in zip(rows, sources, strict=True):
         own = scores.get((row["variant"], row["prompt_id"], row["seed"]), {})
         shown = [name for name in metrics if name in own]

@@ -12,8 +12,8 @@ from src.comparison.settings import Differs
 from src.comparison.statistics import Verdict
 from src.comparison.verdict import PRIMARIES, compare_configurations, compare_runs, run_means
 from src.metrics.names import BASE
+from src.metrics.quantities import Quantities
 from src.metrics.summary import reported_means
-from src.reporting.scoring import arrow, metric_order
 
 FIRM = (Verdict.BETTER, Verdict.WORSE, Verdict.TRADE_OFF)
 # of the resampling
@@ -37,7 +37,8 @@ def describe_seeds(name: str, runs: Sequence[EvaluatedRun]) -> str:
         MetricError: They may not be compared.
     """
     means = [run_means(run) for run in runs]
-    columns = metric_order(set.intersection(*(set(of_run) for of_run in means)))
+    quantities = Quantities.of(*(run.meta for run in runs))
+    columns = quantities.order(set.intersection(*(set(of_run) for of_run in means)))
     rows = [
         [str(run.params["seed"]), str(run.meta["selected"]), *(f"{of_run[column]:z.3f}" for column in columns)]
         for run, of_run in zip(runs, means, strict=True)
@@ -47,7 +48,7 @@ def describe_seeds(name: str, runs: Sequence[EvaluatedRun]) -> str:
     rows.append([BASE, "", *(f"{base[column]:z.3f}" if column in base else "–" for column in columns)])
     rows.append(["mean", "", *(f"{value:z.3f}" for value in table.mean(0))])
     rows.append(["standard deviation", "", *(f"{value:z.4f}" for value in table.std(0, ddof=1))])
-    heads = ["seed", "checkpoint", *(f"{column} {arrow(column)}".strip() for column in columns)]
+    heads = ["seed", "checkpoint", *(f"{column} {quantities.arrow(column)}".strip() for column in columns)]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
     return "\n".join([f"{name}: {len(runs)} seeds of the training", "", *lines, "", _pairs(runs), _halves(runs), ""])
 

@@ -7,7 +7,7 @@ from src.metrics.names import PROMPT, SUBJECT
 from src.reporting.conclusion import conclude
 from src.reporting.inputs import Inputs
 from src.reporting.provenance import shorten_path
-from src.reporting.scoring import development_means, labels
+from src.reporting.scoring import development_means
 from src.reporting.texts import Texts
 
 # metrics are stored with six decimals
@@ -96,7 +96,7 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
     last = int(inputs.loss["step"].max())
     if last < facts.steps:
         what += texts("summary.stopped", last=last)
-    label = labels(inputs)
+    label = inputs.quantities.label
     names = {"subject": label(SUBJECT), "prompt": label(PROMPT), "margin": f"{facts.clip_t_margin:g}"}
     reason = selection_reason(inputs, facts.clip_t_margin)
     why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, **names)
@@ -115,7 +115,9 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         "seed": str(facts.seed),
     }
     return Summary(
-        conclusion=conclude(inputs.metrics.get("against_base", {}), inputs.metrics.get("reached", {}), label, texts),
+        conclusion=conclude(
+            inputs.metrics.get("against_base", {}), inputs.metrics.get("reached", {}), inputs.quantities, texts
+        ),
         ran=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
         notices=(*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])),
@@ -131,7 +133,7 @@ def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
     figures = {
         "value": f"{chosen:z.3f}",
         "base": f"{base:z.3f}",
-        "prompt": labels(inputs)(PROMPT),
+        "prompt": inputs.quantities.label(PROMPT),
         "margin": f"{facts.clip_t_margin:g}",
     }
     return [texts("notice.bar_missed", checkpoint=inputs.run_variant, **figures)]

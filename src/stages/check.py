@@ -19,8 +19,8 @@ from src.core.nested import flatten
 from src.core.remotes import unverified_remotes
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
+from src.metrics.base import Metric, models_of
 from src.metrics.names import DEV, TEST
-from src.metrics.scores import Metric
 from src.reporting.texts import load_texts
 from src.sampling.prompts import load_prompts, lone_prompts
 from src.stages.evaluate import build_metrics
@@ -51,8 +51,8 @@ def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics
         check_length(texts, tokenizers)
     except CaptionError as error:
         raise CaptionError(f"{error}\nchoose shorter ones: {CHOICES}") from error
-    for metric in metrics:
-        metric.judge.check()
+    for judge in models_of(metrics).values():
+        judge.check()
 
 
 def check_settings(params: DictConfig, metrics: Sequence[Metric]) -> None:

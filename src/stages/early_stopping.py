@@ -14,9 +14,9 @@ from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.features.store import FeatureStore
+from src.metrics.base import Metric, models_of, score_images
 from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
-from src.metrics.scores import Metric
 from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts
 from src.sampling.variants import Variant
@@ -82,13 +82,13 @@ class EarlyStopping:
         set_deterministic(self.settings.train.deterministic)
         references = read_references(self.data / layout.SPLIT.name, self.data / layout.CROPS.name)
         samples = read_samples(drawn, DEV)
-        scores = [score for metric in self.metrics for score in metric.score(samples, references, self.store)]
+        scores = [score for metric in self.metrics for score in score_images(metric, samples, references, self.store)]
         steps = checkpoint_steps(samples)
         return select_checkpoint(score_table(scores), steps, SelectionRule.of(self.settings.evaluate)), steps
 
     def identity(self) -> dict[str, Any]:
         """Returns what decides beside parameters and code: the judges' weights."""
-        return {"judges": [metric.judge.describe() for metric in self.metrics]}
+        return {"judges": [judge.describe() for judge in models_of(self.metrics).values()]}
 
 
 def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:
@@ -111,7 +111,7 @@ def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:
     settings = OmegaConf.create(to_dict(params) | to_dict(spec.settings))
     prompts = [prompt for prompt in load_prompts(to_dict(settings.prompts)) if prompt.set == DEV]
     metrics = tuple(build(settings.metrics[name]) for name in (SUBJECT, PROMPT))
-    for metric in metrics:
-        metric.judge.check()
+    for judge in models_of(metrics).values():
+        judge.check()
     store = FeatureStore(settings.evaluate.batch_size, choose_device(params.device).type)
     return EarlyStopping(settings, spec.patience, prompts, metrics, store, data)

@@ -20,14 +20,15 @@ from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
-from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
 from src.features.store import FeatureStore, image_file
+from src.metrics.base import Metric, References, Sample, models_of, score_images
 from src.metrics.copying import nearest_table
 from src.metrics.copying_verdict import judge_copying
 from src.metrics.drift import class_kid
-from src.metrics.headline import Model, describe_models, headline, models_behind
-from src.metrics.names import BASE, COPY_DECODED, DRAWN_SETS, REAL_DECODED, TEST
+from src.metrics.headline import headline
+from src.metrics.names import BASE, COPY_DECODED, REAL_DECODED, TEST
+from src.metrics.quantities import Quantity, describe
 from src.metrics.samples import (
     checkpoint_steps,
     copy_samples,
@@ -36,7 +37,6 @@ from src.metrics.samples import (
     read_samples,
     real_samples,
 )
-from src.metrics.scores import Metric, References, Sample, Score
 from src.metrics.summary import choose_names, prompt_table, score_table, summarise
 from src.models.autoencoder import reconstruct
 from src.trackers.evaluation import GridRow, draw_grid, report_evaluation
@@ -95,24 +95,26 @@ def evaluate_samples(
     check_judges(metrics)
     judged = read_judged(data, token, decode)
     every = [*judged.samples, *judged.extra]
-    scores = [_score(metric, every, judged.references, store) for metric in metrics]
-    models = models_behind(metrics, scores)
+    scores = [score_images(metric, every, judged.references, store) for metric in metrics]
     table = score_table([score for of_metric in scores for score in of_metric])
+    quantities = {quantity.name: quantity for metric in metrics for quantity in metric.quantities()}
+    likenesses = [name for name, quantity in quantities.items() if quantity.likeness]
     steps = checkpoint_steps(judged.samples)
     selection = select_checkpoint(table, steps, rule)
-    summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store))
+    summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store), likenesses)
     copying = judge_copying(table, selection.variant)
     summary["counts"] |= {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
     meta = {
         **describe_selection(selection),
-        **describe_judges(metrics, models),
+        "quantities": describe([*quantities.values()]),
+        "judges": {name: judge.describe() for name, judge in models_of(metrics).items()},
         "copying": None if copying is None else copying[0].value,
         "device": store.device,
         "counts": summary["counts"],
         **describe_inputs(judged, data),
     }
     write_csv(out / layout.NEAREST.name, nearest_table(metrics, judged.samples, judged.references, store))
-    write_results(out, (table, selection.variant, models), summary, meta)
+    write_results(out, (table, selection.variant, quantities), summary, meta)
     print(f"evaluate: copying: {'not measured' if copying is None else copying[0].value.replace('_', ' ')}")
     if selection.missed:
         print(f"evaluate: WARNING: {selection.missed}", file=sys.stderr)
@@ -121,14 +123,8 @@ def evaluate_samples(
 
 def check_judges(metrics: Sequence[Metric]) -> None:
     """Checks that the model of each metric is on this machine; see `evaluate_samples`."""
-    for metric in metrics:
-        metric.judge.check()
-
-
-def describe_judges(metrics: Sequence[Metric], models: Mapping[str, Model]) -> dict[str, Any]:
-    """Returns which model measured what, as metrics_meta.json holds it."""
-    judges = {metric.name: metric.judge.describe() for metric in metrics}
-    return {"models": describe_models(models), "judges": judges}
+    for judge in models_of(metrics).values():
+        judge.check()
 
 
 def describe_selection(selection: Selection) -> dict[str, Any]:
@@ -141,33 +137,23 @@ def describe_selection(selection: Selection) -> dict[str, Any]:
 
 
 def write_results(
-    out: Path, scored: tuple[pd.DataFrame, str, Mapping[str, Model]], summary: dict[str, Any], meta: dict[str, Any]
+    out: Path, scored: tuple[pd.DataFrame, str, Mapping[str, Quantity]], summary: dict[str, Any], meta: dict[str, Any]
 ) -> None:
     """Writes scores.csv, prompts.csv, details.json, metrics.json and metrics_meta.json.
 
     Args:
         out: The folder.
-        scored: All scores, the chosen checkpoint, and the model behind each metric.
+        scored: All scores, the chosen checkpoint, and what each number means.
         summary: Becomes details.json.
         meta: Becomes metrics_meta.json.
     """
-    table, chosen, models = scored
+    table, chosen, quantities = scored
     write_csv(out / layout.SCORES.name, table)
-    measured_by = " ".join(models[name].key for name in sorted(models))
+    measured_by = " ".join(quantities[name].key for name in sorted(quantities) if quantities[name].model)
     write_csv(out / layout.PROMPTS.name, prompt_table(table, chosen).assign(measured_by=measured_by))
     write_json(out / layout.DETAILS.name, summary)
-    write_json(out / layout.SUMMARY.name, headline(summary, models))
+    write_json(out / layout.SUMMARY.name, headline(summary, quantities))
     write_json(out / layout.META.name, meta)
-
-
-def _score(metric: Metric, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
-    looked_at = [sample for sample in samples if sample.set in metric.sets]
-    if not any(sample.set in DRAWN_SETS for sample in looked_at):
-        raise MetricError(
-            f"{metric.name}: there are no images of its prompt sets ({', '.join(metric.sets)}); draw some "
-            "(validation_args.num_lone_images for prior and bare), or take it out of inference_metrics"
-        )
-    return metric.score(looked_at, references, store)
 
 
 def read_judged(data: Path, token: str, decode: Decoder) -> Judged:

@@ -10,6 +10,7 @@ import yaml
 
 from src.commands import compare
 from tests.comparison.finished_runs import read_folder, write_run, write_seeds
+from tests.metrics.quantities import described
 
 
 def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys):
@@ -172,8 +173,7 @@ def test_dino_alone_gets_a_verdict_and_a_page(tmp_path, monkeypatch, capsys):
 
 
 def test_the_page_names_the_model_that_measured_and_says_all_in_russian(tmp_path, monkeypatch):
-    models = {name: {"key": f"{name}_tabletop", "title": "an encoder"} for name in ("dino", "clip_t")}
-    given = {"meta": {"models": models}, "params": {"report": {"language": "ru"}}}
+    given = {"meta": {"quantities": described("tabletop")}, "params": {"report": {"language": "ru"}}}
     for name, effect in (("a", 0.0), ("b", -0.1)):
         write_run(tmp_path / name, effect=effect, **given)
     run_command(monkeypatch, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "page.html")

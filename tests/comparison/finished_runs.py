@@ -7,13 +7,14 @@ import pandas as pd
 import yaml
 
 from src.comparison.runs import FILES, parse_run
+from tests.metrics.quantities import described
 
 META = {
     "selected": "step-000100",
     "prompt_set_sha256": "p",
     "seeds": [0, 1],
     "references": {"val": {"a.png": "1"}},
-    "models": {"dino": {"key": "dino_vits16", "title": "DINO ViT-S/16"}},
+    "quantities": described(),
     "judges": {"dino": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
 }
 PARAMS = {

@@ -107,7 +107,7 @@ def test_uniform_images_have_finite_features(clip_judge, dino_judge, lpips_judge
         flat.append(image_file(tmp_path / f"{level}.png"))
     assert np.isfinite(store.embed_images(clip_judge, flat)).all()
     assert np.isfinite(store.embed_images(dino_judge, flat)).all()
-    rows = Diversity("div_lpips", ("test",), lpips_judge).score(
+    rows = Diversity("div_lpips", lpips_judge, ("test",)).score(
         [sample(file, seed=i) for i, file in enumerate(flat)], photos_of((), ()), store
     )
     assert all(row.value is not None and row.value > 0 for row in rows)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from src.core.files import sha256_file
 from src.features.store import ImageFile, image_file
-from src.metrics.scores import References, Sample, Score
+from src.metrics.base import References, Sample, Score
 
 
 def pictures() -> dict[str, Image.Image]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.features.store import FeatureStore, ImageFile
+from src.metrics.base import ALONE
 from src.metrics.copying import TrainingLikeness, copying_summary, expected_maximum, rank_z
-from src.metrics.scores import ALONE
 from src.metrics.summary import score_table
 from tests.metrics.synthetic import photos_of, sample, score
 
@@ -53,7 +53,7 @@ def photos():
 
 
 def scores(store, references, samples):
-    return TrainingLikeness("nn_train", ("test",), None).score(samples, references, store)
+    return TrainingLikeness("nn_train", None, ("test",)).score(samples, references, store)
 
 
 def values(rows, metric):

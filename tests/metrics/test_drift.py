@@ -1,6 +1,5 @@
 """KID of class images: what a kernel distance must do, and that seeds are paired."""
 
-from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
@@ -10,15 +9,10 @@ from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from src.core.errors import MetricError
 from src.features.store import ImageFile
-from src.metrics.drift import class_kid, kid, kid_interval
+from src.metrics.drift import ClassSimilarity, class_kid, kid, kid_interval
+from src.metrics.scores import TextSimilarity
 from tests.metrics.synthetic import sample
 from tests.metrics.test_copying import Store, unit_vectors
-
-
-@dataclass
-class Named:
-    name: str
-    judge: object
 
 
 def by_hand(first, second):
@@ -69,7 +63,7 @@ def test_class_images_are_paired_by_seed():
     features = dict(zip("abcdef", unit_vectors(6, 7), strict=True))
     rows = [drawn("base", seed, name) for seed, name in enumerate("abc")]
     rows += [drawn("step-000010", seed, name) for seed, name in ((2, "f"), (0, "d"), (1, "e"))]
-    found = class_kid([Named("pres", "dino")], rows, Store(features))
+    found = class_kid([ClassSimilarity("pres", "dino")], rows, Store(features))
     sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
     assert {name: one.kid for name, one in found.items()} == {"step-000010": pytest.approx(kid(*sides))}
 
@@ -78,11 +72,11 @@ def test_class_images_of_other_seeds_are_refused():
     features = dict(zip("abcd", unit_vectors(4, 8), strict=True))
     rows = [drawn("base", 0, "a"), drawn("base", 1, "b"), drawn("step-000010", 0, "c"), drawn("step-000010", 2, "d")]
     with pytest.raises(MetricError, match="step-000010"):
-        class_kid([Named("pres", "dino")], rows, Store(features))
+        class_kid([ClassSimilarity("pres", "dino")], rows, Store(features))
 
 
 def test_without_pres_there_is_no_kid():
-    assert class_kid([Named("clip_t", "clip")], [], Store({})) == {}
+    assert class_kid([TextSimilarity("clip_t", "clip")], [], Store({})) == {}
 
 
 def test_kid_is_torch_fidelitys_of_the_features_as_the_model_gives_them():
@@ -91,7 +85,7 @@ def test_kid_is_torch_fidelitys_of_the_features_as_the_model_gives_them():
     rows += [drawn("step-000010", seed, name) for seed, name in enumerate("def")]
     sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
     published = [kernel_poly(*pair) for pair in ((sides[0],) * 2, tuple(sides), (sides[1],) * 2)]
-    found = class_kid([Named("pres", "dino")], rows, Store(features))["step-000010"]
+    found = class_kid([ClassSimilarity("pres", "dino")], rows, Store(features))["step-000010"]
     assert found.kid == pytest.approx(float(mmd2(*published, mmd_est="u-statistic")), abs=1e-12)
 
 

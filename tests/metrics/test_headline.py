@@ -5,30 +5,26 @@ from itertools import combinations
 import pytest
 
 from src.core.config import load_config
-from src.metrics.headline import headline, models_behind
+from src.metrics.headline import headline
 from src.metrics.summary import score_table, summarise
 from src.stages.evaluate import build_metrics
 from tests.metrics.synthetic import score
 
-# what each metric of the default configuration writes
-WRITES = {"nn_train": ("nn_train", "copy_gap")}
 
-
-def models_of(model):
+def quantities_of(model):
     metrics = build_metrics(load_config([f"model={model}"]))
-    scores = [[score("base", "p", 0.5, name) for name in WRITES.get(m.name, (m.name,))] for m in metrics]
-    return models_behind(metrics, scores)
+    return {quantity.name: quantity for metric in metrics for quantity in metric.quantities()}
 
 
 def test_two_models_never_share_a_key():
-    keys = [{model.key for model in models_of(name).values()} for name in ("tiny", "tabletop", "sd15")]
+    keys = [{one.key for one in quantities_of(name).values() if one.model} for name in ("tiny", "tabletop", "sd15")]
     assert all(len(of_one) == 8 for of_one in keys)
     assert all(not first & second for first, second in combinations(keys, 2))
 
 
 def test_only_dino_is_called_by_dinos_name():
-    assert models_of("sd15")["dino"].key == "dino_vits16"
-    embedded = models_of("tabletop")
+    assert quantities_of("sd15")["dino"].key == "dino_vits16"
+    embedded = quantities_of("tabletop")
     assert (embedded["dino"].key, embedded["copy_gap"].key) == ("dino_tabletop", "copy_gap_tabletop")
     assert "not DINO" in embedded["dino"].title
 
@@ -42,7 +38,7 @@ def test_headline_is_the_run_and_what_it_gained():
         for seed in range(2)
     ]
     table, steps = score_table(rows), {"step-000010": 10}
-    found = headline(summarise(table, steps, "step-000010", {}), models_of("tabletop"))
+    found = headline(summarise(table, steps, "step-000010", {}, ["dino"]), quantities_of("tabletop"))
     assert found == {
         "selected_step": 10,
         "dino_tabletop": pytest.approx(0.35),

@@ -8,8 +8,8 @@ from PIL import Image
 from src.core.errors import MetricError, MissingModelError, ModelMismatchError
 from src.features.store import FeatureStore, image_file
 from src.features.weights import WeightFile
+from src.metrics.base import ALONE
 from src.metrics.identity import FaceIdentity, FaceJudge, OpenCvTower
-from src.metrics.scores import ALONE
 from src.metrics.summary import mean_scores, score_table
 from tests.metrics.synthetic import photos_of, sample
 
@@ -62,7 +62,7 @@ def by_metric(rows):
     return {metric: [row.value for row in rows if row.metric == metric] for metric in {row.metric for row in rows}}
 
 
-METRIC = FaceIdentity("id_sim", ("test", "none"), FaceFolder())
+METRIC = FaceIdentity("id_sim", FaceFolder(), ("test", "none"))
 BLACK = (0, 0, 0)
 
 

@@ -6,8 +6,8 @@ from src.core.building import build
 from src.core.config import load_config
 from src.core.errors import EmptyDatasetError, MetricError
 from src.features.store import image_file
+from src.metrics.base import References, Sample
 from src.metrics.lookalikes import OWN, LookalikeRank, ranks_first, read_photos
-from src.metrics.scores import References, Sample
 from tests.metrics.test_scores import ColourJudge
 
 
@@ -37,7 +37,7 @@ def test_the_mean_over_a_toys_photos_decides():
 def test_images_are_scored_against_the_photos_in_the_folders(tmp_path, store):
     put(tmp_path / "photos" / OWN, (200, 20, 20), (180, 20, 20))
     put(tmp_path / "photos/green", (20, 200, 20), (20, 180, 20))
-    metric = LookalikeRank("rank_lookalikes", ["test"], ColourJudge(), str(tmp_path / "photos"))
+    metric = LookalikeRank("rank_lookalikes", ColourJudge(), str(tmp_path / "photos"), ["test"])
     put(tmp_path / "drawn", (250, 30, 30), (60, 90, 20))
     samples = [
         Sample("base", str(number), "test", "", 0, "", image_file(tmp_path / f"drawn/{number}.png"))

@@ -9,14 +9,9 @@ from PIL import Image
 
 from src.core.errors import MetricError
 from src.features.store import FeatureStore, ImageFile, image_file
+from src.metrics.base import Score, score_images
 from src.metrics.copying import TrainingLikeness
-from src.metrics.scores import (
-    Diversity,
-    ImageSimilarity,
-    TextSimilarity,
-    checked_cosine,
-    mean_similarity,
-)
+from src.metrics.scores import Diversity, ImageSimilarity, TextSimilarity, mean_similarity
 from tests.metrics.synthetic import photos_of, sample
 
 ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
@@ -24,6 +19,8 @@ ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
 
 class ColourJudge:
     """Embeds an image as the colour of its first pixel, and a text as its length and 1."""
+
+    name, title = "colour", "a colour"
 
     def load(self, _device):
         return self
@@ -77,10 +74,10 @@ def test_similarity_by_hand():
 def test_scores_of_opposite_features_are_minus_one(tmp_path, store):
     light, dark, judge = image(tmp_path, 138, 138, 138), image(tmp_path, 118, 118, 118), SignedColourJudge()
     photos = photos_of((dark,), (light,))
-    rows = ImageSimilarity("x", ("test",), judge).score([sample(light)], photos, store)
+    rows = ImageSimilarity("x", judge, ("test",)).score([sample(light)], photos, store)
     assert {row.references: row.value for row in rows} == pytest.approx({"val": -1.0, "train": 1.0})
-    assert TextSimilarity("x", ("test",), judge).score([sample(light)], photos, store)[0].value == pytest.approx(-1)
-    copying = TrainingLikeness("x", ("test",), judge).score([sample(dark)], photos, store)
+    assert TextSimilarity("x", judge, ("test",)).score([sample(light)], photos, store)[0].value == pytest.approx(-1)
+    copying = TrainingLikeness("x", judge, ("test",)).score([sample(dark)], photos, store)
     # one colour has no edges that could be copied
     assert {row.metric: row.value for row in copying} == pytest.approx({"part_train": 0.0, "x": -1.0, "copy_gap": -2.0})
 
@@ -99,13 +96,13 @@ def test_similarity_of_nothing_is_an_error(features, references):
 
 def test_image_similarity_keeps_held_out_and_training_photos_apart(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    rows = ImageSimilarity("x", ("test",), ColourJudge()).score([sample(red)], photos_of((red, mixed), (green,)), store)
+    rows = ImageSimilarity("x", ColourJudge(), ("test",)).score([sample(red)], photos_of((red, mixed), (green,)), store)
     assert {row.references: row.value for row in rows} == pytest.approx({"val": 0.8, "train": 0.0})
 
 
 def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    metric = ImageSimilarity("x", ("test",), ColourJudge())
+    metric = ImageSimilarity("x", ColourJudge(), ("test",))
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, mixed))]
     rows = metric.score(real, photos_of((red, mixed), (green,)), store)
     assert [row.value for row in rows if row.references == "val"] == pytest.approx([0.6, 0.6])
@@ -117,7 +114,7 @@ def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
 
 def test_near_duplicates_of_a_held_out_photo_are_not_compared_with_it(tmp_path, store):
     red, near, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 250, 0, 0), image(tmp_path, 150, 200, 0)
-    metric = ImageSimilarity("x", ("none",), ColourJudge())
+    metric = ImageSimilarity("x", ColourJudge(), ("none",))
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, near, mixed))]
     photos = photos_of((red, near, mixed), (mixed,), groups=("a", "a", "b"))
     rows = metric.score(real, photos, store)
@@ -128,7 +125,7 @@ def test_near_duplicates_of_a_held_out_photo_are_not_compared_with_it(tmp_path, 
 
 def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
-    metric, photos = TextSimilarity("clip_t", ("test",), ColourJudge()), photos_of((red,), (green,))
+    metric, photos = TextSimilarity("clip_t", ColourJudge(), ("test",)), photos_of((red,), (green,))
     rows = metric.score([sample(red, text="toy"), sample(green, text="a toy", seed=1)], photos, store)
     assert [row.value for row in rows] == pytest.approx([3 / 10**0.5, 1 / 26**0.5])
     assert {row.references for row in rows} == {"none"}
@@ -136,20 +133,23 @@ def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
     assert [row.value for row in swapped] != pytest.approx([row.value for row in rows])
 
 
-def test_a_cosine_is_between_minus_one_and_one(tmp_path):
-    probe = sample(image(tmp_path, 1, 2, 3))
-    assert checked_cosine(-1.0, probe) == -1.0
-    for wrong in (27.3, -1.1, float("nan"), float("inf")):
-        with pytest.raises(MetricError, match=r"1-2-3\.png"):
-            checked_cosine(wrong, probe)
+def test_a_cosine_is_between_minus_one_and_one(tmp_path, monkeypatch):
+    metric, probe = TextSimilarity("x", ColourJudge()), sample(image(tmp_path, 1, 2, 3))
+    found = [0.0]
+    monkeypatch.setattr(metric, "score", lambda *_: [Score(probe, "x", "none", found[0], "")], raising=False)
+    for found[0] in (-1.0, 1 + 1e-12):
+        assert score_images(metric, [probe], photos_of((), ()), None)[0].value == found[0]
+    for found[0] in (27.3, -1.1, float("nan"), float("inf")):
+        with pytest.raises(MetricError, match=r"1-2-3\.png: expected x in \[-1, 1\]"):
+            score_images(metric, [probe], photos_of((), ()), None)
 
 
 @pytest.mark.parametrize("metric", [ImageSimilarity, TextSimilarity, TrainingLikeness])
 def test_metrics_of_cosines_refuse_logits(tmp_path, metric):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
-    with pytest.raises(MetricError, match=r"255-0-0\.png: expected a cosine"):
-        metric("x", ("test",), ColourJudge()).score(
-            [sample(red)], photos_of((red, green), (red, green)), LogitStore(4, "cpu")
+    with pytest.raises(MetricError, match=r"255-0-0\.png: expected x in \[-1, 1\]"):
+        score_images(
+            metric("x", ColourJudge()), [sample(red)], photos_of((red, green), (red, green)), LogitStore(4, "cpu")
         )
 
 
@@ -171,6 +171,8 @@ class GreyTower:
 
 
 class GreyJudge:
+    name, title = "grey", "a level"
+
     def __init__(self):
         self.tower = GreyTower()
 
@@ -182,7 +184,7 @@ def test_diversity_is_the_mean_over_all_pairs_of_a_prompt(tmp_path, store):
     judge = GreyJudge()
     files = [image(tmp_path, level, 0, 0) for level in (0, 10, 30, 70)]
     samples = [sample(file, prompt="p", seed=i) for i, file in enumerate(files)]
-    rows = Diversity("div_lpips", ("test",), judge).score(samples, photos_of((), ()), store)
+    rows = Diversity("div_lpips", judge, ("test",)).score(samples, photos_of((), ()), store)
     assert judge.tower.pairs == 6  # S (S - 1) / 2
     assert np.mean([row.value for row in rows]) == pytest.approx(np.mean([10, 30, 70, 20, 60, 40]))
 
@@ -195,7 +197,7 @@ def test_diversity_compares_within_a_prompt_and_a_variant_only(tmp_path, store):
         sample(files[2], "base", "q"),
         sample(files[3], "step-000010", "p"),
     ]
-    rows = Diversity("div_lpips", ("test",), GreyJudge()).score(samples, photos_of((), ()), store)
+    rows = Diversity("div_lpips", GreyJudge(), ("test",)).score(samples, photos_of((), ()), store)
     assert [row.value for row in rows] == [10, 10, None, None]
     assert "only image" in rows[2].reason
 
@@ -203,8 +205,6 @@ def test_diversity_compares_within_a_prompt_and_a_variant_only(tmp_path, store):
 def test_diversity_names_a_distance_that_is_not_finite(tmp_path, store):
     judge = GreyJudge()
     judge.tower.distance = lambda _a, _b: float("nan")
-    files = [image(tmp_path, level, 0, 0) for level in (0, 10)]
+    drawn = [sample(image(tmp_path, level, 0, 0), seed=level) for level in (0, 10)]
     with pytest.raises(MetricError, match=r"0-0-0\.png"):
-        Diversity("x", ("test",), judge).score(
-            [sample(f, seed=i) for i, f in enumerate(files)], photos_of((), ()), store
-        )
+        score_images(Diversity("x", judge), drawn, photos_of((), ()), store)

@@ -81,7 +81,7 @@ def leaves(node):
 def test_summary_holds_only_numbers_and_the_chosen_run():
     table = full_table()
     summary = summarise(
-        table, STEPS, "step-000300", {"step-000300": Drift(0.0123456789, Interval(0.0123456789, -0.1, 0.12))}
+        table, STEPS, "step-000300", {"step-000300": Drift(0.0123456789, Interval(0.0123456789, -0.1, 0.12))}, ["dino"]
     )
     assert summary["selected_step"] == 300
     assert summary["run"] == summary["checkpoints"]["step-000300"] == {"dino": 0.3, "kid": 0.012346}

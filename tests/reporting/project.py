@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from src.reporting.summary import RunFacts
+from tests.metrics.quantities import described
 
 STEPS = (100, 200, 300)
 SELECTED = 200
@@ -79,7 +80,7 @@ def make_project(root: Path, photos: int = 14) -> Path:
     _write(root / "metrics/tokens.csv", "tokenizer,token,pieces,n_pieces", [("tokenizer", "sksToy", "sks toy</w>", 2)])
     meta = {
         "selection": {"reason": "rule", "floor": 0.2, "margin": 0.02},
-        "models": {"dino": {"key": "dino_vits16", "title": "DINO ViT-S/16"}},
+        "quantities": described(),
         "judges": {"clip_t": {"id": "timm/clip", "revision": "abc", "sha256": "0" * 64, "folder": "/srv/hub/clip"}},
         "references": {"val": dict.fromkeys(ids[4::5], "1" * 64)},
         "versions": {"torch": "2.15.0", "timm": "1.0.31"},

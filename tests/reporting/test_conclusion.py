@@ -8,13 +8,14 @@ import pytest
 from src.reporting import conclusion
 from src.reporting.page import build_report
 from src.reporting.texts import load_texts
+from tests.metrics.quantities import QUANTITIES
 from tests.reporting.project import FACTS
 
 EN, RU = load_texts("en"), load_texts("ru")
 
 
 def conclude(found, reached, texts):
-    return conclusion.conclude(found, reached, str, texts)
+    return conclusion.conclude(found, reached, QUANTITIES, texts)
 
 
 def interval(mean, low, high):

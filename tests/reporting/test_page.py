@@ -17,6 +17,7 @@ from src.reporting.extremes import SHOWN, extreme_samples
 from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
 from src.reporting.sources import load_sources
+from tests.metrics.quantities import described
 from tests.reporting.html_page import Page, decoded
 from tests.reporting.project import FACTS, PLACES, SELECTED, SENTINEL, STEPS
 
@@ -243,11 +244,8 @@ def test_best_and_worst_images_are_those_of_the_scores(project):
 
 def test_heads_of_tables_name_the_model_unless_it_is_the_published_one(own_project, tmp_path):
     meta = own_project / "metrics/metrics_meta.json"
-    models = {
-        "dino": {"key": "dino_tabletop", "title": "a contrastive encoder"},
-        "clip_t": {"key": "clip_t_vitb32", "title": "CLIP ViT-B/32"},
-    }
-    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"models": models}))
+    quantities = described("tabletop", names=("dino",)) + described(names=("clip_t",))
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"quantities": quantities}))
     build_report(own_project, tmp_path / "report.html", FACTS, "en")
     page, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
     heads = re.findall(r"<th[^>]*>(?:(?!</th>).)*", page, flags=re.DOTALL)

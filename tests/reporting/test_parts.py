@@ -13,15 +13,17 @@ from PIL import Image
 
 from src.reporting import charts
 from src.reporting.inputs import read_inputs
-from src.reporting.metric_page import differences, metric_page, metric_table, narrowed
+from src.reporting.metric_page import differences, metric_page
 from src.reporting.metric_plane import metric_plane
+from src.reporting.metric_tables import metric_table, narrowed
 from src.reporting.prompt_charts import group_charts
 from src.reporting.provenance import shorten_path, shorten_paths
 from src.reporting.samples import checkpoint_strip
-from src.reporting.scoring import prompt_means, unscored, verdict
+from src.reporting.scoring import prompt_means, unscored
 from src.reporting.summary import selection_reason, summarise
 from src.reporting.texts import TABLE, load_texts
 from src.reporting.thumbnails import boxed_thumbnail, masked_thumbnail, thumbnail
+from tests.metrics.quantities import QUANTITIES
 from tests.reporting.project import FACTS
 
 
@@ -147,8 +149,8 @@ def test_metric_table_colours_what_an_interval_bears_out_and_nothing_else():
         "base": {"clip_t": 0.3, "dino": 0.4, "div_lpips": 0.5, "other": 1.0},
     }
     found = {"clip_t": (-0.001, 0.008), "dino": (0.05, 0.15), "div_lpips": (-0.15, -0.05)}
-    verdicts = {"run": {metric: verdict(metric, *interval) for metric, interval in found.items()}}
-    table = metric_table(rows, verdicts, selected="run")
+    verdicts = {"run": {metric: QUANTITIES.verdict(metric, *interval) for metric, interval in found.items()}}
+    table = metric_table(rows, verdicts, QUANTITIES, selected="run")
     assert table.columns == ("dino", "clip_t", "div_lpips", "other")
     assert table.arrows == ("↑", "↑", "↑", "")
     assert [cell.verdict for cell in table.rows[0].cells] == ["better", "unsure", "worse", ""]
@@ -157,7 +159,7 @@ def test_metric_table_colours_what_an_interval_bears_out_and_nothing_else():
 
 def test_narrowed_table_keeps_the_headlines_of_every_row():
     means = dict.fromkeys(("clip_i", "clip_t", "dino", "dino_train", "nn_train", "pres"), 0.5)
-    table = narrowed(metric_table({"base": means, "step-000100": {"clip_t": 0.25}}, {}, selected=""))
+    table = narrowed(metric_table({"base": means, "step-000100": {"clip_t": 0.25}}, {}, QUANTITIES, selected=""))
     assert table.columns == ("dino", "clip_t", "nn_train")
     assert [cell.shown for cell in table.rows[1].cells] == ["", "0.2500", ""]
 
@@ -176,11 +178,13 @@ def test_narrowed_table_keeps_the_headlines_of_every_row():
     ],
 )
 def test_a_verdict_is_what_the_interval_bears_out(metric, low, high, said):
-    assert verdict(metric, low, high) == said
+    assert QUANTITIES.verdict(metric, low, high) == said
 
 
 def test_differences_keep_their_sign_and_say_which_side_is_better():
-    found = differences({name: {"mean": 0.1, "low": 0.05, "high": 0.15} for name in ("pres", "clip_t", "nn_train")})
+    found = differences(
+        {name: {"mean": 0.1, "low": 0.05, "high": 0.15} for name in ("pres", "clip_t", "nn_train")}, QUANTITIES
+    )
     assert [(row.metric, row.arrow, row.mean, row.verdict) for row in found] == [
         ("clip_t", "↑", "+0.1000", "better"),
         ("pres", "↓", "+0.1000", "worse"),
@@ -199,7 +203,7 @@ def test_differences_keep_their_sign_and_say_which_side_is_better():
     ],
 )
 def test_a_change_for_the_worse_is_called_so(metric, low, high, verdict):
-    (row,) = differences({metric: {"mean": (low + high) / 2, "low": low, "high": high}})
+    (row,) = differences({metric: {"mean": (low + high) / 2, "low": low, "high": high}}, QUANTITIES)
     assert row.verdict == verdict
 
 
