@@ -1,7 +1,7 @@
 """Builds small tokenizers, of CLIP and of BERT, in which each word of a list is one piece."""
 
 import string
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -29,18 +29,35 @@ def learn_merges(words: tuple[str, ...]) -> list[Pair]:
     Paper: Neural Machine Translation of Rare Words with Subword Units (Sennrich et al., 2015), arXiv:1508.07909.
 
     Args:
-        words: ASCII words.
+        words: In the alphabet of the tokenizer.
 
     Returns:
         The merges, the most frequent first.
     """
     split = [[*word[:-1], word[-1] + END] for word in sorted(set(words))]
+    counts = Counter(pair for pieces in split for pair in pairwise(pieces))
+    holders: dict[Pair, set[int]] = defaultdict(set)
+    for index, pieces in enumerate(split):
+        for pair in pairwise(pieces):
+            holders[pair].add(index)
     merges: list[Pair] = []
-    while counts := Counter(pair for pieces in split for pair in pairwise(pieces)):
+    while counts:
         best = max(counts, key=lambda pair: (counts[pair], pair))
         merges.append(best)
-        split = [_merge(pieces, best) for pieces in split]
+        for index in holders.pop(best):
+            counts.subtract(pairwise(split[index]))
+            split[index] = _merge(split[index], best)
+            for pair in pairwise(split[index]):
+                counts[pair] += 1
+                holders[pair].add(index)
+        counts = +counts
     return merges
+
+
+def _as_bytes(word: str) -> str:
+    """Returns a word with a character of CLIP's alphabet for each of its bytes; ASCII stays as it is."""
+    ((spelled, _),) = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(word)
+    return spelled
 
 
 def _merge(pieces: list[str], pair: Pair) -> list[str]:
@@ -62,7 +79,7 @@ def build_clip_tokenizer(folder: Path, words: Sequence[str], pad_token: str, len
         pad_token: ``<|endoftext|>`` as in SD1.x, ``!`` as in SD2.x and in the second tokenizer of SDXL.
         length: Of a text in pieces, its two ends included; CONTEXT_LENGTH in the published models.
     """
-    merges = learn_merges(tuple(word.lower() for word in words))
+    merges = learn_merges(tuple(_as_bytes(word.lower()) for word in words))
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*alphabet, *(byte + END for byte in alphabet), *("".join(pair) for pair in merges)]
     pieces = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]

@@ -242,21 +242,7 @@ class TextCondition:
         return dict(self.captions.showcase(classes, count))
 
     def save(self, folder: Path, unet: nn.Module, vae: AutoencoderKL | None, scheduler: DDIMScheduler) -> None:
-        """Writes a StableDiffusionPipeline.
-
-        Args:
-            folder: Where to.
-            unet: The trained UNet.
-            vae: The autoencoder.
-            scheduler: The noise schedule.
-
-        Raises:
-            ConfigError: There is no autoencoder, which the pipeline needs.
-        """
-        if vae is None:
-            raise ConfigError(
-                "task.vae=null: a text-conditional model is saved as StableDiffusionPipeline, which has one"
-            )
+        """Writes a StableDiffusionPipeline, which has an autoencoder."""
         StableDiffusionPipeline(
             vae=vae,
             text_encoder=self.encoder,
@@ -282,5 +268,7 @@ def captions_of(images: ImageSet) -> Captions:
         ConfigError: It has none.
     """
     if images.captions is None:
-        raise ConfigError("task.condition=text: these images have no captions; take class or none")
+        raise ConfigError(
+            "task.condition=text: these images have no captions; where they have, train_data.captions=true reads them"
+        )
     return images.captions

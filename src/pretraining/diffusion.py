@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel, UNet2DModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
@@ -70,7 +70,8 @@ class DiffusionTask:
         measures: What evaluations measure besides the held-out loss, such as FID.
 
     Raises:
-        ConfigError: `condition` is none of the three, `text` does not fit it, or the two sets do not fit each other.
+        ConfigError: `condition` is none of the three, `text`, `vae` or the images do not fit it, or the two sets do not
+            fit each other.
         MissingModelError: There is nothing to start from.
         ModelMismatchError: The model to start from is of another size.
     """
@@ -97,7 +98,7 @@ class DiffusionTask:
             measure.check(val_set)
         torch.manual_seed(derive_seed(seed, "weights"))
         self.plan, self.device, self.seed = plan, device, seed
-        self.vae = None if vae is None else load_vae(Path(vae), device)
+        self.vae = _autoencoder(condition, vae, device)
         self.condition = _condition(condition, train_set, text, warm_up, dropout, seed, device)
         self.unet = self._build_unet(condition, unet).to(device)
         self.unet.to(memory_format=torch.channels_last)
@@ -217,6 +218,14 @@ class DiffusionTask:
         """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""
         self.unet.eval()
         self.condition.save(folder, self.unet, self.vae, DDIMScheduler(**NOISE))
+
+
+def _autoencoder(condition: str, vae: str | None, device: torch.device) -> AutoencoderKL | None:
+    if vae is not None:
+        return load_vae(Path(vae), device)
+    if condition == "text":
+        raise ConfigError("task.vae=null: a model by text is saved as a StableDiffusionPipeline, which has one")
+    return None
 
 
 def _check_side(told: object, found: int) -> None:

@@ -16,15 +16,22 @@ from src.core.seeding import derive_seed
 from src.data.photos.decode import check_size, decode_photo
 from src.data.photos.header import DECODE_ERRORS, broken, read_header
 from src.data.photos.listing import JUNK_FOLDERS, SIDECARS
+from src.pretraining.captions import WrittenCaptions, read_written
 from src.pretraining.images import ImageSet, save_samples
 
 MAX_THREADS, MAX_MEGAPIXELS, SHOWN_PROBLEMS = 16, 200.0, 10
 PARTS = ("train", "val")
+# the class of images that lie in no class folder
+ONE_CLASS = "images"
 Pixels = NDArray[np.uint8]
 
 
-def load_class_folders(folder: str, resolution: int, part: str, val_fraction: float, seed: int) -> ImageSet:
+def load_class_folders(
+    folder: str, resolution: int, part: str, val_fraction: float, seed: int, captions: bool = False
+) -> ImageSet:
     """Loads one part of a folder whose sub-folders are classes, each with images of any size.
+
+    A folder without sub-folders, with images right in it, is one class.
 
     Images are turned upright, brought to sRGB, cropped to the square in their middle and resized with antialiasing.
     The part that an image belongs to is a function of the seed and its relative path alone, so that adding images
@@ -36,6 +43,7 @@ def load_class_folders(folder: str, resolution: int, part: str, val_fraction: fl
         part: ``train`` or ``val``.
         val_fraction: Share of the images that is held out, in [0, 1].
         seed: Of the split.
+        captions: Whether every image has a caption, in captions.txt or in a text file beside it.
 
     Returns:
         The part; its classes are all folders' names, sorted. Rows are in the order of class and file name.
@@ -44,6 +52,7 @@ def load_class_folders(folder: str, resolution: int, part: str, val_fraction: fl
         ConfigError: An argument is out of range.
         EmptyDatasetError: The folder is missing, has no class folder, one of them is empty, or the part has fewer than
             2 images.
+        CaptionError: `captions`, and an image has none, or a caption fits no image.
         BadPhotoError: Images that cannot be read, by name, or a folder inside of a class folder.
     """
     if part not in PARTS:
@@ -54,18 +63,21 @@ def load_class_folders(folder: str, resolution: int, part: str, val_fraction: fl
         raise ConfigError(f"resolution={resolution}: expected 1 or more")
     root = Path(folder)
     classes = _class_folders(root)
-    files = [
-        (label, path)
-        for label, name in enumerate(classes)
-        for path in _images(root / name)
+    every = [(label, path) for label, place in enumerate(classes.values()) for path in _images(place)]
+    texts = read_written(root, [path for _, path in every]) if captions else [""] * len(every)
+    chosen = [
+        (label, path, text)
+        for (label, path), text in zip(every, texts, strict=True)
         if (_position(seed, path.relative_to(root)) < val_fraction) == (part == "val")
     ]
-    if len(files) < 2:
+    if len(chosen) < 2:
         raise EmptyDatasetError(
-            f"{folder}: expected 2 images or more in the part {part}, found {len(files)} (val_fraction={val_fraction})"
+            f"{folder}: expected 2 images or more in the part {part}, found {len(chosen)} (val_fraction={val_fraction})"
         )
-    pixels = _decode_all([path for _, path in files], resolution)
-    return ImageSet(pixels, torch.tensor([label for label, _ in files]), classes, None, None)
+    labels, paths, texts = (list(column) for column in zip(*chosen, strict=True))
+    pixels = _decode_all(paths, resolution)
+    written = WrittenCaptions(texts, labels) if captions else None
+    return ImageSet(pixels, torch.tensor(labels), list(classes), written, None)
 
 
 def export_class_folders(images: ImageSet, folder: Path) -> None:
@@ -94,13 +106,17 @@ def _position(seed: int, relative: Path) -> float:
     return derive_seed(seed, "split", relative.as_posix()) / 2**63
 
 
-def _class_folders(root: Path) -> list[str]:
+def _class_folders(root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise EmptyDatasetError(f"{root}: no such folder; expected one with a folder for each class")
-    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not _is_junk(path))
-    if not names:
-        raise EmptyDatasetError(f"{root}: no class folder in it; expected one for each class, with images inside")
-    return names
+    inside = sorted(path for path in root.iterdir() if not _is_junk(path))
+    if folders := {path.name: path for path in inside if path.is_dir()}:
+        return folders
+    if all(SIDECARS.fullmatch(path.suffix.lower()) for path in inside):
+        raise EmptyDatasetError(
+            f"{root}: no class folder and no image in it; expected one for each class, with images inside"
+        )
+    return {ONE_CLASS: root}
 
 
 def _images(class_folder: Path) -> list[Path]:

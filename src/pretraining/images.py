@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from src.core.errors import ConfigError
-from src.core.files import write_bytes
+from src.core.files import sha256_bytes, write_bytes
 from src.core.seeding import derive_seed
 from src.pretraining.captions import Captions
 
@@ -40,6 +40,13 @@ class ImageSet:
     def resolution(self) -> int:
         """The images' side, pixels."""
         return self.pixels.shape[-1]
+
+    def digest(self) -> str:
+        """Names everything that is known about the images."""
+        arrays = [array for array in (self.pixels, self.labels, self.masks) if array is not None]
+        written = None if self.captions is None else self.captions.digest()
+        parts = [*(sha256_bytes(array.numpy().tobytes()) for array in arrays), *self.classes, str(written)]
+        return sha256_bytes("\0".join(parts).encode())
 
 
 def check_pair(train_set: ImageSet, val_set: ImageSet, by_class: bool) -> None:

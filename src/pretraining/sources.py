@@ -23,7 +23,8 @@ class ClassFolders:
     part: str
     val_fraction: float
     seed: int
+    captions: bool = False
 
     def load(self) -> ImageSet:
         """Decodes the part."""
-        return load_class_folders(self.folder, self.resolution, self.part, self.val_fraction, self.seed)
+        return load_class_folders(self.folder, self.resolution, self.part, self.val_fraction, self.seed, self.captions)

@@ -62,7 +62,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     folders = [value for value in named if value is not None]
     parts = {
         "params": resolved,
-        "data": [sha256_bytes(images.pixels.numpy().tobytes()) for images in data],
+        "data": [images.digest() for images in data],
         "models": [sha256_tree(Path(folder)) for folder in folders],
         "code": code_digest("src.stages.pretraining", *target_modules(resolved)),
         "device": device,

@@ -128,6 +128,10 @@ def _prepare(place: Place) -> None:
         (project / "data/class_folders" / name).mkdir(parents=True)
         for number in range(12):
             photograph(project / f"data/class_folders/{name}/{number}.png", number + ord(name))
+    (project / "data/captioned").mkdir()
+    for number in range(24):
+        photograph(project / f"data/captioned/{number}.png", number)
+        (project / f"data/captioned/{number}.txt").write_text(f"picture number {number}")
     (project / "train.yaml").write_text("lr: 2.0e-4\n")
     (project / "experiments.yaml").write_text("report:\n  ideas: [a longer run]\n")
     (project / "configs").symlink_to(ROOT / "configs")

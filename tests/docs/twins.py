@@ -15,6 +15,7 @@ PLACEHOLDERS = {
     "/mnt/backup/project": "{home}/backup",
     "ssh://host/path/": "{home}/ssh/",
     "/models/sd15": "{project}/models/sd1",
+    "path/to/pictures": "data/captioned",
     "food101/images": "data/class_folders",
     "food101/train": "data/class_folders",
     "food101/test": "data/class_folders",
@@ -61,6 +62,14 @@ PRETRAINING_WIDTHS = {
         "task.unet.layers_per_block": "1",
         "train_data.resolution": "16",
     },
+    "diffusion_text": {
+        "task.vae": "models/sd1/vae",
+        "task.unet.sample_size": "8",
+        "task.unet.block_out_channels": "[32,32,32]",
+        "task.unet.layers_per_block": "1",
+        "task.text.num_hidden_layers": "1",
+        "train_data.resolution": "64",
+    },
     "gan": {"task.generator_widths": "[8,8,8,8,8]", "task.discriminator_widths": "[8,8,8,8,8]"},
 }
 
@@ -91,5 +100,5 @@ def small(overrides: list[str], project: Path) -> list[str]:
 def small_pretraining(overrides: list[str]) -> list[str]:
     """Lays sizes over the overrides of a training from noise."""
     [file] = [Path(word.partition("=")[2]) for word in overrides if word.startswith("exp.config_path=")]
-    later = PRETRAINING | PRETRAINING_WIDTHS[file.stem.split("_")[0]]
+    later = PRETRAINING | (PRETRAINING_WIDTHS.get(file.stem) or PRETRAINING_WIDTHS[file.stem.split("_")[0]])
     return [*overrides, *(f"{key}={value}" for key, value in later.items())]

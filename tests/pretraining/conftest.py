@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from src.losses.diffusion import MinSNRLoss
 from src.pretraining.diffusion import DiffusionTask
@@ -66,15 +67,24 @@ def plan():
     return Plan(**PLAN)
 
 
+@pytest.fixture(scope="session")
+def autoencoder(tmp_path_factory):
+    """A saved one that divides by 1."""
+    folder = tmp_path_factory.mktemp("autoencoder")
+    torch.manual_seed(0)
+    AutoencoderKL(block_out_channels=[8], norm_num_groups=4, latent_channels=3, sample_size=8).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
-def make_diffusion():
+def make_diffusion(autoencoder):
     def make(condition="class", plan=PLAN, measures=(), **sets):
         train_set, val_set = sets.get("train_set", image_set(12, 0)), sets.get("val_set", image_set(6, 1))
         return DiffusionTask(
             Given(train_set, val_set, Plan(**plan), 3, CPU),
             condition=condition,
             unet=TEXT_UNET if condition == "text" else UNET,
-            vae=sets.get("vae"),
+            vae=sets.get("vae", autoencoder if condition == "text" else None),
             text=TEXT if condition == "text" else None,
             warm_up=CaptionWarmUp(1) if condition == "text" else None,
             start=sets.get("start"),

@@ -112,6 +112,8 @@ def test_misfits_are_refused(make_diffusion, make_gan):
         make_diffusion("sound")
 
 
-def test_text_model_without_autoencoder_is_not_saved(make_diffusion, tmp_path):
+def test_a_model_by_text_needs_an_autoencoder_and_captions_before_it_trains(make_diffusion):
     with pytest.raises(ConfigError, match="StableDiffusionPipeline"):
-        make_diffusion("text").save(tmp_path)
+        make_diffusion("text", vae=None)
+    with pytest.raises(ConfigError, match="no captions"):
+        make_diffusion("text", train_set=replace(image_set(6, 0), captions=None))

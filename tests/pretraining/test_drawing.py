@@ -1,6 +1,5 @@
 import pytest
 import torch
-from diffusers import AutoencoderKL
 
 from src.core.errors import ConfigError, MissingModelError
 from src.pretraining.drawing import load_drawer, load_vae, saved_classes
@@ -20,11 +19,8 @@ def test_a_saved_model_draws_what_the_trained_one_draws(kind, condition, make_di
     assert saved_classes(tmp_path) == (["cat", "dog", "mug"] if condition == "class" else [])
 
 
-def test_latents_of_a_saved_model_are_decoded_by_its_own_autoencoder(make_diffusion, tmp_path):
-    torch.manual_seed(0)
-    vae = AutoencoderKL(block_out_channels=[8], norm_num_groups=4, latent_channels=3, sample_size=8)
-    vae.save_pretrained(tmp_path / "trained")
-    task = make_diffusion("none", vae=str(tmp_path / "trained"))
+def test_latents_of_a_saved_model_are_decoded_by_its_own_autoencoder(make_diffusion, autoencoder, tmp_path):
+    task = make_diffusion("none", vae=autoencoder)
     task.save(tmp_path / "model")
     drawer = load_drawer(tmp_path / "model", "no", CPU)
     images = drawer.draw([None] * 2, 7, 3, 1.0, 2)

@@ -104,6 +104,27 @@ def test_separate_folders_are_taken_whole(tmp_path):
         load(tmp_path)
 
 
+def test_images_in_no_class_folder_are_one_class(tmp_path):
+    for name in ("b.png", "a.jpg"):
+        picture(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("a sidecar")
+    images = load(tmp_path)
+    assert (images.classes, images.labels.tolist()) == (["images"], [0, 0])
+
+
+def test_captions_go_with_their_images_into_either_part(tmp_path):
+    export_class_folders(image_set(24, 0), tmp_path / "out")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    (tmp_path / "out/captions.txt").write_text("".join(f"{name}|about {name}\n" for name in names))
+    parts = [load_class_folders(str(tmp_path / "out"), 8, part, 0.4, 1, captions=True) for part in ("train", "val")]
+    texts = [part.captions.texts for part in parts]
+    assert min(map(len, texts)) > 2
+    assert sorted(texts[0] + texts[1]) == sorted(f"about {name}" for name in names)
+    for part in parts:
+        classes = [part.classes[label] for label in part.labels]
+        assert [part.captions.text(row, 0).split()[1].split("/")[0] for row in range(len(part))] == classes
+
+
 def test_folders_that_are_missing_or_empty_are_named(tmp_path):
     with pytest.raises(EmptyDatasetError, match="no such folder"):
         load(tmp_path / "none")

@@ -1,13 +1,23 @@
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from src.commands import scratch_draw
+from src.core.building import build
 from src.core.digest import CONFIGS
+from src.core.errors import CaptionError
 from src.core.pretraining_config import load_pretraining_config
+from src.models.families import load_base_model
+from src.pretraining.captions import WrittenCaptions
+from src.sampling import generator
+from src.sampling.prompts import Prompt
 from src.stages.pretraining import name_measures, pretraining_stage, state_folder
 
 SMALL = [
@@ -85,6 +95,48 @@ def test_the_state_is_named_after_what_decides_weights(photos):
         assert name(watching) == plain, watching
     for deciding in ("train.steps=4", "train.log_every=2", "seed=1", "task.noise_size=8"):
         assert name(deciding) != plain, deciding
+
+
+TEXT = [
+    f"exp.config_path={CONFIGS}/scratch/diffusion_text.yaml",
+    "train_data.folder=photos",
+    "train_data.resolution=8",
+    "train_data.val_fraction=0.3",
+    "task.vae=autoencoder",
+    "task.text={hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2, "
+    "projection_dim: 16, max_position_embeddings: 16}",
+    "task.unet.sample_size=8",
+    "task.unet.block_out_channels=[32,32,32]",
+    "task.unet.layers_per_block=1",
+    "task.unet.cross_attention_dim=16",
+    "train.steps=2",
+    "train.batch_size=4",
+    "train.log_every=1",
+    "device=cpu",
+    "exp.run_dir=text",
+]
+
+
+def test_a_folder_with_captions_trains_by_text_and_generates(photos, capsys):
+    vae = AutoencoderKL(block_out_channels=[8], norm_num_groups=4, latent_channels=4, sample_size=8)
+    vae.save_pretrained("autoencoder")
+    with pytest.raises(CaptionError, match=r"photos: 40 of 40 images have no caption: cat/0\.png"):
+        pretraining_stage(load_pretraining_config("pretraining", TEXT))
+    lines = [f"{path.parent.name}/{path.name}|a {path.parent.name} on snow" for path in photos.glob("photos/*/*.png")]
+    (photos / "photos/captions.txt").write_text("\n".join(lines))
+    config = load_pretraining_config("pretraining", TEXT)
+    train_set = build(config.train_data).load()
+    before = state_folder(config, [train_set], "cpu").path
+    other = WrittenCaptions(["a cat"] * len(train_set), train_set.labels.tolist())
+    assert state_folder(config, [replace(train_set, captions=other)], "cpu").path != before
+    pretraining_stage(config)
+    assert pd.read_csv("text/loss.csv")["step"].tolist() == [1, 2]
+    assert {path.name for path in Path("text/samples").iterdir()} == {"cat", "dog"}
+    base = load_base_model("text/model", None, None, "fp32", torch.device("cpu"))
+    assert base.pipeline.tokenizer.tokenize("a cat on snow") == ["a</w>", "cat</w>", "on</w>", "snow</w>"]
+    settings = generator.DrawSettings(8, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
+    [(_, image)] = generator.draw(base, settings, [generator.Job(Prompt("p", "test", "snow", ""), "a dog on snow", 0)])
+    assert image.size == (8, 8)
 
 
 def test_measures_are_named_after_their_values_and_their_files(photos):
