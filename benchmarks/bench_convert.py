@@ -18,6 +18,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageOps
 
+from src.core.settings import ConvertSettings
 from src.stages.convert import convert_photos
 
 PNG_LEVEL, DISTINCT = 2, 3
@@ -77,7 +78,9 @@ def compare(kind: str, photos: int, turns: int, cores: int) -> tuple[int, float,
         for _ in range(turns):
             simple.append(seconds(lambda: plain_loop(raw, folder / "plain", cores)))
             with redirect_stdout(io.StringIO()):
-                stage.append(seconds(lambda: convert_photos(raw, folder / "images", "fail", 256, 8, cores)))
+                stage.append(
+                    seconds(lambda: convert_photos(raw, folder / "images", ConvertSettings("fail", 256, 8), cores))
+                )
     return len(files[0]), min(simple), min(stage)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from src.core.config import load_config
+from src.core.building import build
+from src.core.config import load_settings
 from src.core.device import choose_device
+from src.core.settings import Settings
 from src.features.store import FeatureStore, ImageFile, image_file
 from src.metrics.base import References, Sample
 from src.metrics.copying import TrainingLikeness, copying_summary
@@ -132,7 +132,7 @@ def measure(
     return Outcome(mean_scores(table, "step-000001", TEST) | copying_summary(table, "step-000001"), judged[0])
 
 
-def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, Outcome]:
+def attack_table(params: Settings, data: Path, folder: Path) -> dict[str, Outcome]:
     """Measures every attack, the memoriser, the held-out photos as if they were drawn, and what the models drew.
 
     Args:
@@ -143,7 +143,7 @@ def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, Outc
     Returns:
         By attack.
     """
-    store, metric = FeatureStore(16, "cpu"), instantiate(params.metrics[NEAREST])
+    store, metric = FeatureStore(16, "cpu"), build(params.metrics[NEAREST], f"metrics.{NEAREST}")
     references = read_references(data / "split.csv", data / "crops")
     model, device = params.model, choose_device(params.device).type
     photos = [file.path for file in (*references.val, *references.train)]
@@ -168,7 +168,7 @@ def attack_table(params: DictConfig, data: Path, folder: Path) -> dict[str, Outc
 def main() -> None:
     """Prints the table as Markdown."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = attack_table(load_config([]), Path("data"), Path(folder))
+        rows = attack_table(load_settings([]), Path("data"), Path(folder))
     print(f"{HEADER}\n|---|---|---|---|---|---|")
     for name, outcome in rows.items():
         found, said = outcome.numbers, outcome.said.value.replace("_", " ")

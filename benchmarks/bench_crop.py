@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.common import machine, seconds
 from src.core.building import build
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.tabletop.render import cover, render
 from src.tabletop.world import plan_world
 
@@ -63,7 +63,7 @@ def main() -> None:
     print("| cropper | whole subject | warned of those that are not | of those that are | seconds a photo |")
     print("|---|---|---|---|---|")
     for choice in args.croppers:
-        cropper = build(load_config([choice]).cropper)
+        cropper = build(load_settings([choice]).cropper, "cropper")
         boxes = []
         taken = seconds(lambda cropper=cropper, boxes=boxes: boxes.extend(cropper.find(image) for image, _ in cases))
         rows = []

@@ -10,31 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from omegaconf import DictConfig, OmegaConf
 
 from src.commands.usage import command_line
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.config_errors import one_line
 from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import CHUNK_BYTES, sha256_file
+from src.core.settings import Settings
+from src.core.typed import plain
 from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns
 
 PARTS = ("model", "captioner", "cropper", "judges", "metrics")
 TIMEOUT_S = 30
 
 
-def fetch_all(config: DictConfig) -> None:
+def fetch_all(settings: Settings) -> None:
     """Fetches every model that the configuration names and that is not here yet, and says where it is.
 
     Args:
-        config: The whole configuration.
+        settings: All of them.
 
     Raises:
         MissingModelError: Something cannot be fetched; what was fetched before stays.
     """
     fetched: list[Mapping[str, Any]] = []
     for part in PARTS:
-        for key, spec in _find_specs(part, OmegaConf.to_container(config[part])):
+        for key, spec in _find_specs(part, plain(getattr(settings, part))):
             if spec in fetched:  # metrics repeat their judges
                 continue
             fetched.append(spec)
@@ -131,7 +132,7 @@ def main() -> None:
     """Fetches for the configuration that the command line names."""
     parser = command_line("fetch", __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="those of the later run")
-    fetch_all(load_config(parser.parse_args().overrides))
+    fetch_all(load_settings(parser.parse_args().overrides))
 
 
 if __name__ == "__main__":

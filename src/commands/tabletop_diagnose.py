@@ -10,7 +10,7 @@ from pathlib import Path
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.building import build
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import write_text
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, nargs="+", default=GUIDANCE)
     parser.add_argument("--out", type=Path, default=layout.WORLD_DIAGNOSIS)
     wanted = parser.parse_args()
-    config = load_config(["model=tabletop"])
+    config = load_settings(["model=tabletop"])
     from src.models.families import load_base_model
     from src.pretraining.drawing import load_vae
     from src.pretraining.reconstruction import load_perceptual
@@ -47,7 +47,10 @@ def main() -> None:
     autoencoders = {"shipped": base.pipeline.vae}
     for folder in wanted.autoencoder:
         autoencoders[folder.name] = load_vae(folder, device)
-    perceptual, tower = load_perceptual(str(wanted.models / "judges/alexnet"), device), build(config.judges.dino)
+    perceptual, tower = (
+        load_perceptual(str(wanted.models / "judges/alexnet"), device),
+        build(config.judges["dino"], "judges.dino"),
+    )
     tower = tower.load(str(device))
     restored = {
         (name, pictures): diagnose_autoencoder(vae, images, perceptual, tower, device)

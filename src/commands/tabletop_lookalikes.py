@@ -11,7 +11,7 @@ import torch
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.building import build
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import replaced_folder
@@ -48,8 +48,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=0, help="pairs for each difference; 0 draws the folders")
     parser.add_argument("--out", type=Path, default=layout.LOOKALIKES)
     wanted = parser.parse_args()
-    config = load_config(["model=tabletop"])
-    side, device = int(config.model.resolution), choose_device(config.device)
+    config = load_settings(["model=tabletop"])
+    side, device = config.model.resolution, choose_device(config.device)
     if not wanted.trials:
         draw_folders(wanted.out, side, PHOTOS)
         print(f"{wanted.out}: {PHOTOS} pictures of each toy")
@@ -57,8 +57,9 @@ def main() -> None:
     from src.pretraining.reconstruction import load_perceptual
     from src.tabletop.telling import Telling, tell_apart
 
-    towers = {name: build(config.judges[key]).load(str(device)) for name, key in (("dino", "dino"), ("clip_i", "clip"))}
-    perceptual = load_perceptual(config.judges.lpips.id, device)
+    judges = {name: build(config.judges[key], f"judges.{key}") for name, key in (("dino", "dino"), ("clip_i", "clip"))}
+    towers = {name: judge.load(str(device)) for name, judge in judges.items()}
+    perceptual = load_perceptual(config.judges["lpips"]["id"], device)
     torch.manual_seed(SEED)
     rows: list[Telling] = tell_apart(towers, perceptual, side, wanted.trials, device)
     print("| difference | amount | " + " | ".join(rows[0].right) + " |")

@@ -15,17 +15,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.building import build
-from src.core.config import to_dict
 from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.errors import EmptyDatasetError
 from src.core.files import replaced_folder, write_bytes
 from src.core.pretraining_config import load_pretraining_config
+from src.core.settings import PretrainSettings
 from src.models.half import copy_in_half
 from src.stages.pretraining import plain_attention, write_curve
 from src.tabletop.world import IMAGES
@@ -107,7 +106,7 @@ def unpack(pieces: Path, model: Path) -> bool:
     return True
 
 
-def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
+def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> float:
     """Trains until the clock says stop.
 
     The schedule's length follows the speed: after each round, `train.steps` becomes what the clock leaves time for.
@@ -128,17 +127,18 @@ def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
-    train = {key: value for key, value in to_dict(params.train).items() if key != "deterministic"}
+    train = {name: value for name, value in vars(params.train).items() if name != "deterministic"}
     never = 10**9
-    plan, schedule = Plan(**{**train, "save_every": never, "eval_every": never}), build(params.lr_schedule)
+    plan = Plan(**{**train, "save_every": never, "eval_every": never})
+    schedule = build(params.lr_schedule, "lr_schedule")
     run_dir, size, seconds, task, rounds = Path(params.exp.run_dir), 0, 0.0, None, 0
     state = StateFolder(run_dir / "state")
     with state.locked(), plain_attention(device.type):
         while time.monotonic() < clock.end and rounds != clock.rounds:
             found = count_pictures(params, clock)
             if task is None or found >= GROWN * size:
-                sets = build(params.train_data).load(), build(params.val_data).load()
-                task = build(params.task, _partial_=True, _convert_="all")(Given(*sets, plan, params.seed, device))
+                sets = build(params.train_data, "train_data").load(), build(params.val_data, "val_data").load()
+                task = build(params.task, "task", _partial_=True)(Given(*sets, plan, params.seed, device))
                 size = found
                 print(f"{found} pictures after {time.monotonic() - clock.began:z.0f} s", flush=True)
                 _go_on(params)
@@ -157,7 +157,7 @@ def train_by_clock(params: DictConfig, clock: Clock, pieces: Path) -> float:
     return share
 
 
-def count_pictures(params: DictConfig, clock: Clock) -> int:
+def count_pictures(params: PretrainSettings, clock: Clock) -> int:
     """Waits for the first pictures, and says how many there are to learn from.
 
     Args:
@@ -170,9 +170,9 @@ def count_pictures(params: DictConfig, clock: Clock) -> int:
     Raises:
         PipelineError: There were none in time.
     """
-    folders = params.train_data.get("folders") or [params.train_data.folder]
+    folders = params.train_data.get("folders") or [params.train_data["folder"]]
     files = [Path(folder) / IMAGES for folder in folders]
-    needed = [*files, Path(params.val_data.folder) / IMAGES]
+    needed = [*files, Path(params.val_data["folder"]) / IMAGES]
     while not all(file.is_file() for file in needed):
         if time.monotonic() > clock.end:
             missing = ", ".join(str(file) for file in needed if not file.is_file())
@@ -181,7 +181,7 @@ def count_pictures(params: DictConfig, clock: Clock) -> int:
     return sum(len(np.load(file, mmap_mode="r")) for file in files)
 
 
-def _go_on(params: DictConfig) -> None:
+def _go_on(params: PretrainSettings) -> None:
     """The first task began from `start` and is warmed up; a later one gets its weights from the state."""
     for key, value in (("start", None), ("warm_up", None)):
         if key in params.task:
@@ -213,7 +213,7 @@ def main(words: Sequence[str] | None = None) -> None:
     params = load_pretraining_config("minutes", wanted.overrides)
     start = Path(params.exp.run_dir) / "start"
     if unpack(wanted.carried, start):
-        params.task.start = str(start)
+        params.task["start"] = str(start)
     train_by_clock(params, Clock(began, wanted.minutes, wanted.round_seconds, wanted.rounds), wanted.pieces)
 
 

@@ -6,7 +6,7 @@ The models are loaded as the pipeline loads them: through the real loaders, from
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.building import build
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.config_errors import one_line
 from src.core.device import choose_device
 from src.core.files import write_json
@@ -19,7 +19,7 @@ def main() -> None:
     """Measures and prints; some minutes on two cores."""
     parser = command_line("tabletop_score", __doc__)
     parser.add_argument("overrides", nargs="*", help="for example validation_args.guidance_scale=4")
-    config = load_config(["model=tabletop", *parser.parse_args().overrides])
+    config = load_settings(["model=tabletop", *parser.parse_args().overrides])
 
     from src.stages.sampling_setup import draw_settings
     from src.tabletop.scores import Embedded, score_models
@@ -27,9 +27,9 @@ def main() -> None:
 
     models = Embedded(
         folder=layout.EMBEDDED,
-        clip=build(config.judges.clip),
-        dino=build(config.judges.dino),
-        captioner=build(config.captioner),
+        clip=build(config.judges["clip"], "judges.clip"),
+        dino=build(config.judges["dino"], "judges.dino"),
+        captioner=build(config.captioner, "captioner"),
         settings=draw_settings(config),
         device=choose_device(config.device),
         seed=SEED,

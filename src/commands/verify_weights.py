@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from src.commands.usage import command_line
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.config_errors import one_line
 from src.core.errors import ModelMismatchError
 from src.core.files import write_json
@@ -68,7 +68,7 @@ def verify(overrides: list[str], golden: dict[str, list[float]]) -> tuple[list[s
         ModelMismatchError: Weights or cosines are other than they should be.
     """
     store, lines, fresh = FeatureStore(4, "cpu"), list[str](), dict[str, list[float]]()
-    for name, judge in models_of(build_metrics(load_config(overrides))).items():
+    for name, judge in models_of(build_metrics(load_settings(overrides))).items():
         judge.check()
         if not hasattr(store.tower(judge), "embed_images"):
             lines.append(f"{name}: here; it embeds no images")

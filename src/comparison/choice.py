@@ -83,7 +83,8 @@ def _best_of(first: EvaluatedRun, better: dict[str, EvaluatedRun]) -> tuple[str,
     shared = set.intersection(*(set(found) for found in means.values()))
     if {SUBJECT, PROMPT} <= shared:
         setting(first, "evaluate", "select_clip_t_margin")
-        rule = SelectionRule.of(first.params["evaluate"])
+        evaluate = first.params["evaluate"]
+        rule = SelectionRule.of(evaluate["select_clip_t_margin"], evaluate["margins"])
         bases = {name: mean_scores(run.scores, BASE, DEV)[PROMPT] for name, run in better.items()}
         floors = {name: rounded(base - rule.clip_t_margin) for name, base in bases.items()}
         return rule.choose(means, floors)[0], Why.BETTER

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
@@ -36,11 +35,12 @@ class SelectionRule:
     exchange: float
 
     @classmethod
-    def of(cls, evaluate: Mapping[str, Any]) -> "SelectionRule":
-        """Reads the rule from the section ``evaluate`` of the parameters.
+    def of(cls, select_clip_t_margin: float, margins: Mapping[str, float]) -> "SelectionRule":
+        """Makes the rule of what the section ``evaluate`` of the parameters says.
 
         Args:
-            evaluate: With `select_clip_t_margin` and `margins`: differences of either metric that matter as little.
+            select_clip_t_margin: By how much PROMPT may lie below base's.
+            margins: Differences of either metric that matter as little.
 
         Returns:
             The rule; its exchange is the ratio of the two margins.
@@ -48,11 +48,10 @@ class SelectionRule:
         Raises:
             ConfigError: A margin is missing, or not above zero.
         """
-        margins = evaluate["margins"]
         for name in (SUBJECT, PROMPT):
             if name not in margins or not margins[name] > 0:
                 raise ConfigError(f"evaluate.margins.{name}: expected a number above 0, found {margins.get(name)}")
-        return cls(float(evaluate["select_clip_t_margin"]), float(margins[SUBJECT]) / float(margins[PROMPT]))
+        return cls(select_clip_t_margin, margins[SUBJECT] / margins[PROMPT])
 
     def choose(self, means: Mapping[str, Mapping[str, float]], floors: Mapping[str, float]) -> tuple[str, int]:
         """Applies the rule.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -19,12 +20,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.core import layout
 from src.core.choices import groups
-from src.core.config import load_config, load_stage_params, quote_overrides
+from src.core.config import load_settings, load_stage_params, quote_overrides
 from src.core.config_errors import one_line
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 from src.core.files import sha256_bytes
+from src.core.quoting import escaped
 from src.core.running import end_with_dvc, held_output
+from src.core.typed import plain
 
 # what shells return for a command that Ctrl-C ended
 INTERRUPTED = 130
@@ -40,15 +43,15 @@ class Stage:
     Attributes:
         name: Of dvc.yaml.
         body: Takes the stage's parameters; what it returns is what an optimising sweeper minimises.
-        load: Makes them from the stage's name and overrides.
+        load: Makes them from the stage's name and overrides: an object of a settings class.
         keys: Loads all that can be set.
         writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
     """
 
     name: str
-    body: Callable[[DictConfig], object]
-    load: Callable[[str, Sequence[str]], DictConfig]
-    keys: Callable[[Sequence[str]], DictConfig]
+    body: Callable[[Any], object]
+    load: Callable[[str, Sequence[str]], Any]
+    keys: Callable[[Sequence[str]], Any]
     writes: Path | None
 
     def run(self, overrides: Sequence[str]) -> object:
@@ -71,9 +74,9 @@ class Stage:
 
 def run_stage(
     stage: str,
-    body: Callable[[DictConfig], object],
-    load: Callable[[str, Sequence[str]], DictConfig] = load_stage_params,
-    keys: Callable[[Sequence[str]], DictConfig] = load_config,
+    body: Callable[[Any], object],
+    load: Callable[[str, Sequence[str]], Any] = load_stage_params,
+    keys: Callable[[Sequence[str]], Any] = load_settings,
     writes: Path | None = None,
 ) -> None:
     """Runs a stage's body with its parameters; a user's error becomes one message and exit status 1.
@@ -152,14 +155,18 @@ def show(command: Stage, flags: argparse.Namespace, overrides: Sequence[str]) ->
     if flags.help:
         print(f"usage: {command.name} [--multirun] [--cfg job] [--info] [key=value ...]\n")
         print("Every key, with the value that these overrides give it:\n")
-        print(OmegaConf.to_yaml(command.keys(overrides)))
+        print(OmegaConf.to_yaml(_readable(command.keys(overrides))))
         return
-    shown = command.load(command.name, overrides)
+    shown = _readable(command.load(command.name, overrides))
     if flags.package is not None:
         shown = OmegaConf.select(shown, flags.package)
         if shown is None:
             raise ConfigError(f"--package {flags.package}: no such key")
     print(OmegaConf.to_yaml(shown) if OmegaConf.is_config(shown) else shown)
+
+
+def _readable(settings: Any) -> DictConfig:
+    return OmegaConf.create(escaped(plain(settings)))
 
 
 def run_hydra(command: Stage, flags: Sequence[str], overrides: Sequence[str]) -> None:
@@ -170,13 +177,13 @@ def run_hydra(command: Stage, flags: Sequence[str], overrides: Sequence[str]) ->
         flags: Of Hydra.
         overrides: As a person types them; a sweep's values stand between commas.
     """
-    if command.keys is load_config:
+    if command.keys is load_settings:
         where, name, words = str(CONFIGS), "config", quote_swept(overrides)
     else:
         # what is not composed from configs/ is what the file of exp.config_path says
         name = f"{command.name}_file"
         fixed = [word for word in overrides if word.startswith("exp.config_path=")]
-        ConfigStore.instance().store(name, node=command.keys(fixed))
+        ConfigStore.instance().store(name, node=_readable(command.keys(fixed)))
         where, words = None, list(overrides)
     settings = (
         QUIET

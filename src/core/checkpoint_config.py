@@ -4,19 +4,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from src.core import layout
 from src.core.config import compose, load_stage_params
 from src.core.errors import ConfigError
 from src.core.files import has_file, sha256_tree
 from src.core.quoting import literal_path, quoted
 from src.core.records import read_record
+from src.core.settings import Settings
 
 CKPT_DIR = "inferencer.ckpt_dir"
 
 
-def load_checkpoint_params(stage: str, words: Sequence[str]) -> DictConfig:
+def load_checkpoint_params(stage: str, words: Sequence[str]) -> Settings:
     """Loads a stage's parameters; base model and subject are those that the checkpoints in use were made with.
 
     Args:
@@ -24,7 +23,7 @@ def load_checkpoint_params(stage: str, words: Sequence[str]) -> DictConfig:
         words: Hydra overrides.
 
     Returns:
-        The resolved configuration in struct mode.
+        Plain typed values; reading an undeclared key raises.
 
     Raises:
         ConfigError: An override or the checkpoint's config.yaml is wrong.

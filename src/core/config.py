@@ -4,7 +4,7 @@ A stage gets no more than dvc.yaml declares for it, so that an undeclared depend
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from src.core.choices import check_overrides, chosen_in, groups, options, parse_overrides
@@ -24,8 +24,8 @@ from src.core.files import has_file
 from src.core.interpolations import keep_interpolations, resolve, resolved
 from src.core.nested import flatten
 from src.core.quoting import literal_path, quote_words, text_keys
-from src.core.targets import check_targets
-from src.core.values import check_shape, number_errors, type_errors
+from src.core.settings import Settings
+from src.core.typed import keep_only, lay_over
 
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
@@ -68,7 +68,7 @@ def _values(overrides: tuple[str, ...], _digest: str) -> tuple[dict[str, Any], d
 
 
 def load_config(overrides: Sequence[str]) -> DictConfig:
-    """Loads what the command line asks for, resolved, checked for unknown keys and wrong types.
+    """Loads what the command line asks for: configs/ < the file < the command line, each value of its key's type.
 
     Args:
         overrides: Hydra overrides, among them perhaps ``exp.config_path=FILE``.
@@ -79,14 +79,14 @@ def load_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: A key is unknown, a value has the wrong type, a `_target_` is not allowed, or the file is missing.
     """
-    overrides, path = quote_overrides(overrides), _config_path(overrides)
-    composed = compose(overrides) if path is None else _lay_over_file(path, overrides)
-    written, default = composed_values()
-    check_shape(written, to_dict(composed))
-    config = resolved(composed)
-    check_targets(to_dict(config))
-    check_types(config, default)
-    return config
+    path, parsed = _config_path(overrides), parse_overrides(quote_overrides(overrides))
+    check_overrides(parsed)
+    choices = [override for override in parsed if override.key_or_group in groups()]
+    config = compose(_words(choices)) if path is None else _lay_over_file(path, choices)
+    for override in parsed:
+        if override not in choices:
+            apply_override(config, override)
+    return resolved(config, Settings)
 
 
 def quote_overrides(words: Sequence[str]) -> list[str]:
@@ -114,7 +114,7 @@ def _config_path(words: Sequence[str]) -> Path | None:
     return Path(values[-1]) if values and values[-1] != "null" else None
 
 
-def load_stage_params(stage: str, overrides: Sequence[str]) -> DictConfig:
+def load_stage_params(stage: str, overrides: Sequence[str]) -> Settings:
     """Loads the parameters that dvc.yaml declares for a stage, and those that cannot change its results.
 
     Args:
@@ -122,19 +122,23 @@ def load_stage_params(stage: str, overrides: Sequence[str]) -> DictConfig:
         overrides: Hydra overrides.
 
     Returns:
-        The resolved configuration in struct mode; reading an undeclared key raises.
+        Plain typed values; reading an undeclared key raises.
 
     Raises:
         ConfigError: See `load_config` and `refuse_sub_folder`.
     """
     refuse_sub_folder(Path.cwd())
-    config = load_config(overrides)
-    masked = OmegaConf.create({})
+    settings = load_settings(overrides)
     observers = OBSERVERS + (TRAIN_OBSERVERS if stage == "train" else ())
-    for key in (*declared_params(stage), *observers):
-        OmegaConf.update(masked, key, OmegaConf.select(config, key), force_add=True)
-    OmegaConf.set_struct(masked, True)
-    return masked
+    keep_only(settings, {*declared_params(stage), *observers})
+    return settings
+
+
+def load_settings(overrides: Sequence[str]) -> Settings:
+    """Loads what the command line asks for as plain typed values; see `load_config`."""
+    settings = OmegaConf.to_object(load_config(overrides))
+    assert isinstance(settings, Settings), "loaded with this type"
+    return settings
 
 
 def refuse_sub_folder(here: Path) -> None:
@@ -164,46 +168,35 @@ def to_dict(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _lay_over_file(path: Path, overrides: Sequence[str]) -> DictConfig:
+def _words(overrides: Iterable[Override]) -> list[str]:
+    return [str(override.input_line) for override in overrides]
+
+
+def _lay_over_file(path: Path, choices: list[Override]) -> DictConfig:
     if not has_file(path):
         raise ConfigError(f"exp.config_path: no such file: {path}")
     file = load_yaml(path)
-    parsed = parse_overrides(overrides)
-    check_overrides(parsed)
-    choices = [override for override in parsed if override.key_or_group in groups()]
-    lay = _overlay_dump if "configs_digest" in file else _overlay_partial
-    config = lay(path, file, choices)
-    for override in parsed:
-        if override not in choices:
-            apply_override(config, override)
-    return config
+    return (_overlay_dump if "configs_digest" in file else _overlay_partial)(path, file, choices)
 
 
 def _overlay_partial(path: Path, file: DictConfig, choices: list[Override]) -> DictConfig:
     own = chosen_in(to_dict(file), str(path))
-    below = compose([*_own_choices(path, file), *(str(choice.input_line) for choice in choices)])
-    values = OmegaConf.masked_copy(file, [name for name in map(str, file) if name not in own])
-    try:
-        merged = OmegaConf.merge(below, values)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{path}: {describe_key(error)}") from error
-    if not isinstance(merged, DictConfig):
-        raise ConfigError(f"{path}: expected a mapping of keys to values")
-    return merged
+    below = compose([*_own_choices(path, file), *_words(choices)])
+    lay_over(below, {name: value for name, value in to_dict(file).items() if name not in own}, f"{path}: ")
+    return below
 
 
 def _own_choices(path: Path, file: DictConfig) -> list[str]:
     return [f"{group}={choice}" for group, choice in chosen_in(to_dict(file), str(path)).items()]
 
 
-def _overlay_dump(_path: Path, dump: DictConfig, choices: list[Override]) -> DictConfig:
-    result = keep_interpolations(compose(), dump)
-    chosen = compose([str(choice.input_line) for choice in choices])
+def _overlay_dump(path: Path, dump: DictConfig, choices: list[Override]) -> DictConfig:
+    result = keep_interpolations(compose(), dump, f"{path}: ")
+    chosen = compose(_words(choices))
     for key in sorted({key for choice in choices for key in _decided_by(choice.key_or_group)}):
         parent, _, leaf = key.rpartition(".")
         source = OmegaConf.select(chosen, parent) if parent else chosen
         OmegaConf.update(result, key, source._get_node(leaf), merge=False, force_add=True)
-    OmegaConf.set_struct(result, True)
     return result
 
 
@@ -216,36 +209,25 @@ def _decided_by(group: str) -> set[str]:
 
 
 def apply_override(config: DictConfig, override: Override) -> None:
-    """Sets one key.
+    """Sets, adds or takes out one key.
 
     Args:
         config: In struct mode.
         override: From the command line.
 
     Raises:
-        ConfigError: There is no such key.
+        ConfigError: There is no such key, it takes no such value, or several values are given.
     """
+    key = override.key_or_group
     try:
-        OmegaConf.update(config, override.key_or_group, override.value(), force_add=override.is_add())
+        if override.is_sweep_override():
+            raise ConfigError(f"override {override.input_line!r}: several values need --multirun")
+        if override.is_delete():
+            parent, _, leaf = key.rpartition(".")
+            section = OmegaConf.select(config, parent) if parent else config
+            with open_dict(section):
+                del section[leaf]
+        else:
+            OmegaConf.update(config, key, override.value(), force_add=override.is_add())
     except OmegaConfBaseException as error:
         raise ConfigError(f"override {override.input_line!r}: {describe_key(error)}") from error
-
-
-def check_types(config: DictConfig, default: dict[str, Any]) -> None:
-    """Checks every value against its default in configs/.
-
-    Args:
-        config: A resolved configuration.
-        default: What configs/ compose to, resolved.
-
-    Raises:
-        ConfigError: A value has another type than its default, or a number is none that can be used; all are listed.
-    """
-    found = to_dict(config)
-    missing = flatten(default).keys() - flatten(found).keys()
-    if named := sorted(key for key in missing if key.split(".")[0] not in groups()):
-        raise ConfigError(f"missing keys: {', '.join(named)}")
-    if wrong := type_errors(default, found, ""):
-        raise ConfigError("wrong type: " + "; ".join(wrong))
-    if wrong := number_errors(found):
-        raise ConfigError("; ".join(wrong))

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from src.core.errors import ConfigError, PipelineError
 from src.core.records import read_bounded
@@ -89,8 +89,12 @@ def describe_composition(error: HydraException) -> str:
 def describe_key(error: OmegaConfBaseException) -> str:
     """Returns the full key that OmegaConf refuses and why."""
     reason = str(error.msg or error).splitlines()[0]
-    if "is not in struct" in reason:
+    if isinstance(error, ConfigAttributeError | ConfigKeyError):
         return f"unknown key {error.full_key}: no such key in configs/ (--help lists all)"
+    if reason.endswith("is not Optional"):
+        reason = "null, expected a value"
+    elif reason == "Cannot merge DictConfig with ListConfig":
+        reason = "a list and a mapping cannot stand for each other"
     return f"{error.full_key}: {reason}" if error.full_key else reason
 
 

@@ -1,10 +1,12 @@
-"""The resolver `${configs_digest:}`: which configs/ a parameter file was composed from."""
+"""What configs/ need to be composed: the types of the keys, and `${configs_digest:}`, which names the configs/."""
 
 from pathlib import Path
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from src.core.files import sha256_bytes
+from src.core.settings import Settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PRETRAINING = ("scratch", "pretraining.yaml")
@@ -25,5 +27,6 @@ def configs_digest(folder: Path = CONFIGS) -> str:
 
 
 def register() -> None:
-    """Makes `${configs_digest:}` known to OmegaConf."""
+    """Makes the types known to Hydra, where configs/config.yaml names them, and `${configs_digest:}` to OmegaConf."""
+    ConfigStore.instance().store("schema", Settings)
     OmegaConf.register_new_resolver("configs_digest", configs_digest, replace=True)

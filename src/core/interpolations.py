@@ -8,6 +8,9 @@ from omegaconf.errors import OmegaConfBaseException
 from src.core.config_errors import describe_key
 from src.core.errors import ConfigError
 from src.core.quoting import at_home, escaped
+from src.core.settings import Settings
+from src.core.targets import check_targets
+from src.core.typed import check_numbers, typed
 
 
 def resolve(config: DictConfig) -> None:
@@ -25,39 +28,48 @@ def resolve(config: DictConfig) -> None:
         raise ConfigError(describe_key(error)) from error
 
 
-def resolved(config: DictConfig) -> DictConfig:
+def resolved(config: DictConfig, types: type) -> DictConfig:
     """Resolves every interpolation once: a `${` that a person typed as text stays text, also where another key uses it.
 
     Args:
         config: Composed, with texts of the command line in it.
+        types: The dataclass that the values fit.
 
     Returns:
         The values, in struct mode; ``~/`` at the start of a path is the home folder.
 
     Raises:
-        ConfigError: An interpolation names a key that is not there.
+        ConfigError: An interpolation names a key that is not there, a key is missing, or a value has another type, is
+            a number that is not finite or has over 64 bits, or names a `_target_` that is not allowed.
     """
     try:
-        plain = OmegaConf.to_container(config, resolve=True)
+        values = at_home(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(describe_key(error)) from error
-    literal = OmegaConf.create(escaped(at_home(plain)))
-    assert isinstance(literal, DictConfig), "a DictConfig holds a mapping"
-    OmegaConf.set_struct(literal, True)
-    return literal
+    check_targets(values)
+    check_numbers(values)
+    result = typed(types, escaped(values))
+    if missing := OmegaConf.missing_keys(result):
+        raise ConfigError(f"missing keys: {', '.join(sorted(missing))}")
+    OmegaConf.set_struct(result, True)
+    return result
 
 
-def keep_interpolations(composed: DictConfig, dump: DictConfig) -> DictConfig:
+def keep_interpolations(composed: DictConfig, dump: DictConfig, where: str) -> DictConfig:
     """Gives a resolved dump its interpolations back, so that a later ``lr=...`` still reaches ``optimizer.lr``.
 
     Args:
         composed: configs/, with interpolations.
         dump: The same tree resolved, perhaps with other values.
+        where: The dump's file, for messages.
 
     Returns:
-        The dump, where an interpolation of `composed` stands wherever it yields the dump's value.
+        The dump in struct mode, where an interpolation of `composed` stands wherever it yields the dump's value.
+
+    Raises:
+        ConfigError: The dump has an unknown key, or a value of another type.
     """
-    result = DictConfig(_plain(dump))
+    result = typed(Settings, _plain(dump), where)
     for key in _interpolated_keys(composed):
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(result, parent) if parent else result
@@ -72,6 +84,7 @@ def keep_interpolations(composed: DictConfig, dump: DictConfig) -> DictConfig:
             agrees = False
         if not agrees:
             node[leaf] = value
+    OmegaConf.set_struct(result, True)
     return result
 
 

@@ -14,6 +14,7 @@ from src.core.config_errors import load_yaml
 from src.core.files import replaced_folder, write_text
 from src.core.pretraining_config import load_pretraining_config
 from src.core.targets import target_modules
+from src.core.typed import plain
 
 
 def write_stage_code(path: Path, folder: Path) -> None:
@@ -28,8 +29,8 @@ def write_stage_code(path: Path, folder: Path) -> None:
     with replaced_folder(folder) as inside:
         for stage, declared in yaml.safe_load(DVC_FILE.read_text())["stages"].items():
             values = [OmegaConf.select(params, key) for key in declared_params(stage)]
-            plain = [to_dict(value) for value in values if OmegaConf.is_dict(value)]
-            roots = [f"src.stages.{stage}", *target_modules(plain)]
+            named = [to_dict(value) for value in values if OmegaConf.is_dict(value)]
+            roots = [f"src.stages.{stage}", *target_modules(named)]
             write_text(inside / f"{stage}.txt", _list_code(roots, declared["cmd"]))
 
 
@@ -45,7 +46,7 @@ def write_tabletop_code(folder: Path) -> None:
             if words[1] == "-m":
                 roots = [words[2]]
             else:
-                config = to_dict(load_pretraining_config("pretraining", words[2:]))
+                config = plain(load_pretraining_config("pretraining", words[2:]))
                 roots = ["src.stages.pretraining", *target_modules(config)]
             write_text(inside / f"{stage}.txt", _list_code(roots, command))
 

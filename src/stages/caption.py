@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from omegaconf import DictConfig
 
 from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build
 from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
+from src.core.settings import Settings
 from src.core.tables import read_table
 from src.core.weights import find_model
 from src.data.caption_file import WrittenCaption, match_captions, read_captions
@@ -139,7 +139,7 @@ def _print_note(note: str, captions: Sequence[tuple[str, str]]) -> None:
             print(f"caption:   {source}: {caption}")
 
 
-def _run(params: DictConfig) -> None:
+def _run(params: Settings) -> None:
     if params.caption.on_long not in ON_LONG:
         raise ConfigError(f"caption.on_long={params.caption.on_long}: expected one of {', '.join(ON_LONG)}")
     rules = CaptionRules(
@@ -157,7 +157,7 @@ def _run(params: DictConfig) -> None:
         read_captions(layout.RAW, list_photos(layout.RAW).texts),
         layout.CAPTIONS,
         rules,
-        build(params.captioner),
+        build(params.captioner, "captioner"),
         tokenizers,
     )
     written = sum(row.source == "user" for row in rows)

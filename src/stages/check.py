@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from src.comparison.selection import SelectionRule
 from src.core import layout
 from src.core.app import run_stage
-from src.core.config import to_dict
 from src.core.errors import CaptionError, ConfigError
 from src.core.files import work_root, write_text
 from src.core.nested import flatten
 from src.core.remotes import unverified_remotes
+from src.core.settings import Settings
+from src.core.typed import plain
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
 from src.metrics.base import Metric, models_of
@@ -55,7 +54,7 @@ def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics
         judge.check()
 
 
-def check_settings(params: DictConfig, metrics: Sequence[Metric]) -> None:
+def check_settings(params: Settings, metrics: Sequence[Metric]) -> None:
     """Checks what evaluate and report would refuse after the training.
 
     Args:
@@ -65,7 +64,7 @@ def check_settings(params: DictConfig, metrics: Sequence[Metric]) -> None:
     Raises:
         ConfigError: A margin is not above zero, the report has no such language, or a metric would have no images.
     """
-    SelectionRule.of(params.evaluate)
+    SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
     load_texts(params.report.language)
     lone = params.validation_args.num_lone_images
     without = [metric.name for metric in metrics if not {DEV, TEST} & set(metric.sets)] if lone < 1 else []
@@ -74,16 +73,16 @@ def check_settings(params: DictConfig, metrics: Sequence[Metric]) -> None:
         raise ConfigError(f"validation_args.num_lone_images={lone}: {wanted}")
 
 
-def texts_to_draw(params: DictConfig) -> dict[str, str]:
+def texts_to_draw(params: Settings) -> dict[str, str]:
     """Returns every text that generate will have encoded, by the key that it comes from."""
     token, class_name = params.subject.token, params.subject.class_name
-    prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
+    prompts = load_prompts(params.prompts) + lone_prompts(params.validation_args.lone_prompt)
     with_token = {f"prompts.{p.set}.{p.id}": p.with_token(token, class_name) for p in prompts}
     plain = {f"prompts.{p.set}.{p.id} for the base model": p.plain(class_name) for p in prompts}
     return with_token | plain | {"validation_args.negative_prompt": params.validation_args.negative_prompt}
 
 
-def check_models(params: DictConfig) -> None:
+def check_models(params: Settings) -> None:
     """Compares the embedded models with the project's SHA-256s, where a parameter names one.
 
     Args:
@@ -92,7 +91,7 @@ def check_models(params: DictConfig) -> None:
     Raises:
         ModelMismatchError: A file is missing or has other bytes.
     """
-    if any(str(value).startswith(f"{layout.EMBEDDED}/") for value in flatten(to_dict(params)).values()):
+    if any(str(value).startswith(f"{layout.EMBEDDED}/") for value in flatten(plain(params)).values()):
         check_sums(layout.EMBEDDED_SUMS, BACK)
 
 
@@ -111,7 +110,7 @@ def check_remotes(root: Path) -> None:
         raise ConfigError(f"DVC takes damaged objects of {', '.join(names)} for good: run {commands}")
 
 
-def _run(params: DictConfig) -> None:
+def _run(params: Settings) -> None:
     check_remotes(work_root())
     check_models(params)
     check_base(params, draw_settings(params))

@@ -6,21 +6,20 @@ Paper: DreamBooth (Ruiz et al., 2022), arXiv:2208.12242, section 3.3.
 import dataclasses
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from src.core import layout
 from src.core.app import run_stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_bytes, write_text
 from src.core.provenance import model_digest
+from src.core.settings import Settings
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
 NOTE = "note.txt"
 
 
-def draw_class_images(params: DictConfig, out: Path) -> None:
+def draw_class_images(params: Settings, out: Path) -> None:
     """Draws `prior.num_images` images of the class with the base model, PNG, each from a generator of its own.
 
     Args:
@@ -66,7 +65,7 @@ def draw_class_images(params: DictConfig, out: Path) -> None:
         write_text(folder / NOTE, f"{len(jobs)} images of {params.prior.prompt!r}\n")
 
 
-def class_images_stage(params: DictConfig) -> None:
+def class_images_stage(params: Settings) -> None:
     """Draws class images, or leaves an empty folder when prior preservation is off.
 
     Args:

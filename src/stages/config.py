@@ -10,20 +10,18 @@ is exactly what configs/ compose to.
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from src.core import layout
-from src.core.choices import groups
-from src.core.config import check_types, compose, composed_values, to_dict
+from src.core.config import composed_values, to_dict
 from src.core.config_errors import load_yaml, one_line
 from src.core.errors import ConfigError, StaleParamsError
 from src.core.files import has_file, write_text
-from src.core.interpolations import resolve
+from src.core.interpolations import resolved
 from src.core.nested import flatten
 from src.core.own_choices import set_choices, unset_choices
 from src.core.places import places
+from src.core.settings import Settings
 from src.core.stage_code import write_stage_code
-from src.core.values import check_shape
+from src.core.typed import as_yaml
 
 HOW_TO = "run `python -m src.stages.config write` (or `dvc exp run`, which composes it again)"
 INSTEAD = "a link does not (`ln -s FOLDER models/NAME`, then the key is models/NAME)"
@@ -31,9 +29,7 @@ INSTEAD = "a link does not (`ln -s FOLDER models/NAME`, then the key is models/N
 
 def write_params(path: Path) -> None:
     """Composes configs/ into a parameter file."""
-    config = compose()
-    resolve(config)
-    write_text(path, OmegaConf.to_yaml(config))
+    write_text(path, as_yaml(composed_values()[1]))
 
 
 def guard_params(path: Path) -> list[str]:
@@ -54,12 +50,7 @@ def guard_params(path: Path) -> list[str]:
     want, have = composed_values()[1], load_yaml(path)
     if have.get("configs_digest") != want["configs_digest"]:
         raise StaleParamsError(f"{path} was composed from another configs/: {HOW_TO}")
-    check_shape(want, to_dict(have))
-    expected, found = flatten(want), flatten(to_dict(have))
-    strangers = sorted(key for key in expected.keys() ^ found.keys() if key.split(".")[0] not in groups())
-    if strangers:
-        raise ConfigError(f"{path}: unknown or missing keys: {', '.join(strangers)}")
-    check_types(have, want)
+    expected, found = flatten(want), flatten(to_dict(resolved(have, Settings)))
     return [
         f"override {key}={found[key]!r} (configs/: {expected[key]!r})"
         for key in sorted(expected.keys() & found.keys())

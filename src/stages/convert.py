@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import DictConfig
 
 from src.core import layout
 from src.core.app import run_stage
@@ -20,6 +19,7 @@ from src.core.errors import BadPhotoError, ConfigError, WorkerError
 from src.core.files import replaced_folder, write_csv
 from src.core.printable import printable
 from src.core.progress import follow
+from src.core.settings import ConvertSettings, Settings
 from src.core.workers import Worker, usable_cores
 from src.data.photos.budget import PixelBudget
 from src.data.photos.conversion import Converted, PhotoRecord, inspect_photo, limits_of, write_photo
@@ -51,18 +51,13 @@ class PairRecord:
     changed: float
 
 
-def convert_photos(
-    raw: Path, out: Path, on_bad: str, max_megapixels: float, near_duplicate_bits: int, workers: int
-) -> list[PhotoRecord]:
+def convert_photos(raw: Path, out: Path, settings: ConvertSettings, workers: int) -> list[PhotoRecord]:
     """Converts every photo under a folder.
 
     Args:
         raw: The folder with photos, searched with its sub-folders.
         out: The folder that takes the PNGs and images.csv; left as it was on any error.
-        on_bad: ``fail`` to stop on photos that cannot be used, ``skip`` to record them and go on.
-        max_megapixels: Larger photos are refused.
-        near_duplicate_bits: How many of 64 bits of the perceptual hash may differ, for photos without keypoints to be
-            compared pixel by pixel.
+        settings: What to do with bad photos, and which are bad or near-duplicates.
         workers: How many photos are worked on at one time; the output does not depend on it.
 
     Returns:
@@ -73,17 +68,17 @@ def convert_photos(
         EmptyDatasetError: There is no photo.
         BadPhotoError: Photos cannot be used; all of them are listed.
     """
-    _check_arguments(on_bad, max_megapixels, near_duplicate_bits)
+    _check(settings)
     listing = list_photos(raw)
     if listing.ignored:
         print(f"convert: {listing.describe_ignored()}")
     with replaced_folder(out) as folder:
         with ExitStack() as processes, _pool(workers) as pool:
-            job = _Job(folder.absolute(), max_megapixels, PixelBudget(PIXELS_AT_ONCE), processes)
+            job = _Job(folder.absolute(), settings.max_megapixels, PixelBudget(PIXELS_AT_ONCE), processes)
             done = follow(pool.map(job.convert, listing.photos), len(listing.photos), "convert")
             records, seen, warned = _collect(done)
-            _refuse_or_tell(raw, records, on_bad)
-            pairs = find_pairs(seen, near_duplicate_bits, pool)
+            _refuse_or_tell(raw, records, settings.on_bad)
+            pairs = find_pairs(seen, settings.near_duplicate_bits, pool)
         groups = group_names(seen, [(pair.first, pair.second) for pair in pairs])
         records = [replace(record, group=groups.get(record.image_id, "")) for record in records]
         write_csv(folder / layout.IMAGE_TABLE.name, _table(records))
@@ -93,13 +88,13 @@ def convert_photos(
     return records
 
 
-def _check_arguments(on_bad: str, max_megapixels: float, near_duplicate_bits: int) -> None:
-    if on_bad not in ON_BAD:
-        raise ConfigError(f"convert.on_bad is {on_bad!r}: expected one of {', '.join(ON_BAD)}")
-    if not max_megapixels > 0:
-        raise ConfigError(f"convert.max_megapixels is {max_megapixels}: expected a positive number")
-    if not 0 <= near_duplicate_bits <= 64:
-        raise ConfigError(f"convert.near_duplicate_bits is {near_duplicate_bits}: expected 0 to 64")
+def _check(settings: ConvertSettings) -> None:
+    if settings.on_bad not in ON_BAD:
+        raise ConfigError(f"convert.on_bad is {settings.on_bad!r}: expected one of {', '.join(ON_BAD)}")
+    if not settings.max_megapixels > 0:
+        raise ConfigError(f"convert.max_megapixels is {settings.max_megapixels}: expected a positive number")
+    if not 0 <= settings.near_duplicate_bits <= 64:
+        raise ConfigError(f"convert.near_duplicate_bits is {settings.near_duplicate_bits}: expected 0 to 64")
 
 
 @contextmanager
@@ -200,16 +195,8 @@ def _table(records: Sequence[PhotoRecord]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _run(params: DictConfig) -> None:
-    settings = params.convert
-    convert_photos(
-        layout.RAW,
-        layout.IMAGES,
-        settings.on_bad,
-        settings.max_megapixels,
-        settings.near_duplicate_bits,
-        usable_cores(),
-    )
+def _run(params: Settings) -> None:
+    convert_photos(layout.RAW, layout.IMAGES, params.convert, usable_cores())
 
 
 def main() -> None:

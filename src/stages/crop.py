@@ -186,7 +186,7 @@ def main() -> None:
                 crop_images(
                     layout.IMAGES,
                     layout.CROPS,
-                    build(params.cropper),
+                    build(params.cropper, "cropper"),
                     params.crop.size_px,
                     params.crop.max_upscale,
                 )

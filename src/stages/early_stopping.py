@@ -1,18 +1,18 @@
 """Ends a training when the rule that chooses the checkpoint has preferred an earlier one for a while."""
 
 import sys
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from src.comparison.selection import Selection, SelectionRule, select_checkpoint
 from src.core import layout
 from src.core.building import build
-from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
+from src.core.settings import EarlyStoppingSettings, Settings
+from src.core.typed import as_settings
 from src.features.store import FeatureStore
 from src.metrics.base import Metric, models_of, score_images
 from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
@@ -40,7 +40,7 @@ class EarlyStopping:
         data: Holds crops/ and split.csv.
     """
 
-    settings: DictConfig
+    settings: Settings
     patience: int
     prompts: list[Prompt]
     metrics: tuple[Metric, ...]
@@ -84,14 +84,16 @@ class EarlyStopping:
         samples = read_samples(drawn, DEV)
         scores = [score for metric in self.metrics for score in score_images(metric, samples, references, self.store)]
         steps = checkpoint_steps(samples)
-        return select_checkpoint(score_table(scores), steps, SelectionRule.of(self.settings.evaluate)), steps
+        evaluate = self.settings.evaluate
+        rule = SelectionRule.of(evaluate.select_clip_t_margin, evaluate.margins)
+        return select_checkpoint(score_table(scores), steps, rule), steps
 
     def identity(self) -> dict[str, Any]:
         """Returns what decides beside parameters and code: the judges' weights."""
         return {"judges": [judge.describe() for judge in models_of(self.metrics).values()]}
 
 
-def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:
+def build_early_stopping(params: Settings, data: Path) -> EarlyStopping:
     """Reads when to stop early.
 
     Args:
@@ -105,12 +107,13 @@ def build_early_stopping(params: DictConfig, data: Path) -> EarlyStopping:
         ConfigError: Patience is below 1, or the prompts cannot be used.
         MissingModelError: A judge is not on this machine.
     """
-    spec = params.early_stopping
+    spec = as_settings(EarlyStoppingSettings, params.early_stopping, "early_stopping.")
     if spec.patience < 1:
         raise ConfigError(f"early_stopping.patience={spec.patience}: expected 1 or more")
-    settings = OmegaConf.create(to_dict(params) | to_dict(spec.settings))
-    prompts = [prompt for prompt in load_prompts(to_dict(settings.prompts)) if prompt.set == DEV]
-    metrics = tuple(build(settings.metrics[name]) for name in (SUBJECT, PROMPT))
+    settings = copy(params)
+    vars(settings).update(vars(spec.settings))
+    prompts = [prompt for prompt in load_prompts(settings.prompts) if prompt.set == DEV]
+    metrics = tuple(build(settings.metrics[name], f"metrics.{name}") for name in (SUBJECT, PROMPT))
     for judge in models_of(metrics).values():
         judge.check()
     store = FeatureStore(settings.evaluate.batch_size, choose_device(params.device).type)

@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
 
 from src.comparison.selection import Selection, SelectionRule, select_checkpoint
 from src.core import layout
@@ -21,6 +20,7 @@ from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
 from src.core.files import sha256_file, write_csv, write_json
+from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import Metric, References, Sample, models_of, score_images
 from src.metrics.copying import nearest_table
@@ -197,7 +197,7 @@ def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
     }
 
 
-def build_metrics(params: DictConfig) -> list[Metric]:
+def build_metrics(params: Settings) -> list[Metric]:
     """Instantiates the chosen metrics.
 
     Args:
@@ -209,8 +209,8 @@ def build_metrics(params: DictConfig) -> list[Metric]:
     Raises:
         ConfigError: A name is unknown.
     """
-    names = choose_names(list(params.inference_metrics), [str(name) for name in params.metrics])
-    return [build(params.metrics[name]) for name in names]
+    names = choose_names(params.inference_metrics, list(params.metrics))
+    return [build(params.metrics[name], f"metrics.{name}") for name in names]
 
 
 def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
@@ -234,8 +234,8 @@ def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
     ]
 
 
-def _run(params: DictConfig) -> None:
-    services: list[Service] = build_each(params.tracker)
+def _run(params: Settings) -> None:
+    services: list[Service] = build_each(params.tracker, "tracker")
     name = f"{params.subject.token}-evaluate-{sha256_file(layout.MANIFEST)[:8]}"
     tracker = start_trackers(services, name, 0)
     try:
@@ -248,14 +248,14 @@ def _run(params: DictConfig) -> None:
         tracker.close(CLOSE_DEADLINE_S)
 
 
-def _evaluate(params: DictConfig) -> dict[str, Any]:
+def _evaluate(params: Settings) -> dict[str, Any]:
     metrics = build_metrics(params)
     device = choose_device(params.device).type
     autoencoder = params.model.id, params.model.revision, params.model.variant
     store = FeatureStore(params.evaluate.batch_size, device)
     with TemporaryDirectory() as folder:
         decode = partial(reconstruct, *autoencoder, device, out=Path(folder))
-        rule = SelectionRule.of(params.evaluate)
+        rule = SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
         summary = evaluate_samples(layout.DATA, layout.METRICS, metrics, store, params.subject.token, rule, decode)
     for row in ("base", "run", "real", "copy", REAL_DECODED, COPY_DECODED):
         print(f"{row:18}", "  ".join(f"{key}={value:z.4f}" for key, value in summary[row].items()))

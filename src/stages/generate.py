@@ -6,17 +6,16 @@ All variants draw the same prompts from the same noise; the base model is loaded
 from pathlib import Path
 
 import pandas as pd
-from omegaconf import DictConfig
 
 from src.core import layout
 from src.core.app import run_stage
 from src.core.checkpoint_config import load_checkpoint_params
-from src.core.config import to_dict
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import work_root
 from src.core.provenance import model_digest
 from src.core.running import held_output
+from src.core.settings import Settings
 from src.metrics.names import BASE
 from src.sampling.prompts import Prompt, load_prompts, lone_prompts, single_prompt
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
@@ -24,7 +23,7 @@ from src.training.determinism import set_deterministic, set_environment
 
 
 def draw_variants(
-    params: DictConfig, variants: list[Variant], prompts: list[Prompt], out: Path, keep: bool
+    params: Settings, variants: list[Variant], prompts: list[Prompt], out: Path, keep: bool
 ) -> pd.DataFrame:
     """Draws every prompt and seed with every variant.
 
@@ -62,7 +61,7 @@ def draw_variants(
     return write_samples(out, plan, cache, keep)
 
 
-def generate_stage(params: DictConfig) -> None:
+def generate_stage(params: Settings) -> None:
     """Draws the prompt set, or the one prompt of the command line with one checkpoint, beside what is there.
 
     Args:
@@ -77,14 +76,14 @@ def generate_stage(params: DictConfig) -> None:
     print(f"{len(manifest)} images in {out}", flush=True)
 
 
-def _draw(params: DictConfig, adapter: Path, out: Path) -> pd.DataFrame:
+def _draw(params: Settings, adapter: Path, out: Path) -> pd.DataFrame:
     if params.prompt is not None:
-        prompts = [single_prompt(str(params.prompt), params.subject.token, params.subject.class_name)]
+        prompts = [single_prompt(params.prompt, params.subject.token, params.subject.class_name)]
         manifest = draw_variants(params, [chosen_checkpoint(adapter)], prompts, out, keep=True)
         for path in manifest.loc[manifest["prompt_id"] == prompts[0].id, "path"]:
             print(out / path)
     else:
-        prompts = load_prompts(to_dict(params.prompts)) + lone_prompts(params.validation_args.lone_prompt)
+        prompts = load_prompts(params.prompts) + lone_prompts(params.validation_args.lone_prompt)
         manifest = draw_variants(params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False)
     return manifest
 

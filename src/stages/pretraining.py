@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
 
 from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build
-from src.core.config import to_dict
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import (
     replaced_folder,
@@ -28,7 +26,9 @@ from src.core.places import without_places
 from src.core.pretraining_config import load_pretraining_config
 from src.core.provenance import code_digest
 from src.core.running import held_output
+from src.core.settings import PretrainSettings
 from src.core.targets import target_modules
+from src.core.typed import as_yaml, plain
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import Row, StateFolder
 
@@ -41,7 +41,7 @@ WATCHED_BY = ("measures", "watched")
 MODELS = ("vae", "start", "backbone")
 
 
-def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolder:
+def state_folder(params: PretrainSettings, data: list[Any], device: str) -> StateFolder:
     """Names the state after everything that decides the weights: parameters, images, code, versions.
 
     Args:
@@ -52,12 +52,11 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     Returns:
         Where to resume from.
     """
-    resolved = to_dict(params)
+    resolved = plain(params)
     resolved.pop("exp")
     for name in WATCHING:
         resolved["train"].pop(name)
-    for name in WATCHED_BY:
-        resolved["task"].pop(name, None)
+    resolved["task"] = {name: value for name, value in params.task.items() if name not in WATCHED_BY}
     named = [*map(params.task.get, MODELS), (params.task.get("alignment") or {}).get("encoder")]
     folders = [value for value in named if value is not None]
     parts = {
@@ -71,7 +70,7 @@ def state_folder(params: DictConfig, data: list[Any], device: str) -> StateFolde
     return StateFolder(work_root() / layout.STATES / f"pretraining-{name}")
 
 
-def name_measures(params: DictConfig) -> str:
+def name_measures(params: PretrainSettings) -> str:
     """Names what evaluations measure: the measures' values, the content of the files that they name, watched sets.
 
     Args:
@@ -80,7 +79,7 @@ def name_measures(params: DictConfig) -> str:
     Returns:
         A digest.
     """
-    task = to_dict(params.task)
+    task = params.task
     measures = task.get("measures", [])
     features = [value for measure in measures for value in measure.get("features", {}).values()]
     named = [Path(value) for value in features if isinstance(value, str)]
@@ -101,7 +100,7 @@ def write_curve(path: Path, rows: list[Row]) -> None:
     write_csv(path, pd.DataFrame(rows)[columns].astype({"step": int}))
 
 
-def pretraining_stage(params: DictConfig) -> None:
+def pretraining_stage(params: PretrainSettings) -> None:
     """Trains, or goes on with what was interrupted, and writes model, curves, samples and report.
 
     Args:
@@ -114,15 +113,14 @@ def pretraining_stage(params: DictConfig) -> None:
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
-    train = to_dict(params.train)
-    train.pop("deterministic")
-    plan = Plan(**train)
-    train_set, val_set = build(params.train_data).load(), build(params.val_data).load()
+    plan = Plan(**{name: value for name, value in vars(params.train).items() if name != "deterministic"})
+    train_set, val_set = build(params.train_data, "train_data").load(), build(params.val_data, "val_data").load()
     state = state_folder(params, [train_set, val_set], device.type)
     run_dir = Path(params.exp.run_dir)
     with held_output(run_dir) as output, state.locked(), plain_attention(device.type):
-        task = build(params.task, _partial_=True, _convert_="all")(Given(train_set, val_set, plan, params.seed, device))
-        curves = train_from_noise(task, plan, build(params.lr_schedule), params.seed, state, name_measures(params))
+        task = build(params.task, "task", _partial_=True)(Given(train_set, val_set, plan, params.seed, device))
+        schedule = build(params.lr_schedule, "lr_schedule")
+        curves = train_from_noise(task, plan, schedule, params.seed, state, name_measures(params))
         output.check()
         with replaced_folder(run_dir) as folder:
             task.save(folder / layout.RUN_MODEL)
@@ -131,8 +129,8 @@ def pretraining_stage(params: DictConfig) -> None:
             save_samples(folder / layout.RUN_REAL, examples(val_set, drawn, REAL_EXAMPLES))
             write_curve(folder / layout.RUN_LOSS, curves.losses)
             write_curve(folder / layout.RUN_EVALUATION, curves.evaluations)
-            made_by = without_places({key: value for key, value in to_dict(params).items() if key != "exp"})
-            write_text(folder / layout.RUN_CONFIG, OmegaConf.to_yaml(OmegaConf.create(made_by)))
+            made_by = without_places({key: value for key, value in plain(params).items() if key != "exp"})
+            write_text(folder / layout.RUN_CONFIG, as_yaml(made_by))
             write_json(folder / layout.RUN_TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
             write_pretraining_report(folder, run_dir.name)
     print(f"{run_dir}: {plan.steps} updates in {curves.seconds / 60:z.1f} minutes on {describe_device(device)}")

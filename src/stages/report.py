@@ -5,17 +5,18 @@ metrics/report.html, one self-contained file, report.md with the same tables, an
 chart as CSV.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-
-from omegaconf import DictConfig
+from typing import Any
 
 from src.core import layout
 from src.core.app import run_stage
+from src.core.settings import Settings
 from src.reporting.page import build_report
 from src.reporting.summary import RunFacts
 
 
-def run_facts(params: DictConfig) -> RunFacts:
+def run_facts(params: Settings) -> RunFacts:
     """Picks what the page says about the run."""
     return RunFacts(
         title=params.report.title,
@@ -32,15 +33,15 @@ def run_facts(params: DictConfig) -> RunFacts:
         sampling_steps=params.validation_args.num_inference_steps,
         guidance_scale=params.validation_args.guidance_scale,
         clip_t_margin=params.evaluate.select_clip_t_margin,
-        margins=dict(params.evaluate.margins),
+        margins=params.evaluate.margins,
     )
 
 
-def method_name(method: DictConfig) -> str:
+def method_name(method: Mapping[str, Any]) -> str:
     """Names a method by its class, and DoRA by what sets it apart from LoRA."""
     if "use_dora" in method:
-        return "DoRA" if method.use_dora else "LoRA"
-    return str(method._target_).rsplit(".", 1)[-1].removesuffix("Method")
+        return "DoRA" if method["use_dora"] else "LoRA"
+    return str(method["_target_"]).rsplit(".", 1)[-1].removesuffix("Method")
 
 
 def main() -> None:

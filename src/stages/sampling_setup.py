@@ -1,10 +1,8 @@
 """What the stages that draw images share: how, and whether the base model can."""
 
-from omegaconf import DictConfig
-
-from src.core.config import to_dict
 from src.core.errors import ConfigError
 from src.core.provenance import code_digest
+from src.core.settings import Settings
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES
 from src.models.families import check_resolution
@@ -13,7 +11,7 @@ from src.sampling.samplers import check_fit
 from src.training.determinism import numerics
 
 
-def draw_settings(params: DictConfig) -> DrawSettings:
+def draw_settings(params: Settings) -> DrawSettings:
     """Reads how images are drawn, and checks it.
 
     Args:
@@ -37,14 +35,14 @@ def draw_settings(params: DictConfig) -> DrawSettings:
         batch_size=values.batch_size,
         seed=values.seed,
         sampler=params.sampler.class_name,
-        sampler_options=to_dict(params.sampler.options),
+        sampler_options=params.sampler.options,
         dtype=values.dtype,
     )
     settings.check("validation_args")
     return settings
 
 
-def check_base(params: DictConfig, settings: DrawSettings) -> None:
+def check_base(params: Settings, settings: DrawSettings) -> None:
     """Checks against the files of the base model what would fail only when it draws.
 
     Args:

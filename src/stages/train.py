@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
 
 from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build, build_each
-from src.core.config import OBSERVERS, TRAIN_OBSERVERS, to_dict
+from src.core.config import OBSERVERS, TRAIN_OBSERVERS
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_csv, write_text
 from src.core.places import without_places
 from src.core.provenance import code_digest, model_digest
 from src.core.running import Lock, held_output
+from src.core.settings import Settings
 from src.core.targets import target_modules
+from src.core.typed import as_yaml, plain
 from src.data.dataset import load_class_images, load_dataset
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 WATCHING = ("save_every", "sample_every", "sample_prompts")
 
 
-def build_accelerator(params: DictConfig) -> "Accelerator":
+def build_accelerator(params: Settings) -> "Accelerator":
     """Chooses device, precision and processes, and refuses combinations that lose gradients.
 
     Args:
@@ -70,9 +71,9 @@ def build_accelerator(params: DictConfig) -> "Accelerator":
     return accelerator
 
 
-def state_folder(params: DictConfig, accelerator: "Accelerator", stopping: "EarlyStopping | None") -> StateFolder:
+def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyStopping | None") -> StateFolder:
     """Names the state after everything that decides the weights: parameters, data, base model, code, versions."""
-    resolved = to_dict(params) | {"stopping": None if stopping is None else stopping.identity()}
+    resolved = plain(params) | {"stopping": None if stopping is None else stopping.identity()}
     for name in (*OBSERVERS, *TRAIN_OBSERVERS):
         resolved.pop(name)
     for name in (*WATCHING, "checkpoint_path"):
@@ -112,7 +113,7 @@ def starting_adapter(folder: Path) -> Path:
     return folder / found.weights
 
 
-def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
+def publish(params: Settings, state: StateFolder, saved: SavedState) -> None:
     """Writes the stage's outputs: every kept checkpoint with the parameters that made it, and the curves.
 
     Args:
@@ -121,14 +122,14 @@ def publish(params: DictConfig, state: StateFolder, saved: SavedState) -> None:
         saved: The final state.
     """
     run_dir = Path(params.exp.run_dir)
-    decisive = {key: value for key, value in to_dict(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
+    decisive = {key: value for key, value in plain(params).items() if key not in (*OBSERVERS, *TRAIN_OBSERVERS)}
     made_by = without_places(decisive)
     with replaced_folder(run_dir / layout.ADAPTER) as folder:
         for checkpoint in sorted(path for path in (state.path / CHECKPOINTS).glob(layout.CHECKPOINTS) if path.is_dir()):
             (folder / checkpoint.name).mkdir()
             for file in sorted(checkpoint.iterdir()):
                 shutil.copyfile(file, folder / checkpoint.name / file.name)
-            write_text(folder / checkpoint.name / layout.ADAPTER_CONFIG, OmegaConf.to_yaml(OmegaConf.create(made_by)))
+            write_text(folder / checkpoint.name / layout.ADAPTER_CONFIG, as_yaml(made_by))
     for path, rows in ((layout.LOSS, saved.losses), (layout.VAL_LOSS, saved.validations)):
         columns = ["step", *sorted(set(rows[0]) - {"step"})]
         write_csv(run_dir / path, pd.DataFrame(rows)[columns].astype({"step": int}))
@@ -146,7 +147,7 @@ def report_finished(saved: SavedState, tracker: "Tracker") -> None:
         tracker.scalars(int(row["step"]), {f"train/{name}": value for name, value in row.items() if name != "step"})
 
 
-def train_stage(params: DictConfig) -> float:
+def train_stage(params: Settings) -> float:
     """Trains, or finishes what an interrupted run began, and publishes the result.
 
     Args:
@@ -163,11 +164,13 @@ def train_stage(params: DictConfig) -> float:
     return float(saved.validations[-1]["val_loss"])
 
 
-def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) -> SavedState:
+def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) -> SavedState:
     set_deterministic(params.train.deterministic)
     from src.stages.training_setup import build_plan, build_run, check_settings
     from src.trackers.multi import CLOSE_DEADLINE_S, start_trackers
 
+    method, loss = build(params.method, "method"), build(params.loss, "loss")
+    schedule = build(params.lr_schedule, "lr_schedule")
     plan = build_plan(params)
     plan.check(accelerator.num_processes)
     if accelerator.is_main_process:
@@ -178,7 +181,6 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
         from src.stages.early_stopping import build_early_stopping
 
         stopping = build_early_stopping(params, layout.DATA)
-    method, loss, schedule = build(params.method), build(params.loss), build(params.lr_schedule)
     dataset = load_dataset(layout.CROPS, layout.CAPTIONS, layout.SPLIT, params.subject.token, params.model.resolution)
     class_items = (
         load_class_images(layout.CLASS_IMAGES, params.prior.prompt, params.model.resolution)
@@ -189,13 +191,13 @@ def _train(params: DictConfig, accelerator: "Accelerator", output: Lock | None) 
     main = accelerator.is_main_process
     with state.locked() if main else nullcontext():
         saved = state.load()
-        services = build_each(params.tracker) if main else []
+        services = build_each(params.tracker, "tracker") if main else []
         begun = 0 if saved is None or saved.step == plan.steps else saved.step
         # a run's own name: other parameters are another run, a resumed one goes on under its name
         run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"
         tracker = start_trackers(services, run_name, begun)
         try:
-            tracker.config(without_places(to_dict(params)))
+            tracker.config(without_places(plain(params)))
             if saved is None or saved.step < plan.steps:
                 from src.training.loop import train
 

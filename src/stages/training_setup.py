@@ -1,19 +1,19 @@
 """Builds a training run from parameters; what the loop drives is complete when this returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
-from omegaconf import DictConfig
 
 from src.core import layout
 from src.core.building import build
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, sha256_tree, work_root
 from src.core.provenance import code_digest
+from src.core.settings import Settings
 from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from src.stages.early_stopping import EarlyStopping
 
 
-def build_plan(params: DictConfig) -> TrainPlan:
+def build_plan(params: Settings) -> TrainPlan:
     """Reads how long and how much."""
     train = params.train
     return TrainPlan(
@@ -49,14 +49,14 @@ def build_plan(params: DictConfig) -> TrainPlan:
         checkpoint_every=train.checkpoint_every,
         save_every=train.save_every,
         val_every=train.val_every,
-        val_timesteps=list(train.val_timesteps),
+        val_timesteps=train.val_timesteps,
         # nobody would see them without a tracker
         sample_every=train.sample_every if params.tracker else 0,
         ema_decay=train.ema_decay,
     )
 
 
-def check_settings(params: DictConfig) -> None:
+def check_settings(params: Settings) -> None:
     """Refuses, before the model loads, what would fail only after it.
 
     Args:
@@ -70,10 +70,10 @@ def check_settings(params: DictConfig) -> None:
     train, spec = params.train, params.model
     if not 0 <= train.caption_dropout <= 1:
         raise ConfigError(f"train.caption_dropout={train.caption_dropout}: expected a number in [0, 1]")
-    if params.lr_schedule.warmup_steps > train.steps:
+    warmup_steps = params.lr_schedule["warmup_steps"]
+    if warmup_steps > train.steps:
         raise ConfigError(
-            f"lr_schedule.warmup_steps={params.lr_schedule.warmup_steps} of train.steps={train.steps}: the full rate "
-            "would never be reached"
+            f"lr_schedule.warmup_steps={warmup_steps} of train.steps={train.steps}: the full rate is never reached"
         )
     build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
     if train.sample_every:
@@ -82,7 +82,7 @@ def check_settings(params: DictConfig) -> None:
     check_resolution(model, spec.resolution)
 
 
-def build_optimizer(settings: DictConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def build_optimizer(settings: Mapping[str, Any], groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Builds the optimizer.
 
     Args:
@@ -96,14 +96,14 @@ def build_optimizer(settings: DictConfig, groups: list[dict[str, Any]]) -> torch
         ConfigError: It refuses an option.
     """
     try:
-        optimizer: torch.optim.Optimizer = build(settings)(groups)
-    except ValueError as error:
+        optimizer: torch.optim.Optimizer = build(settings, "optimizer")(groups)
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"optimizer: {error}") from error
     return optimizer
 
 
 def build_run(
-    params: DictConfig,
+    params: Settings,
     plan: TrainPlan,
     accelerator: Accelerator,
     parts: tuple[Method, DiffusionLoss, LrSchedule],
@@ -152,7 +152,7 @@ def build_run(
     )
 
 
-def encode_photos(model: BaseModel, params: DictConfig, data: tuple[Dataset, list[Item]]) -> list[LatentSet]:
+def encode_photos(model: BaseModel, params: Settings, data: tuple[Dataset, list[Item]]) -> list[LatentSet]:
     """Encodes all photos, or takes their latents from the cache.
 
     Args:
@@ -222,7 +222,7 @@ def cached_encoder(model: BaseModel, captions: list[str]) -> Callable[[list[str]
 
 
 def build_hooks(
-    params: DictConfig,
+    params: Settings,
     trained: tuple[BaseModel, Method],
     state: StateFolder,
     tracker: Tracker,
@@ -270,7 +270,7 @@ def build_hooks(
     return Hooks(save_checkpoint, part, log, sample, should_stop)
 
 
-def draw_samples(params: DictConfig, model: BaseModel, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
+def draw_samples(params: Settings, model: BaseModel, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
     """Draws images with the adapter as it is now; uses generators of its own, so training does not notice.
 
     Args:

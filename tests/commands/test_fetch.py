@@ -5,11 +5,11 @@ import threading
 from fnmatch import fnmatch
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
-from omegaconf import OmegaConf
 
 from src.commands import fetch
 from src.core.errors import MissingModelError, ModelMismatchError
@@ -76,8 +76,8 @@ def judge(**values):
 
 def config(**parts):
     tiny = {"id": "models/none", "revision": None}
-    return OmegaConf.create(
-        {
+    return SimpleNamespace(
+        **{
             "model": {"id": "sd/model", "revision": COMMIT, "variant": None},
             "captioner": {"id": "blip/base", "revision": COMMIT, "weights": "pytorch_model.bin"},
             "cropper": {"_target_": "src.data.croppers.Centre"},
@@ -109,8 +109,9 @@ def test_fetch_downloads_what_the_configuration_names_and_no_more(hub, capsys):
 
 
 def test_fetch_of_a_variant_takes_only_its_files(hub):
-    model = OmegaConf.merge(config(), {"model": {"variant": "fp16"}})
-    fetch.fetch_all(model)
+    settings = config()
+    settings.model["variant"] = "fp16"
+    fetch.fetch_all(settings)
     weights = {file for file in fetched(hub.cache, "sd/model") if file.endswith(".safetensors")}
     assert weights == {
         "text_encoder/model.fp16.safetensors",

@@ -9,7 +9,7 @@ from tests.metrics.synthetic import score
 
 STEPS = {"step-000100": 100, "step-000200": 200, "step-000300": 300}
 # public margins: 0.02 of likeness matter as little as 0.005 of prompt fidelity
-RULE = SelectionRule.of({"select_clip_t_margin": 0.02, "margins": {"dino": 0.02, "clip_t": 0.005}})
+RULE = SelectionRule.of(0.02, {"dino": 0.02, "clip_t": 0.005})
 
 
 def dev_table(dino, clip, base_clip=0.3):
@@ -65,7 +65,7 @@ def test_a_lone_checkpoint_that_misses_the_bar_is_told():
 @pytest.mark.parametrize("margins", [{"dino": 0.02}, {"dino": 0.02, "clip_t": 0.0}])
 def test_the_rule_needs_both_margins(margins):
     with pytest.raises(ConfigError, match=r"evaluate\.margins\.clip_t: expected a number above 0"):
-        SelectionRule.of({"select_clip_t_margin": 0.02, "margins": margins})
+        SelectionRule.of(0.02, margins)
 
 
 def test_selection_without_dino_or_clip_t():

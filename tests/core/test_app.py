@@ -22,7 +22,7 @@ def remember(params):
 
 
 def remember_steps(params):
-    RAN.append((params.train.steps, params.task.noise_size))
+    RAN.append((params.train.steps, params.task["noise_size"]))
 
 
 @pytest.fixture

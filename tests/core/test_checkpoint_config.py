@@ -10,6 +10,7 @@ from src.core.config import load_stage_params
 from src.core.config_errors import load_yaml
 from src.core.errors import ConfigError
 from src.core.files import write_text
+from src.core.settings import ModelSettings, SubjectSettings
 
 CASES = Path(__file__).resolve().parents[3] / "shared/cases/make_cases.py"
 RECORD = """
@@ -29,14 +30,8 @@ def adapter(tmp_path):
 
 def test_base_model_and_subject_are_those_of_the_newest_checkpoint(adapter):
     found = load_checkpoint_params("generate", [f"inferencer.ckpt_dir={adapter}"])
-    assert found.model == {
-        "name": "sd15",
-        "id": "my models/it's",
-        "revision": None,
-        "variant": "fp16",
-        "resolution": 256,
-    }
-    assert found.subject == {"token": "sksCat", "class_name": "cat"}
+    assert found.model == ModelSettings("sd15", "my models/it's", None, "fp16", 256)
+    assert found.subject == SubjectSettings("sksCat", "cat")
     preset = load_stage_params("generate", ["model=sd15"])
     assert found.validation_args == preset.validation_args
 

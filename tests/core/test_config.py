@@ -3,7 +3,6 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError
 
 from src.core.app import run_stage
 from src.core.config import compose, load_config, load_stage_params, to_dict
@@ -65,9 +64,9 @@ def test_values_of_a_file_survive_a_group_choice_on_the_command_line(tmp_path):
     [
         (["lrr=1"], "lrr"),
         (["train.stepz=1"], "stepz"),
-        (["lr=abc"], "lr='abc' is str, expected float"),
-        (["train.steps=1.5"], "train.steps=1.5 is float, expected int"),
-        (["train.flip=1"], "train.flip=1 is int, expected bool"),
+        (["lr=abc"], "lr: Value 'abc' of type 'str' could not be converted to Float"),
+        (["train.steps=1.5"], "train.steps: Value '1.5' of type 'float' could not be converted to Integer"),
+        (["train.flip=maybe"], "train.flip: Value 'maybe' is not a valid bool"),
         (["model=unicorn"], "model=unicorn: no such choice"),
         (["subject=unicorn"], "subject=unicorn: no such choice"),
         (["exp.config_path=nowhere.yaml"], "no such file: nowhere.yaml"),
@@ -79,9 +78,9 @@ def test_values_of_a_file_survive_a_group_choice_on_the_command_line(tmp_path):
         (["model=1"], "model=1: no such choice"),
         (["model=../../x"], r"model=\.\./\.\./x: no such choice"),
         (["~cropper"], "~cropper: expected one of centre"),
-        (["train=null"], "train=null: expected keys below it: train.steps, "),
-        (["caption=[]"], r"override caption=\[\]: expected a value of the kind that configs/ has"),
-        (["evaluate.margins=1"], "evaluate.margins=1: expected keys below it: evaluate.margins.dino"),
+        (["train=null"], "override 'train=null': train: null, expected a value"),
+        (["caption=[]"], r"override 'caption=\[\]': caption: a list and a mapping cannot stand for each other"),
+        (["evaluate.margins=1"], r"evaluate.margins: Cannot assign int to Dict\[str, float\]"),
         (["seed=18446744073709551616"], r"seed=18446744073709551616: expected a whole number from 0 to 2\^63 - 1"),
         (["split.seed=-1"], "split.seed=-1: expected a whole number from 0"),
         (
@@ -106,7 +105,7 @@ def test_wrong_overrides_are_named(overrides, message):
         ("cropper: null\n", r"f\.yaml: cropper=null: no such choice"),
         ("metrics: [default, ../x]\n", r"f\.yaml: metrics=\['default', '\.\./x'\]: no such choice"),
         ('model: "tiny,sd15"\n', r"f\.yaml: model=tiny,sd15: no such choice"),
-        ("train: 5\n", "train=5: expected keys below it"),
+        ("train: 5\n", r"f\.yaml: train: Invalid type assigned: int is not a subclass of TrainSettings\. value: 5"),
     ],
 )
 def test_what_a_file_cannot_say_is_named(tmp_path, text, message):
@@ -123,7 +122,7 @@ def test_unknown_override_over_a_dump_is_named(tmp_path):
 def test_stage_sees_only_what_dvc_declares():
     params = load_stage_params("convert", [])
     assert params.convert.on_bad == "fail"
-    with pytest.raises(ConfigAttributeError):
+    with pytest.raises(AttributeError, match="no attribute 'lr'"):
         _ = params.lr
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from src.core.building import build
-from src.core.config import load_config
+from src.core.config import load_config, load_settings
 from src.core.digest import CONFIGS
 from src.core.pretraining_config import load_pretraining_config
 from src.core.quoting import quote_words, quoted
@@ -55,7 +55,7 @@ def test_a_configuration_file_and_data_lie_anywhere(tmp_path):
     scratch = load_pretraining_config(
         "pretraining", [f"exp.config_path={folder / 'gan.yaml'}", f"train_data.folder={folder}"]
     )
-    assert (scratch.train_data.folder, scratch.val_data.folder) == (str(folder), str(folder))
+    assert (scratch.train_data["folder"], scratch.val_data["folder"]) == (str(folder), str(folder))
 
 
 def test_the_home_folder_begins_a_path_and_no_text(monkeypatch):
@@ -73,19 +73,19 @@ def test_the_home_folder_begins_a_path_of_a_file_too(monkeypatch, tmp_path):
     assert config.tracker.tensorboard.log_dir == "/home/me/logs"
     scratch = (CONFIGS / "scratch/small_gan.yaml").read_text()
     (tmp_path / "gan.yaml").write_text(scratch.replace("folder: data/", "folder: ~/", 1))
-    found = load_pretraining_config("pretraining", [f"exp.config_path={tmp_path}/gan.yaml"]).train_data.folder
+    found = load_pretraining_config("pretraining", [f"exp.config_path={tmp_path}/gan.yaml"]).train_data["folder"]
     assert found.startswith("/home/me/")
 
 
 @pytest.mark.parametrize("text", ["a ${b} [c]", r"\\${x} \y", "${oc.env:HOME}"])
 def test_a_part_gets_a_text_as_it_was_typed(text):
-    built = build(load_config(["tracker=wandb", f"tracker.wandb.project={text}"]).tracker.wandb)
+    built = build(load_settings(["tracker=wandb", f"tracker.wandb.project={text}"]).tracker["wandb"], "tracker.wandb")
     assert built._project == text
 
 
 def test_a_training_from_noise_gets_a_text_as_it_was_typed():
     words = [f"exp.config_path={CONFIGS}/scratch/small_gan.yaml", "train_data.folder=a ${b}"]
-    assert load_pretraining_config("pretraining", words).train_data.folder == "a ${b}"
+    assert load_pretraining_config("pretraining", words).train_data["folder"] == "a ${b}"
 
 
 def test_null_lists_and_quotes_of_ones_own_keep_their_meaning():

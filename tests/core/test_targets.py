@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from src.core.building import build, build_each
 from src.core.config import load_config
@@ -53,13 +52,13 @@ IMPORTED = (
 
 def canary(tmp_path, target):
     """A configuration that would write a file if its target were called."""
-    return OmegaConf.create({"part": {"_target_": target, "path": str(tmp_path / "written"), "text": "x"}})
+    return {"_target_": target, "path": str(tmp_path / "written"), "text": "x"}
 
 
 @pytest.mark.parametrize("target", [*FUNCTIONS, *OTHER_CLASSES, *IMPORTED], ids=str)
 def test_nothing_but_the_projects_parts_is_built(tmp_path, target):
     with pytest.raises(ConfigError) as refused:
-        build(canary(tmp_path, target).part)
+        build(canary(tmp_path, target), "part")
     assert str(refused.value).startswith(f"part._target_={target}: expected a class of this project (src.*)")
     assert not list(tmp_path.iterdir())
 
@@ -72,16 +71,57 @@ def test_a_nested_target_is_found_and_named():
 def test_parts_optimizers_and_schedulers_are_built():
     import torch
 
-    assert build(OmegaConf.create({"_target_": "src.losses.diffusion.MinSNRLoss", "gamma": 5.0})).gamma == 5.0
+    assert build({"_target_": "src.losses.diffusion.MinSNRLoss", "gamma": 5.0}, "loss").gamma == 5.0
     weights = [torch.nn.Parameter(torch.zeros(1))]
     for name in ("torch.optim.SGD", "timm.optim.Lion"):
-        assert build(OmegaConf.create({"_target_": name, "_partial_": True}))(weights, lr=0.5).defaults["lr"] == 0.5
-    assert build(OmegaConf.create({"_target_": "diffusers.DDIMScheduler"})).config.num_train_timesteps == 1000
+        assert build({"_target_": name, "_partial_": True}, "optimizer")(weights, lr=0.5).defaults["lr"] == 0.5
+    assert build({"_target_": "diffusers.DDIMScheduler"}, "sampler").config.num_train_timesteps == 1000
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (
+            {"_target_": "src.losses.diffusion.MinSNRLoss", "gamma": "much"},
+            r"^part\.gamma: Value 'much' of type 'str'.*Float",
+        ),
+        (
+            {"_target_": "src.training.schedules.ConstantSchedule", "warmup_steps": 1.5},
+            r"^part\.warmup_steps: .*Integer",
+        ),
+        (
+            {"_target_": "src.training.schedules.ConstantSchedule", "warmup_steps": None},
+            "^part.warmup_steps: null, expected a value",
+        ),
+        (
+            {
+                "_target_": "src.metrics.scores.ImageSimilarity",
+                "judge": {"_target_": "src.features.dino.DinoJudge", "crop_px": "big"},
+            },
+            r"^part\.judge\.crop_px: Value 'big'",
+        ),
+        ({"_target_": "torch.optim.AdamW", "_partial_": True, "weight_decay": "x"}, r"^part\.weight_decay: Value 'x'"),
+    ],
+)
+def test_an_argument_is_of_the_type_that_the_class_says(part, message):
+    with pytest.raises(ConfigError, match=message):
+        build(part, "part")
+
+
+def test_a_part_gets_plain_values_and_numbers_as_they_were_written():
+    """A rank of 16 is written to the adapter's file as it is, not as 16.0."""
+    values = {"rank": 16, "alpha": 16, "dropout": 0, "target_modules": ["to_q"], "use_dora": False}
+    values |= {"train_text_encoder": False, "text_encoder_lr": "1e-5", "text_encoder_target_modules": []}
+    method = build({"_target_": "src.methods.lora.LoraMethod", **values}, "method")
+    assert repr(method._denoiser.lora_alpha) == "16"
+    assert method.text_encoder_lr == 1e-5
 
 
 def test_a_library_that_is_not_installed_is_named():
-    with pytest.raises(ConfigError, match=r"_target_=prodigyopt\.Prodigy: no such class: No module named 'prodigyopt'"):
-        build(OmegaConf.create({"_target_": "prodigyopt.Prodigy"}))
+    with pytest.raises(
+        ConfigError, match=r"^optimizer\._target_=prodigyopt\.Prodigy: no such class: No module named 'prodigyopt'"
+    ):
+        build({"_target_": "prodigyopt.Prodigy"}, "optimizer")
 
 
 @pytest.mark.parametrize("target", ["pandas.read_pickle", "src.core.files.write_text"])
@@ -107,9 +147,9 @@ def test_the_case_that_reads_a_pickle_is_refused(tmp_path):
 
 def test_each_entry_of_a_mapping_is_built_and_checked():
     target = {"_target_": "src.data.cropping.box.CentreCropper"}
-    assert [one.name for one in build_each(OmegaConf.create({"a": target, "b": target}))] == ["centre"] * 2
-    with pytest.raises(ConfigError, match=r"^b\._target_=pathlib\.Path: expected"):
-        build_each(OmegaConf.create({"a": target, "b": {"_target_": "pathlib.Path"}}))
+    assert [one.name for one in build_each({"a": target, "b": target}, "tracker")] == ["centre"] * 2
+    with pytest.raises(ConfigError, match=r"^tracker\.b\._target_=pathlib\.Path: expected"):
+        build_each({"a": target, "b": {"_target_": "pathlib.Path"}}, "tracker")
 
 
 def test_nothing_else_in_the_project_instantiates():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.config import load_config, to_dict
+from src.core.config import load_settings
 from src.features.cropped import CroppedJudge
 from src.features.store import image_file
 from src.stages.evaluate import build_metrics
@@ -45,16 +45,16 @@ def test_what_lies_outside_the_crop_does_not_count(tmp_path, dino_judge, store):
 
 
 def test_configuration_crops_for_dino():
-    params = load_config(["model=tiny", "metrics=cropped", "inference_metrics=[dino_crop]"])
+    params = load_settings(["model=tiny", "metrics=cropped", "inference_metrics=[dino_crop]"])
     (metric,) = build_metrics(params)
     assert metric.name == "dino_crop"
     assert metric.judge.cropper.find(Image.new("RGB", (80, 64))).bottom <= 64
 
 
 def test_the_metric_crops_with_the_network_of_the_croppers_own_file():
-    cropper = to_dict(load_config(["cropper=salient"]).cropper)
+    cropper = load_settings(["cropper=salient"]).cropper
     margin = "metrics.dino_crop.judge.cropper.margin=1.2"
     for words, used in (([], 1.1), ([margin], 1.2)):
-        judge = load_config(["cropper=face", "metrics=cropped", *words]).metrics.dino_crop.judge
-        assert to_dict(judge.cropper) == cropper | {"margin": used, "pad": False}
-        assert judge.cropper_name == f"salient, margin {used}"
+        judge = load_settings(["cropper=face", "metrics=cropped", *words]).metrics["dino_crop"]["judge"]
+        assert judge["cropper"] == cropper | {"margin": used, "pad": False}
+        assert judge["cropper_name"] == f"salient, margin {used}"

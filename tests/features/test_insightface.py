@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file
 from src.features.insightface import InsightFaceJudge, InsightFaceTower
@@ -82,13 +82,13 @@ def picture(tmp_path):
 
 
 def test_licence_must_be_acknowledged_before_anything_else():
-    (metric,) = build_metrics(load_config(CHOSEN))
+    (metric,) = build_metrics(load_settings(CHOSEN))
     key = "metrics.id_sim.judge.licence_acknowledged=true"
     with pytest.raises(ConfigError, match=f"non-commercial research only.*-S {key}"):
         metric.judge.check()
     with pytest.raises(ConfigError, match="non-commercial research only"):
         metric.judge.load("cpu")
-    (acknowledged,) = build_metrics(load_config([*CHOSEN, key]))
+    (acknowledged,) = build_metrics(load_settings([*CHOSEN, key]))
     with pytest.raises(MissingModelError):  # package or weights
         acknowledged.judge.check()
 
@@ -158,7 +158,7 @@ def test_leftmost_of_equally_large_faces_counts_and_a_broken_feature_stops(pictu
 
 
 def test_identity_is_defined_as_with_the_other_judge(insightface, judge, picture, store):
-    (metric,) = build_metrics(load_config(CHOSEN))
+    (metric,) = build_metrics(load_settings(CHOSEN))
     metric.judge = judge
     photos = photos_of((picture((255, 0, 0)), picture((153, 204, 0))), ())
     images = [picture((255, 0, 0)), picture((0, 0, 0), (0, 0, 0))]

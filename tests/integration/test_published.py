@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hydra.utils import instantiate
 from PIL import Image
 
-from src.core.config import load_config
+from src.core.building import build
+from src.core.config import load_settings
 from src.features.store import FeatureStore, ImageFile
 from src.models.families import load_base_model
 from src.pretraining.images import to_unit
@@ -35,7 +35,7 @@ def published(tmp_path_factory):
 
 @pytest.fixture
 def config(published, monkeypatch):
-    composed = load_config(["model=tabletop", "device=cpu"])
+    composed = load_settings(["model=tabletop", "device=cpu"])
     monkeypatch.chdir(published)
     return composed
 
@@ -53,7 +53,7 @@ def scenes():
 @pytest.fixture(scope="module")
 def renders(scenes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("renders")
-    side = load_config(["model=tabletop"]).model.resolution
+    side = load_settings(["model=tabletop"]).model.resolution
     for number, pixels in enumerate(render(scenes, side, side, 3).numpy()):
         Image.fromarray(pixels).save(folder / f"{number:02d}.png")
     return [ImageFile(path, path.stem) for path in sorted(folder.iterdir())]
@@ -88,14 +88,14 @@ def test_diffusion_model_draws_the_ground_and_colour_asked_for(config, published
 
 
 def test_captioner_names_most_renders(config, scenes, renders):
-    said = instantiate(config.captioner).describe([Path(file.path) for file in renders[:TOYS]])
+    said = build(config.captioner, "captioner").describe([Path(file.path) for file in renders[:TOYS]])
     answers = [plain_caption(scene.toy.name, scene.toy.colour, scene.ground) for scene in scenes[:TOYS]]
     right = [agree(text, answer.removeprefix("a photo of ")) for text, answer in zip(said, answers, strict=True)]
     assert sum(right) >= TOYS / 2
 
 
 def test_clip_finds_most_captions(config, scenes, renders):
-    judge, store = instantiate(config.judges.clip), FeatureStore(TOYS, "cpu")
+    judge, store = build(config.judges["clip"], "judges.clip"), FeatureStore(TOYS, "cpu")
     judge.check()
     texts = [plain_caption(scene.toy.name, scene.toy.colour, scene.ground) for scene in scenes[:TOYS]]
     likeness = store.embed_images(judge, renders[:TOYS]) @ store.embed_texts(judge, texts).T
@@ -103,14 +103,14 @@ def test_clip_finds_most_captions(config, scenes, renders):
 
 
 def test_dino_finds_most_toys_again(config, renders):
-    judge = instantiate(config.judges.dino)
+    judge = build(config.judges["dino"], "judges.dino")
     judge.check()
     features = FeatureStore(TOYS, "cpu").embed_images(judge, renders)
     assert ((features[:TOYS] @ features[TOYS:].T).argmax(1) == np.arange(TOYS)).sum() >= TOYS - 2
 
 
 def test_lpips_tells_pictures_apart(config, renders):
-    judge = instantiate(config.judges.lpips)
+    judge = build(config.judges["lpips"], "judges.lpips")
     judge.check()
     tower = judge.load("cpu")
     first, second = (tower.embed(tower.prepare(Image.open(file.path))) for file in renders[:2])

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.metrics.headline import headline
 from src.metrics.summary import score_table, summarise
 from src.stages.evaluate import build_metrics
@@ -12,7 +12,7 @@ from tests.metrics.synthetic import score
 
 
 def quantities_of(model):
-    metrics = build_metrics(load_config([f"model={model}"]))
+    metrics = build_metrics(load_settings([f"model={model}"]))
     return {quantity.name: quantity for metric in metrics for quantity in metric.quantities()}
 
 

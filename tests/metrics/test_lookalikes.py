@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from src.core.building import build
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.errors import EmptyDatasetError, MetricError
 from src.features.store import image_file
 from src.metrics.base import References, Sample
@@ -65,6 +65,6 @@ def test_folders_that_cannot_be_compared_are_refused(tmp_path):
 
 
 def test_the_configuration_builds_it():
-    metric = build(load_config(["metrics=lookalikes"]).metrics.rank_lookalikes)
+    metric = build(load_settings(["metrics=lookalikes"]).metrics["rank_lookalikes"], "metrics.rank_lookalikes")
     assert isinstance(metric, LookalikeRank)
     assert metric.folder == "data/lookalikes"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from src.core.config import load_config, load_stage_params
+from src.core.config import load_settings, load_stage_params
 from src.core.errors import CaptionError, ConfigError, MissingModelError, ModelMismatchError
 from src.core.files import write_text
 from src.core.weights import write_sums
@@ -29,14 +29,14 @@ def tokenizers(models, monkeypatch):
 
 
 def test_texts_are_those_of_adapter_base_and_lone_prompts():
-    texts = texts_to_draw(load_config(["prompts=tabletop", "validation_args.negative_prompt=blurry"]))
+    texts = texts_to_draw(load_settings(["prompts=tabletop", "validation_args.negative_prompt=blurry"]))
     assert texts["prompts.test.grass"] == "a photo of a sksToy bear on grass"
     assert texts["prompts.test.grass for the base model"] == "a photo of a bear on grass"
     assert {"a photo of a sksToy bear", "a photo of a bear", "blurry"} <= set(texts.values())
 
 
 def test_what_fits_passes(tokenizers):
-    config = load_config(["model=tiny"])
+    config = load_settings(["model=tiny"])
     check_ahead(texts_to_draw(config), tokenizers, build_metrics(config))
 
 
@@ -47,7 +47,7 @@ def test_a_prompt_that_is_too_long_is_named_before_the_training(tokenizers):
 
 
 def test_a_judge_that_is_missing_is_named_before_the_training(tokenizers):
-    config = load_config(["model=tiny", "judges.clip.id=nowhere"])
+    config = load_settings(["model=tiny", "judges.clip.id=nowhere"])
     with pytest.raises(MissingModelError, match="nowhere"):
         check_ahead({}, tokenizers, build_metrics(config))
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
+from src.core.settings import ConvertSettings
 from src.core.tables import read_table
 from src.core.workers import Limits
 from src.data.photos.budget import PixelBudget
@@ -28,7 +29,7 @@ COLUMNS = (
 
 
 def convert(folder, on_bad="fail", workers=2, bits=10, max_megapixels=256):
-    return convert_photos(folder / "raw", folder / "images", on_bad, max_megapixels, bits, workers)
+    return convert_photos(folder / "raw", folder / "images", ConvertSettings(on_bad, max_megapixels, bits), workers)
 
 
 def fill(folder, **photos):
@@ -146,7 +147,7 @@ def test_convert_photos_refuses_when_all_are_bad_or_none_is_there(tmp_path):
         with pytest.raises(BadPhotoError, match="2 of 2"):
             convert(tmp_path, on_bad=on_bad)
     with pytest.raises(EmptyDatasetError, match="HEIC"):
-        convert_photos(tmp_path / "nothing", tmp_path / "images", "fail", 256, 10, 1)
+        convert_photos(tmp_path / "nothing", tmp_path / "images", ConvertSettings("fail", 256, 10), 1)
     assert not (tmp_path / "images").exists()
 
 
@@ -274,7 +275,7 @@ def test_convert_stage_starts_without_torch():
 @pytest.mark.parametrize(("name", "groups"), [("sksToy", 26), ("dog3", 6)])
 def test_convert_photos_matches_the_truth_of_real_photos(tmp_path, name, groups):
     truth = pd.read_csv(PHOTOS / f"{name}.truth.csv").set_index("file")
-    convert_photos(PHOTOS / name, tmp_path, "fail", 256, 10, 2)
+    convert_photos(PHOTOS / name, tmp_path, ConvertSettings("fail", 256, 10), 2)
     table = pd.read_csv(tmp_path / "images.csv").set_index("source")
     assert sorted(table.index) == sorted(truth.index)
     for column, wanted in {

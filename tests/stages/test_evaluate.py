@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from PIL import Image, ImageFilter
 
 from src.comparison.selection import SelectionRule
-from src.core.config import load_config
+from src.core.building import build
+from src.core.config import load_settings
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file, sha256_tree
 from src.features.store import FeatureStore
@@ -58,7 +57,7 @@ RULE = SelectionRule(clip_t_margin=0.02, exchange=4.0)
 
 
 def evaluate(project, *overrides, out="metrics", batch_size=16):
-    metrics = build_metrics(load_config(["model=tiny", *overrides]))
+    metrics = build_metrics(load_settings(["model=tiny", *overrides]))
     store = FeatureStore(batch_size, "cpu")
     return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", RULE, blurred(project))
 
@@ -248,7 +247,7 @@ def test_evaluate_checks_images_and_judges_before_any_model_loads(project, monke
 
 def test_evaluate_refuses_unknown_metrics():
     with pytest.raises(ConfigError, match="unknown fid; known are clip_i, clip_t, dino, div_lpips, nn_train, pres"):
-        build_metrics(load_config(["inference_metrics=[dino,fid]"]))
+        build_metrics(load_settings(["inference_metrics=[dino,fid]"]))
 
 
 def test_evaluate_names_a_prompt_over_clips_limit(project):
@@ -262,33 +261,33 @@ def test_evaluate_names_a_prompt_over_clips_limit(project):
 
 @pytest.mark.parametrize("choice", ["default", "cropped", "dinov2", "faces"])
 def test_evaluate_configuration_calls_each_metric_by_its_key(choice):
-    params = load_config(["model=sd15", f"metrics={choice}"])
+    params = load_settings(["model=sd15", f"metrics={choice}"])
     chosen = build_metrics(
-        load_config(["model=sd15", f"metrics={choice}", f"inference_metrics=[{','.join(params.metrics)}]"])
+        load_settings(["model=sd15", f"metrics={choice}", f"inference_metrics=[{','.join(params.metrics)}]"])
     )
     assert [metric.name for metric in chosen] == list(params.metrics)
 
 
 @pytest.mark.parametrize("model", ["tiny", "sd15"])
 def test_evaluate_configuration_names_the_judges_that_metrics_use(model):
-    params = load_config([f"model={model}"])
-    judges = {name: instantiate(judge) for name, judge in params.judges.items()}
+    params = load_settings([f"model={model}"])
+    judges = {name: build(judge, f"judges.{name}") for name, judge in params.judges.items()}
     metrics = {metric.name: metric.judge for metric in build_metrics(params)}
     assert metrics == {
         **{"dino": judges["dino"], "div_lpips": judges["lpips"]},
         **{"clip_i": judges["clip"], "clip_t": judges["clip"]},
         **{"pres": judges["dino"], "nn_train": judges["dino"]},
     }
-    assert OmegaConf.to_container(params.metrics).keys() == metrics.keys()
+    assert params.metrics.keys() == metrics.keys()
 
 
 def test_evaluate_public_judges_are_the_published_ones():
-    judges = load_config(["model=sd15"]).judges
-    assert (judges.clip.architecture, judges.clip.quick_gelu) == ("ViT-B-32-quickgelu", True)
-    assert (judges.dino.architecture, judges.dino.resize_px, judges.dino.crop_px) == (
+    judges = load_settings(["model=sd15"]).judges
+    assert (judges["clip"]["architecture"], judges["clip"]["quick_gelu"]) == ("ViT-B-32-quickgelu", True)
+    assert (judges["dino"]["architecture"], judges["dino"]["resize_px"], judges["dino"]["crop_px"]) == (
         "vit_small_patch16_224.dino",
         256,
         224,
     )
     assert judges.lpips.sha256.startswith("7be5be79")
-    assert judges.lpips.size_px == 256
+    assert judges["lpips"]["size_px"] == 256

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.errors import ModelMismatchError
 from src.core.files import write_json
 from src.core.provenance import model_digest
@@ -83,7 +83,7 @@ def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatc
     monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
     monkeypatch.chdir(tmp_path)
     images = ["validation_args.num_images_per_prompt=1", "validation_args.num_lone_images=1"]
-    params = load_config(["model=tiny", "subject.token=sksToy", "subject.class_name=toy", "device=cpu", *images])
+    params = load_settings(["model=tiny", "subject.token=sksToy", "subject.class_name=toy", "device=cpu", *images])
     variants = [Variant(BASE, None), Variant("step-000001", checkpoint(tmp_path / "step-000001"))]
     prompts = [Prompt("moon", "test", "recontext", "a {subject} on a moon"), *lone_prompts("a photo of a {subject}")]
     out = tmp_path / "samples"
@@ -105,7 +105,7 @@ def test_images_of_other_prompts_stay_where_they_shall(tmp_path, monkeypatch):
     write_sealed(cached, png_bytes(Image.new("RGB", (8, 8))))
     monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
     monkeypatch.chdir(tmp_path)
-    params = load_config(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2"])
+    params = load_settings(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2"])
     variants, out = [Variant("step-000001", checkpoint(tmp_path / "step-000001"))], tmp_path / "samples"
     moon, cup, again = (
         Prompt(name, "test", "single", text) for name, text in (("a", "moon"), ("b", "cup"), ("a", "m"))

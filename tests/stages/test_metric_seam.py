@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.comparison.selection import SelectionRule
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.errors import MetricError
 from src.features.store import FeatureStore
 from src.metrics.base import Score
@@ -39,7 +39,7 @@ def test_a_metric_without_a_model_is_one_class(tmp_path, monkeypatch):
     write_photos(tmp_path / "data")
     write_samples(tmp_path / "data/samples", ("base", "step-000010"), (("d0", "dev"), ("t0", "test"), ("t1", "test")))
     monkeypatch.chdir(tmp_path)
-    metrics = [*build_metrics(load_config(["model=tiny", "inference_metrics=[dino,clip_t]"])), Brightness()]
+    metrics = [*build_metrics(load_settings(["model=tiny", "inference_metrics=[dino,clip_t]"])), Brightness()]
     args = FeatureStore(16, "cpu"), "sksToy", SelectionRule(clip_t_margin=0.02, exchange=4.0), lambda photos: photos
     summary = evaluate_samples(tmp_path / "data", tmp_path / "metrics", metrics, *args)
     pixels = [np.asarray(Image.open(path)) for path in (tmp_path / "data/samples/base").glob("t*/*.png")]

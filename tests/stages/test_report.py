@@ -1,18 +1,10 @@
 import subprocess
 import sys
 
-from omegaconf import OmegaConf
-
 from src.commands import plots_template
-from src.core.config import compose
+from src.core.config import load_settings
 from src.stages import report
 from tests.reporting.project import make_project
-
-
-def composed(*overrides: str):
-    params = compose(overrides)
-    OmegaConf.resolve(params)
-    return params
 
 
 def test_report_stage_starts_without_torch():
@@ -23,7 +15,7 @@ def test_report_stage_starts_without_torch():
 def test_report_stage_writes_the_page_of_the_working_directory(tmp_path, monkeypatch):
     make_project(tmp_path, photos=5)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "run_stage", lambda _, body, **__: body(composed("model=tiny")))
+    monkeypatch.setattr(report, "run_stage", lambda _, body, **__: body(load_settings(["model=tiny"])))
     report.main()
     text = (tmp_path / "metrics/report.html").read_text()
     assert "Random weights" in text
@@ -31,9 +23,9 @@ def test_report_stage_writes_the_page_of_the_working_directory(tmp_path, monkeyp
 
 
 def test_report_stage_names_the_method():
-    assert report.run_facts(composed()).method == "LoRA"
-    assert report.run_facts(composed("method=dora")).method == "DoRA"
-    assert report.method_name(OmegaConf.create({"_target_": "src.models.full.FullMethod"})) == "Full"
+    assert report.run_facts(load_settings([])).method == "LoRA"
+    assert report.run_facts(load_settings(["method=dora"])).method == "DoRA"
+    assert report.method_name({"_target_": "src.models.full.FullMethod"}) == "Full"
 
 
 def test_plots_template_goes_where_dvc_looks(tmp_path, monkeypatch):

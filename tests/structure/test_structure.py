@@ -11,11 +11,20 @@ import yaml
 from omegaconf import OmegaConf
 
 from src.core.building import check_class
-from src.core.config import compose, declared_params, load_config, to_dict
+from src.core.config import (
+    OBSERVERS,
+    TRAIN_OBSERVERS,
+    compose,
+    declared_params,
+    load_config,
+    load_stage_params,
+    to_dict,
+)
 from src.core.digest import CONFIGS, PRETRAINING
 from src.core.errors import ConfigError, StaleParamsError
 from src.core.nested import flatten
 from src.core.stage_code import write_stage_code, write_tabletop_code
+from src.core.typed import plain
 from src.stages.config import check_params, guard_params, write_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,21 +84,25 @@ def test_declared_parameters_exist(stage):
 
 
 @pytest.mark.parametrize("stage", sorted(set(STAGES) - {"config"}))
-def test_parameters_read_in_the_code_are_declared(stage):
-    """`params.a.b` in a stage's modules needs `a` or `a.b` in dvc.yaml."""
-    from src.core.config import OBSERVERS as ALWAYS
-    from src.core.config import TRAIN_OBSERVERS
+def test_a_stage_is_given_what_dvc_declares_and_no_more(stage):
+    """Reading anything else raises, so that no stage depends on what DVC does not watch."""
+    allowed = {*declared_params(stage), *OBSERVERS, *(TRAIN_OBSERVERS if stage == "train" else ())}
+    given = flatten(plain(load_stage_params(stage, [])))
+    assert given
+    for key in given:
+        parts = key.split(".")
+        assert {".".join(parts[: n + 1]) for n in range(len(parts))} & allowed, key
 
-    names = [stage, "training_setup", "early_stopping"] if stage == "train" else [stage]
-    files = [ROOT / f"src/stages/{name}.py" for name in names]
-    allowed = {*declared_params(stage), *ALWAYS, *(TRAIN_OBSERVERS if stage == "train" else ())}
-    for file in files:
-        for name in re.findall(r"\bparams\.([a-z_]+(?:\.[a-z_]+)*)", file.read_text()):
-            parts = name.split(".")
-            prefixes = {".".join(parts[: n + 1]) for n in range(len(parts))}
-            if name == "yaml":  # params.yaml, the file
-                continue
-            assert prefixes & allowed, f"{file.name} reads params.{name}, which {stage} does not declare"
+
+def test_config_stays_at_the_door():
+    """A stage is given plain typed values: objects of Hydra and OmegaConf end in src/core."""
+    using = [
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src").rglob("*.py")
+        if re.search(r"^\s*(?:from|import) (?:hydra|omegaconf)", path.read_text(), re.M)
+    ]
+    assert using
+    assert not [name for name in using if not name.startswith("core/")]
 
 
 def yaml_files():
@@ -140,7 +153,7 @@ def test_guard_refuses_other_configs_and_unknown_keys(tmp_path):
     with pytest.raises(ConfigError, match="lrr"):
         guard_params(path)
     path.write_text(re.sub(r"^rank: 16$", "rank: a lot", text, flags=re.M))
-    with pytest.raises(ConfigError, match="rank='a lot' is str, expected int"):
+    with pytest.raises(ConfigError, match="rank: Value 'a lot' of type 'str' could not be converted to Integer"):
         guard_params(path)
 
 

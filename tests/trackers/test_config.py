@@ -1,9 +1,9 @@
 """The config group `tracker`: each choice alone and several at once, down to the built services."""
 
 import pytest
-from hydra.utils import instantiate
 
-from src.core.config import load_config
+from src.core.building import build_each
+from src.core.config import load_config, load_settings
 from src.core.errors import ConfigError
 
 
@@ -18,8 +18,8 @@ from src.core.errors import ConfigError
     ],
 )
 def test_tracker_choices_compose_and_build_without_starting(override, names):
-    services = instantiate(load_config([override]).tracker)
-    assert [service.name for service in services.values()] == names
+    services = build_each(load_settings([override]).tracker, "tracker")
+    assert [service.name for service in services] == names
 
 
 def test_tracker_default_is_tensorboard():

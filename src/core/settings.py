@@ -1,0 +1,249 @@
+"""The types of the settings: configs/config.yaml holds their values and says what they mean, OmegaConf checks them.
+
+A group whose choices are other classes is an open mapping; what it holds is checked when it is built
+(`src.core.building`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class ConvertSettings:
+    """Of the stage `convert`."""
+
+    on_bad: str
+    max_megapixels: int
+    near_duplicate_bits: int
+
+
+@dataclass
+class CropSettings:
+    """Of the stage `crop`."""
+
+    size_px: int
+    max_upscale: float
+    pad: bool
+
+
+@dataclass
+class CheckSettings:
+    """Of the stage `check`."""
+
+    note: str
+
+
+@dataclass
+class CaptionSettings:
+    """Of the stage `caption`."""
+
+    prefix: str
+    other_names: list[str]
+    on_long: str
+
+
+@dataclass
+class SplitSettings:
+    """Of the stage `split`."""
+
+    val_fraction: float
+    seed: int
+
+
+@dataclass
+class PriorSettings:
+    """Prior preservation."""
+
+    weight: float
+    num_images: int
+    prompt: str
+    num_inference_steps: int
+    guidance_scale: float
+    seed: int
+
+
+@dataclass
+class TrainSettings:
+    """Of the stage `train`."""
+
+    steps: int
+    checkpoint_path: str | None
+    batch_size: int
+    gradient_accumulation_steps: int
+    mixed_precision: str
+    base_dtype: str
+    gradient_checkpointing: bool
+    max_grad_norm: float
+    ema_decay: float
+    caption_dropout: float
+    flip: bool
+    checkpoint_every: int
+    save_every: int
+    val_every: int
+    val_timesteps: list[float]
+    sample_every: int
+    sample_prompts: list[str]
+    deterministic: bool
+
+
+@dataclass
+class SamplingSettings:
+    """How images are generated."""
+
+    num_images_per_prompt: int
+    lone_prompt: str
+    num_lone_images: int
+    num_inference_steps: int
+    guidance_scale: float
+    negative_prompt: str
+    batch_size: int
+    dtype: str
+    seed: int
+
+
+@dataclass
+class EvaluateSettings:
+    """Of the stage `evaluate`."""
+
+    batch_size: int
+    select_clip_t_margin: float
+    margins: dict[str, float]
+
+
+@dataclass
+class ReportSettings:
+    """Of the stage `report`."""
+
+    language: str
+    title: str
+
+
+@dataclass
+class InferencerSettings:
+    """What is generated with."""
+
+    ckpt_dir: str
+
+
+@dataclass
+class ExpSettings:
+    """Where a run reads and writes."""
+
+    config_path: str | None
+    run_dir: str
+
+
+@dataclass
+class SamplerSettings:
+    """A scheduler of diffusers."""
+
+    class_name: str
+    options: dict[str, Any]
+
+
+@dataclass
+class SubjectSettings:
+    """What is personalised."""
+
+    token: str
+    class_name: str
+
+
+@dataclass
+class ModelSettings:
+    """The base model."""
+
+    name: str
+    id: str
+    revision: str | None
+    variant: str | None
+    resolution: int
+
+
+@dataclass
+class RuleSettings:
+    """What the rule that chooses a checkpoint looks through while training."""
+
+    validation_args: SamplingSettings
+    sampler: SamplerSettings
+    prompts: dict[str, Any]
+    evaluate: EvaluateSettings
+    metrics: dict[str, Any]
+
+
+@dataclass
+class EarlyStoppingSettings:
+    """When to end before `train.steps`."""
+
+    patience: int
+    settings: RuleSettings
+
+
+@dataclass
+class Settings:
+    """All that can be set, in the order of params.yaml."""
+
+    lr: float
+    rank: int
+    seed: int
+    device: str | None
+    convert: ConvertSettings
+    crop: CropSettings
+    check: CheckSettings
+    caption: CaptionSettings
+    split: SplitSettings
+    prior: PriorSettings
+    train: TrainSettings
+    validation_args: SamplingSettings
+    inference_metrics: list[str]
+    evaluate: EvaluateSettings
+    report: ReportSettings
+    inferencer: InferencerSettings
+    prompt: str | None
+    exp: ExpSettings
+    configs_digest: str
+    cropper: dict[str, Any]
+    captioner: dict[str, Any]
+    judges: dict[str, Any]
+    method: dict[str, Any]
+    optimizer: dict[str, Any]
+    lr_schedule: dict[str, Any]
+    early_stopping: dict[str, Any]
+    loss: dict[str, Any]
+    sampler: SamplerSettings
+    prompts: dict[str, Any]
+    tracker: dict[str, Any]
+    metrics: dict[str, Any]
+    subject: SubjectSettings
+    model: ModelSettings
+
+
+@dataclass
+class PretrainTrainSettings:
+    """How long and how much a training from noise trains."""
+
+    checkpoint_path: str | None
+    steps: int
+    lr: float
+    batch_size: int
+    ema_decay: float
+    max_grad_norm: float
+    mixed_precision: str
+    save_every: int
+    log_every: int
+    eval_every: int
+    deterministic: bool
+
+
+@dataclass
+class PretrainSettings:
+    """All that can be set for a training from noise; configs/pretraining.yaml holds values and meaning."""
+
+    task: dict[str, Any]
+    train_data: dict[str, Any]
+    val_data: dict[str, Any]
+    seed: int
+    device: str | None
+    lr_schedule: dict[str, Any]
+    train: PretrainTrainSettings
+    exp: ExpSettings
