@@ -25,11 +25,11 @@ from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import has_file
 from src.core.lock_file import check_lock
-from src.reporting.comparison_markdown import ENGLISH, describe_pair, describe_settings
-from src.reporting.comparison_page import Entry, Note, Notes, write_comparison
-from src.reporting.comparison_samples import sample_grid
-from src.reporting.comparison_text import recommendation
-from src.reporting.sources import Source
+from src.reporting.comparison.markdown import ENGLISH, describe_pair, describe_settings
+from src.reporting.comparison.page import Entry, Note, Notes, write_comparison
+from src.reporting.comparison.samples import sample_grid
+from src.reporting.comparison.text import recommendation
+from src.reporting.texts import Source
 
 SEED = 0
 

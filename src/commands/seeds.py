@@ -28,8 +28,8 @@ from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import sha256_bytes, write_json
 from src.core.lock_file import check_lock
-from src.reporting.comparison_markdown import describe_settings
-from src.reporting.seeds_table import describe_seeds
+from src.reporting.comparison.markdown import describe_settings
+from src.reporting.comparison.seeds import describe_seeds
 
 MODULE = "python -m src.commands.seeds"
 VERSUS = "vs"

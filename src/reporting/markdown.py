@@ -7,12 +7,12 @@ from typing import Any
 
 from src.core import layout
 from src.core.files import write_text
+from src.reporting.charts import Spec
 from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
 from src.reporting.metric_tables import Cell, MetricTable
-from src.reporting.samples import CheckpointStrip
-from src.reporting.sources import load_sources
-from src.reporting.summary import RunFacts, Summary
+from src.reporting.sections.checkpoints import CheckpointStrip
+from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import render_markdown
 from src.reporting.texts import Texts
 
@@ -22,7 +22,7 @@ COLOURED = ("better", "worse")
 
 
 def write_markdown(
-    out: Path, inputs: Inputs, facts: RunFacts, summary: Summary, sections: Mapping[str, Any], texts: Texts
+    out: Path, inputs: Inputs, facts: RunFacts, built: tuple[Mapping[str, Any], Mapping[str, Spec]], texts: Texts
 ) -> None:
     """Writes the report as Markdown.
 
@@ -30,30 +30,29 @@ def write_markdown(
         out: The file, in a folder beside data/.
         inputs: The tables.
         facts: What was run.
-        summary: The head of the page.
-        sections: The sections of the page.
+        built: What the sections of the page show, and their charts.
         texts: The words.
     """
-    label = inputs.quantities.label
+    (values, specs), label = built, inputs.quantities.label
     page = render_markdown(
         "report.md.j2",
         texts=texts,
         facts=facts,
-        summary=summary,
-        copying=sections["copying"],
+        summary=values["summary"],
+        copying=values["copying"],
         label=label,
         table=partial(_table, label=label),
         lines=partial(_lines, label=label),
         film=_film,
-        strip=sections["strip"],
+        strip=values["strip"],
         pictures=list(_pictures(inputs)),
-        faceless=sections["faceless"],
+        faceless=values["faceless"],
         picture_link=picture_link,
         samples=f"../{layout.SAMPLES}",
-        metrics=sections["metrics"],
-        checkpoints=sections["checkpoints"],
-        specs=sections["specs"],
-        sources=load_sources(texts.language),
+        metrics=values["metrics"],
+        checkpoints=values["checkpoints"],
+        specs=specs,
+        sources=values["sources"],
     )
     write_text(out, page)
 

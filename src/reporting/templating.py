@@ -3,16 +3,18 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from src.reporting.charts import VEGA_LITE
-from src.reporting.library import inline_library
+from src.core.places import place_name
+from src.reporting.charts import VEGA_LITE, Spec
 from src.reporting.markdown_text import escape_markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -20,6 +22,25 @@ TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
     "default-src 'none'; img-src data:; style-src {styles}; script-src {scripts}; base-uri 'none'; form-action 'none'"
 )
+# what the bundle of the chart library leaves behind for the page's own scripts
+EXPORT = "window.vegaEmbed=vegaEmbed;"
+# a YAML value that is an absolute path: `key: /a/b`, `- C:\a`, quoted or not
+PATH_VALUE = re.compile(
+    r"""^(?P<key>\s*(?:-\s+|[^\s'"#][^'"#]*?:\s+)+)(?P<quote>['"]?)(?P<path>(?:local-dir:)?(?:/|~|[A-Za-z]:[\\/])[^'"]*)(?P=quote)\s*$"""
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one section of a page is made of.
+
+    Attributes:
+        values: What its template shows, by the names that it knows.
+        figures: Its charts by name; None where there is nothing to draw.
+    """
+
+    values: Mapping[str, Any]
+    figures: Mapping[str, Spec | None] = field(default_factory=dict)
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -74,3 +95,29 @@ def _environment(autoescape: bool, finalize: Callable[[Any], Any] | None = None)
 def with_code(text: str) -> Markup:
     """Escapes a sentence for a page and sets what stands in backticks, as Markdown has it, as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+@cache
+def inline_library(vega_lite: str) -> str:
+    """Returns Vega, Vega-Lite and Vega-Embed as one classic script that defines `vegaEmbed` and nothing else.
+
+    Args:
+        vega_lite: The version of Vega-Lite, for example ``6.4``; that of Vega follows from it.
+
+    Returns:
+        JavaScript that may stand inside a script element.
+    """
+    return "(function(){" + vl_convert.javascript_bundle(EXPORT, vl_version=vega_lite) + "})();"
+
+
+def shorten_path(value: str) -> str:
+    """Returns an absolute path's last part behind an ellipsis, and anything else as it is."""
+    return place_name(value, mark="…/")
+
+
+def shorten_paths(yaml_text: str) -> str:
+    """Shortens the absolute paths among the values of a YAML text and leaves the rest letter for letter."""
+    return "\n".join(
+        PATH_VALUE.sub(lambda found: found["key"] + found["quote"] + shorten_path(found["path"]) + found["quote"], line)
+        for line in yaml_text.splitlines()
+    )

@@ -1,5 +1,6 @@
-"""The words of the page, from one table of keys and languages."""
+"""The words of the page, from one table of keys and languages, and whose work a run rests on."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,9 @@ import yaml
 from src.core.errors import ConfigError
 
 TABLE = Path(__file__).parent / "templates" / "texts.yaml"
+SOURCES = Path(__file__).parent / "templates" / "sources.yaml"
+# a reader clicks on it, so no javascript: or data:, and nothing that ends an attribute or a Markdown link
+WEB_ADDRESS = re.compile(r"""https?://[^\s<>"'`\\]+""", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,30 @@ def load_texts(language: str) -> Texts:
 def _read_table(path: Path) -> Mapping[str, Mapping[str, str]]:
     content: dict[str, dict[str, str]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was taken over, and where it is from.
+
+    Attributes:
+        what: The thing.
+        link: Its web address.
+
+    Raises:
+        ConfigError: The link is no http or https address.
+    """
+
+    what: str
+    link: str
+
+    def __post_init__(self) -> None:
+        """Refuses a link that would do something other than open a web page."""
+        if not WEB_ADDRESS.fullmatch(self.link):
+            raise ConfigError(f"link {self.link!r}: expected an address that begins with http:// or https://")
+
+
+def load_sources(language: str) -> tuple[Source, ...]:
+    """Returns the project's own sources, said in a language that `load_texts` knows."""
+    entries = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))
+    return tuple(Source(entry[language], entry["link"]) for entry in entries)

@@ -109,7 +109,7 @@ def pretraining_stage(params: PretrainSettings) -> None:
     set_deterministic(params.train.deterministic)
     from src.pretraining.engine import Given, Plan, train_from_noise
     from src.pretraining.images import examples, save_samples
-    from src.reporting.pretraining_page import write_pretraining_report
+    from src.reporting.pretraining import write_pretraining_report
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)

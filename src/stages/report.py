@@ -13,7 +13,7 @@ from src.core import layout
 from src.core.app import run_stage
 from src.core.settings import Settings
 from src.reporting.page import build_report
-from src.reporting.summary import RunFacts
+from src.reporting.sections.summary import RunFacts
 
 
 def run_facts(params: Settings) -> RunFacts:

@@ -13,8 +13,8 @@ from src.comparison.statistics import Verdict
 from src.comparison.verdict import compare_runs, differing_fields
 from src.core.config import load_config, to_dict
 from src.core.errors import MetricError
-from src.reporting.comparison_markdown import describe_pair, describe_settings
-from src.reporting.comparison_page import write_comparison
+from src.reporting.comparison.markdown import describe_pair, describe_settings
+from src.reporting.comparison.page import write_comparison
 from tests.comparison.finished_runs import with_pres, write_run
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from src.reporting.summary import RunFacts
+from src.reporting.sections.summary import RunFacts
 from tests.metrics.quantities import described
 
 STEPS = (100, 200, 300)

@@ -3,7 +3,7 @@ import re
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
-from src.reporting.dvc_plots import write_plots_template
+from src.commands.plots_template import write_plots_template
 
 
 def test_plots_template_makes_dvc_plots_work_without_a_network(tmp_path, browse):

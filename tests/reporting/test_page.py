@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from src.core.errors import ConfigError, EmptyDatasetError
-from src.reporting.copying_page import SHOWN_PAIRS
-from src.reporting.extremes import SHOWN, extreme_samples
 from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
-from src.reporting.sources import load_sources
+from src.reporting.sections.copying import SHOWN_PAIRS
+from src.reporting.sections.samples import SHOWN_EXTREMES, extreme_samples
+from src.reporting.texts import load_sources
 from tests.metrics.quantities import described
 from tests.reporting.html_page import Page, decoded
 from tests.reporting.project import FACTS, PLACES, SELECTED, SENTINEL, STEPS
@@ -42,7 +42,9 @@ def test_report_images_decode_and_carry_no_metadata(report):
     images = decoded(page)
     # 20 prompts x 2 seeds x 2 models, 2 strips, a strip over checkpoints, photo and crop of each photo, two groups of
     # two near-duplicates, nearest pairs, best and worst by two metrics
-    assert len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * 2 + 2 * SHOWN_PAIRS + 2 * 2 * SHOWN
+    assert (
+        len(images) == 20 * 2 * 2 + 12 + 2 + len(STEPS) + 1 + 2 * 14 + 2 * 2 + 2 * SHOWN_PAIRS + 2 * 2 * SHOWN_EXTREMES
+    )
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -238,8 +240,8 @@ def test_best_and_worst_images_are_those_of_the_scores(project):
     for ends in extreme_samples(inputs):
         ranked = own[own["metric"] == ends.metric].sort_values("value")
         labels = [f"{prompt} · {seed}" for prompt, seed in zip(ranked["prompt_id"], ranked["seed"], strict=True)]
-        assert [picture.label for picture in ends.worst] == labels[:SHOWN]
-        assert [picture.label for picture in ends.best] == labels[::-1][:SHOWN]
+        assert [picture.label for picture in ends.worst] == labels[:SHOWN_EXTREMES]
+        assert [picture.label for picture in ends.best] == labels[::-1][:SHOWN_EXTREMES]
 
 
 def test_heads_of_tables_name_the_model_unless_it_is_the_published_one(own_project, tmp_path):

@@ -14,15 +14,16 @@ from PIL import Image
 from src.reporting import charts
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_page import differences, metric_page
-from src.reporting.metric_plane import metric_plane
 from src.reporting.metric_tables import metric_table, narrowed
+from src.reporting.pictures import boxed_thumbnail, masked_thumbnail, thumbnail
 from src.reporting.prompt_charts import group_charts
-from src.reporting.provenance import shorten_path, shorten_paths
-from src.reporting.samples import checkpoint_strip
 from src.reporting.scoring import prompt_means, unscored
-from src.reporting.summary import selection_reason, summarise
+from src.reporting.sections import checkpoints, training
+from src.reporting.sections.checkpoints import checkpoint_strip
+from src.reporting.sections.metric_plane import metric_plane
+from src.reporting.sections.summary import selection_reason, summarise
+from src.reporting.templating import shorten_path, shorten_paths
 from src.reporting.texts import TABLE, load_texts
-from src.reporting.thumbnails import boxed_thumbnail, masked_thumbnail, thumbnail
 from tests.metrics.quantities import QUANTITIES
 from tests.reporting.project import FACTS
 
@@ -239,7 +240,7 @@ def test_chart_names_come_from_us_and_colours_from_the_page(tables):
     texts = load_texts("en")
     specs = [
         metric_plane(tables).spec,
-        charts.loss_chart(tables, texts),
+        training.loss_chart(tables, texts),
         *group_charts(tables, texts).values(),
     ]
     dumped = json.dumps(specs)
@@ -278,14 +279,10 @@ def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):
 
 def test_memorising_needs_several_checkpoints(tables):
     texts = load_texts("en")
-    assert charts.memorising_chart(tables, texts) is not None
-    checkpoints = {"step-000200": tables.metrics["checkpoints"]["step-000200"]}
-    assert (
-        charts.memorising_chart(
-            dataclasses.replace(tables, metrics=tables.metrics | {"checkpoints": checkpoints}), texts
-        )
-        is None
-    )
+    assert checkpoints.memorising_chart(tables, texts) is not None
+    one = {"step-000200": tables.metrics["checkpoints"]["step-000200"]}
+    tables = dataclasses.replace(tables, metrics=tables.metrics | {"checkpoints": one})
+    assert checkpoints.memorising_chart(tables, texts) is None
 
 
 # words that a native reader stumbles over, or a second word for one thing; the glossary opens texts.yaml

@@ -3,7 +3,7 @@
 import pytest
 
 from src.core.errors import ConfigError
-from src.reporting.sources import Source, load_sources
+from src.reporting.texts import Source, load_sources
 
 
 @pytest.mark.parametrize("link", ["https://example.org/a?b=c#d", "http://example.org", "HTTPS://example.org/%20"])

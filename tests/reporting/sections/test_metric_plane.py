@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from src.reporting.inputs import read_inputs
-from src.reporting.metric_plane import CLEAR_PX, HEIGHT_PX, LETTER_PX, NARROW_PX, PLACES, label_places, metric_plane
 from src.reporting.page import build_report
+from src.reporting.sections.metric_plane import (
+    CLEAR_PX,
+    HEIGHT_PX,
+    LETTER_PX,
+    NARROW_PX,
+    PLACES,
+    label_places,
+    metric_plane,
+)
 from tests.reporting.project import FACTS
 
 

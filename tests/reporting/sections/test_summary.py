@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from src.reporting import conclusion
 from src.reporting.page import build_report
+from src.reporting.sections import summary
 from src.reporting.texts import load_texts
 from tests.metrics.quantities import QUANTITIES
 from tests.reporting.project import FACTS
@@ -15,7 +15,7 @@ EN, RU = load_texts("en"), load_texts("ru")
 
 
 def conclude(found, reached, texts):
-    return conclusion.conclude(found, reached, QUANTITIES, texts)
+    return summary.conclude(found, reached, QUANTITIES, texts)
 
 
 def interval(mean, low, high):

@@ -1,16 +1,12 @@
 """What made the numbers: parameters, judges, hashes; absolute paths of a machine never reach the page."""
 
-import re
 from dataclasses import dataclass
 
 from src.core.nested import flatten
-from src.core.places import place_name
 from src.reporting.inputs import Inputs
-
-# a YAML value that is an absolute path: `key: /a/b`, `- C:\a`, quoted or not
-PATH_VALUE = re.compile(
-    r"""^(?P<key>\s*(?:-\s+|[^\s'"#][^'"#]*?:\s+)+)(?P<quote>['"]?)(?P<path>(?:local-dir:)?(?:/|~|[A-Za-z]:[\\/])[^'"]*)(?P=quote)\s*$"""
-)
+from src.reporting.sections.summary import RunFacts
+from src.reporting.templating import Section, shorten_path, shorten_paths
+from src.reporting.texts import Texts, load_sources
 
 
 @dataclass(frozen=True)
@@ -28,6 +24,11 @@ class Provenance:
     params: str
     adapter: str
     hashes: tuple[tuple[str, str], ...]
+
+
+def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+    """Builds the section."""
+    return Section({"provenance": describe_provenance(inputs), "sources": load_sources(texts.language)})
 
 
 def describe_provenance(inputs: Inputs) -> Provenance:
@@ -48,17 +49,4 @@ def describe_provenance(inputs: Inputs) -> Provenance:
         params=shorten_paths(inputs.params_text),
         adapter=shorten_paths(inputs.adapter_configs.get(inputs.run_variant, "")),
         hashes=tuple(sorted(inputs.hashes.items())),
-    )
-
-
-def shorten_path(value: str) -> str:
-    """Returns an absolute path's last part behind an ellipsis, and anything else as it is."""
-    return place_name(value, mark="…/")
-
-
-def shorten_paths(yaml_text: str) -> str:
-    """Shortens the absolute paths among the values of a YAML text and leaves the rest letter for letter."""
-    return "\n".join(
-        PATH_VALUE.sub(lambda found: found["key"] + found["quote"] + shorten_path(found["path"]) + found["quote"], line)
-        for line in yaml_text.splitlines()
     )

@@ -6,10 +6,11 @@ import altair as alt
 import pandas as pd
 
 from src.metrics.names import BASE, FACE_RATE, SIM_DETECTED, TEST
-from src.reporting.charts import Row, Spec, paired_bars
-from src.reporting.histograms import paired_histogram
+from src.reporting.charts import Row, Spec, paired_bars, paired_histogram
 from src.reporting.inputs import Inputs
-from src.reporting.samples import Picture, manifest_pictures
+from src.reporting.pictures import Picture, manifest_pictures
+from src.reporting.sections.summary import RunFacts
+from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
 SHOWN_FACELESS = 24
@@ -33,6 +34,14 @@ class Faceless:
     paths: tuple[str, ...]
     count: int
     total: int
+
+
+def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+    """Builds the section."""
+    return Section(
+        {"faceless": faceless_samples(inputs)},
+        {"identity": identity_histogram(inputs, texts), "face_rate": face_rate_chart(inputs, texts)},
+    )
 
 
 def faceless_samples(inputs: Inputs) -> Faceless | None:

@@ -7,10 +7,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from src.reporting import persons_page
 from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
-from src.reporting.persons_page import face_rate_chart, faceless_samples, identity_histogram
+from src.reporting.sections import persons as module
+from src.reporting.sections.persons import face_rate_chart, faceless_samples, identity_histogram
 from src.reporting.texts import load_texts
 from tests.reporting.project import FACELESS, FACTS, PLACES, REAL_LEVEL, SEEDS, add_identity
 
@@ -79,7 +79,7 @@ def test_gallery_holds_the_images_without_a_face_and_their_prompts(tables, monke
     assert [picture.label for picture in found.pictures] == [
         f"a sksToy toy {PLACES[int(prompt[-2:])]}" for prompt, _ in FACELESS
     ]
-    monkeypatch.setattr(persons_page, "SHOWN_FACELESS", 2)
+    monkeypatch.setattr(module, "SHOWN_FACELESS", 2)
     cut = faceless_samples(tables)
     assert (len(cut.pictures), cut.count) == (2, len(FACELESS))
 

@@ -9,17 +9,16 @@ from src.comparison.choice import Choice
 from src.comparison.runs import EvaluatedRun, setting
 from src.comparison.spread import SeedSpread, spread_of
 from src.comparison.verdict import Report, margins_of
-from src.core import layout
 from src.core.files import write_text
 from src.core.nested import flatten
-from src.metrics.intervals import against_base, mean_interval
-from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
+from src.metrics.intervals import against_base
+from src.metrics.names import BASE
 from src.metrics.quantities import Quantities
-from src.metrics.summary import mean_scores, reported_means
-from src.reporting.charts import Row, Spec
-from src.reporting.comparison_charts import forest, metric_scatter, run_colours
-from src.reporting.comparison_samples import PromptPictures
-from src.reporting.comparison_text import (
+from src.metrics.summary import reported_means
+from src.reporting.charts import run_colours, write_figure_tables
+from src.reporting.comparison.figures import comparison_figures
+from src.reporting.comparison.samples import PromptPictures
+from src.reporting.comparison.text import (
     explain_findings,
     explain_intervals,
     explain_scope,
@@ -27,15 +26,10 @@ from src.reporting.comparison_text import (
     recommendation,
     shown_reach,
 )
-from src.reporting.figure_tables import write_figure_tables
 from src.reporting.metric_tables import metric_table
-from src.reporting.provenance import shorten_path
-from src.reporting.sources import Source, load_sources
-from src.reporting.templating import render_page
-from src.reporting.texts import Texts, load_texts
+from src.reporting.templating import render_page, shorten_path
+from src.reporting.texts import Source, load_sources, load_texts
 
-# what the scatter shows
-PLANE = {SUBJECT, PROMPT}
 # parameters that say where things are or how they were composed, not what a run does
 UNIMPORTANT = ("configs_digest", "exp.", "report.", "tracker.", "metrics.", "evaluate.margins.")
 
@@ -102,32 +96,6 @@ def _told(run: EvaluatedRun) -> dict[str, Any]:
     return {key: shorten_path(value) if isinstance(value, str) else value for key, value in params.items()}
 
 
-def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
-    """Returns a run's checkpoints in the plane of the primary metrics; the chosen one has intervals.
-
-    Args:
-        run: What was evaluated.
-
-    Returns:
-        By step; nothing where a primary metric is missing.
-    """
-    rows = []
-    for variant in sorted(set(run.scores["variant"])):
-        step = layout.checkpoint_step(variant)
-        means = {} if step is None else mean_scores(run.scores, variant, TEST)
-        if not means.keys() >= PLANE:
-            continue
-        chosen = variant == run.meta["selected"]
-        row: Row = {"name": run.name, "step": step, "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
-        for metric in sorted(PLANE) if chosen else ():
-            found = mean_interval(run.scores, variant, metric)
-            if found is None:
-                continue
-            row |= {f"{metric}_low": found.low, f"{metric}_high": found.high}
-        rows.append(row)
-    return sorted(rows, key=lambda row: row["step"])
-
-
 # what the template asks for words
 WORDS = {
     "explain_intervals": explain_intervals,
@@ -170,7 +138,8 @@ def write_comparison(
     means = {e.run.name: reported_means(e.run.scores, e.run.meta["selected"]) for e in comparable}
     kept = "" if choice.run is None else choice.run.name
     contenders = [choice.run] if choice.run is not None else [first, *(run for run, _ in choice.ahead)]
-    specs = _figures(comparable, of_base, margins_of(first), texts, quantities)
+    runs = [entry.run for entry in comparable]
+    specs = comparison_figures(runs, reports, of_base, margins_of(first), texts, quantities)
     keep = recommendation(choice, first.name, texts)
     page = render_page(
         "comparison.html.j2",
@@ -205,25 +174,3 @@ def _verdicts(reports: Mapping[str, Report], quantities: Quantities) -> dict[str
         name: {m: quantities.verdict(m, found.interval.low, found.interval.high) for m, found in report.metrics.items()}
         for name, report in reports.items()
     }
-
-
-def _figures(
-    entries: Sequence[Entry],
-    base: Mapping[str, float],
-    margins: Mapping[str, float],
-    texts: Texts,
-    quantities: Quantities,
-) -> dict[str, Spec]:
-    """Draws the checkpoints in the plane of the primary metrics, and the differences to the first run."""
-    names = [entry.run.name for entry in entries]
-    points = [row for entry in entries for row in checkpoint_rows(entry.run)]
-    origin: Row | None = {"name": BASE, **{m: base[m] for m in sorted(PLANE)}} if base.keys() >= PLANE else None
-    specs = {"scatter": metric_scatter(points, names, origin, quantities.label)} if points else {}
-    intervals = {
-        entry.run.name: {metric: found.interval for metric, found in entry.report.metrics.items()}
-        for entry in entries
-        if entry.report is not None
-    }
-    if intervals:
-        specs["forest"] = forest(intervals, margins, texts("axis.difference"), quantities, names)
-    return specs

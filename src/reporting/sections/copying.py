@@ -13,12 +13,12 @@ from src.metrics.copying_limits import (
 )
 from src.metrics.copying_verdict import judge_copying
 from src.metrics.names import BARE, NEAREST, TEST
-from src.reporting.charts import Spec
-from src.reporting.histograms import paired_histogram
+from src.reporting.charts import Spec, paired_histogram
 from src.reporting.inputs import Inputs, existing_image
-from src.reporting.samples import Picture
+from src.reporting.pictures import SMALL_PX, Picture, encode_all, thumbnail
+from src.reporting.sections.summary import RunFacts
+from src.reporting.templating import Section
 from src.reporting.texts import Texts
-from src.reporting.thumbnails import SMALL_PX, encode_all, thumbnail
 
 SHOWN_PAIRS = 8
 # beyond it a rank test's z is hardly chance
@@ -50,6 +50,14 @@ class CopyingFacts:
     figures: tuple[tuple[str, str], ...]
     counts: str
     caption: str
+
+
+def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+    """Builds the section."""
+    return Section(
+        {"copying": copying_facts(inputs, texts), "nearest": nearest_pairs(inputs)},
+        {"likeness": likeness_histogram(inputs, texts)},
+    )
 
 
 def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from src.reporting.data_page import data_page
 from src.reporting.inputs import read_inputs
+from src.reporting.sections.data import data_page
 from src.reporting.texts import load_texts
 
 

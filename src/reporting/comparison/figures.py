@@ -4,13 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import altair as alt
 
-from src.metrics.intervals import Interval
-from src.metrics.names import KID, PROMPT, SUBJECT
+from src.comparison.runs import EvaluatedRun
+from src.comparison.verdict import Report
+from src.core import layout
+from src.metrics.intervals import mean_interval
+from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
 from src.metrics.quantities import Quantities
-from src.reporting.charts import Row, Spec, inline_rows, to_spec
+from src.metrics.summary import mean_scores
+from src.reporting.charts import Row, Spec, forest, inline_rows, run_colour, to_spec
+from src.reporting.texts import Texts
 
-# a colour of the style sheet for each run
-SERIES = "abcdefgh"
+# what the scatter shows
+PLANE = {SUBJECT, PROMPT}
 # of a label of four digits, as shares of the plane: on a phone it is about 260 px wide, everywhere 380 px high
 LABEL_WIDTH, LABEL_HEIGHT = 0.14, 0.06
 
@@ -29,18 +34,6 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
         if not front or row[SUBJECT] > front[-1][SUBJECT]:
             front.append(row)
     return front[::-1]
-
-
-def run_colours(names: Sequence[str]) -> dict[str, str]:
-    """Gives each run one colour, the same in every chart, table and row of pictures.
-
-    Args:
-        names: The runs in order.
-
-    Returns:
-        By run, the name of a colour of the page's style sheet; with more runs than colours they repeat.
-    """
-    return {name: f"series{SERIES[number % len(SERIES)]}" for number, name in enumerate(names)}
 
 
 def placed_labels(rows: Sequence[Row], base: Row | None) -> list[Row]:
@@ -80,7 +73,7 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str], base: Row | None, 
     Returns:
         A specification.
     """
-    colour = _colour(names)
+    colour = run_colour(names)
     x = alt.X(f"{PROMPT}:Q", title=f"{label(PROMPT)} →", scale=alt.Scale(zero=False, padding=24))
     y = alt.Y(f"{SUBJECT}:Q", title=f"{label(SUBJECT)} ↑", scale=alt.Scale(zero=False, padding=18))
     scores = [alt.Tooltip(f"{metric}:Q", format=".4f", title=label(metric)) for metric in (PROMPT, SUBJECT)]
@@ -107,64 +100,60 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str], base: Row | None, 
     return to_spec(alt.layer(*layers), height=380)
 
 
-def _colour(names: Sequence[str]) -> alt.Color:
-    colours = [f"var(--{name})" for name in run_colours(names).values()]
-    scale = alt.Scale(domain=list(names), range=colours)
-    return alt.Color(
-        "name:N", sort=list(names), scale=scale, legend=alt.Legend(orient="top", title=None, symbolOpacity=1)
-    )
-
-
-def forest(
-    comparisons: Mapping[str, Mapping[str, Interval]],
-    margins: Mapping[str, float],
-    title: str,
-    quantities: Quantities,
-    runs: Sequence[str] = (),
-) -> Spec:
-    """Draws differences with their intervals, the margins of the primary metrics shaded.
+def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
+    """Returns a run's checkpoints in the plane of the primary metrics; the chosen one has intervals.
 
     Args:
-        comparisons: By run, then by metric.
-        margins: Of the primary metrics.
-        title: Of the axis.
-        quantities: What the numbers mean.
-        runs: All runs of the page in order, for one colour each; empty where there is one alone.
+        run: What was evaluated.
 
     Returns:
-        A specification.
+        By step; nothing where a primary metric is missing.
     """
-    rows: list[Row] = [
-        {
-            "name": name,
-            "metric": quantities.label(metric),
-            "difference": found.mean,
-            "low": found.low,
-            "high": found.high,
-        }
-        for name, metrics in comparisons.items()
-        for metric, found in metrics.items()
-        # no cosine: it has another scale, and the others would be a point
-        if metric != KID
-    ]
-    shown, names = quantities.order(metric for metrics in comparisons.values() for metric in metrics), list(comparisons)
-    order = [quantities.label(metric) for metric in shown if metric != KID]
-    bands = [{"metric": quantities.label(m), "low": -margins[m], "high": margins[m]} for m in shown if m in margins]
-    y = alt.Y("metric:N", sort=order, title=None)
-    colour = _colour(runs) if runs else alt.value("var(--run)")
-    band = alt.Chart(inline_rows("margins", bands)).encode(x="low:Q", x2="high:Q", y=y)
-    zero = alt.Chart(inline_rows("zero", [{"at": 0}])).encode(x="at:Q")
-    numbers = [alt.Tooltip(f"{key}:Q", format="+.4f") for key in ("difference", "low", "high")]
-    base = alt.Chart(inline_rows("differences", rows)).encode(
-        y=y,
-        yOffset=alt.YOffset("name:N", sort=names),
-        color=colour,
-        tooltip=["name:N", "metric:N", *numbers],
-    )
-    layers = [
-        band.mark_bar(color="var(--pale)", opacity=0.5),
-        zero.mark_rule(color="var(--muted)", strokeDash=[3, 3]),
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
-        base.mark_point(filled=True, size=70, opacity=1).encode(x="difference:Q"),
-    ]
-    return to_spec(alt.layer(*layers), height=60 + 30 * len(order) * max(1, len(names)))
+    rows = []
+    for variant in sorted(set(run.scores["variant"])):
+        step = layout.checkpoint_step(variant)
+        means = {} if step is None else mean_scores(run.scores, variant, TEST)
+        if not means.keys() >= PLANE:
+            continue
+        chosen = variant == run.meta["selected"]
+        row: Row = {"name": run.name, "step": step, "selected": chosen, **{m: means[m] for m in sorted(PLANE)}}
+        for metric in sorted(PLANE) if chosen else ():
+            found = mean_interval(run.scores, variant, metric)
+            if found is None:
+                continue
+            row |= {f"{metric}_low": found.low, f"{metric}_high": found.high}
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["step"])
+
+
+def comparison_figures(
+    runs: Sequence[EvaluatedRun],
+    reports: Mapping[str, Report],
+    base: Mapping[str, float],
+    margins: Mapping[str, float],
+    texts: Texts,
+    quantities: Quantities,
+) -> dict[str, Spec]:
+    """Draws the checkpoints in the plane of the primary metrics, and the differences to the first run.
+
+    Args:
+        runs: In order; those that may not be compared are left out.
+        reports: Of those after the first, by name.
+        base: The base model's means.
+        margins: Of the primary metrics.
+        texts: The words.
+        quantities: What the numbers mean.
+
+    Returns:
+        Charts by name.
+    """
+    names = [run.name for run in runs]
+    points = [row for run in runs for row in checkpoint_rows(run)]
+    origin: Row | None = {"name": BASE, **{m: base[m] for m in sorted(PLANE)}} if base.keys() >= PLANE else None
+    specs = {"scatter": metric_scatter(points, names, origin, quantities.label)} if points else {}
+    intervals = {
+        name: {metric: found.interval for metric, found in report.metrics.items()} for name, report in reports.items()
+    }
+    if intervals:
+        specs["forest"] = forest(intervals, margins, texts("axis.difference"), quantities, names)
+    return specs

@@ -9,8 +9,10 @@ import pandas as pd
 from src.core import layout
 from src.data.fairness import SplitPhoto, concerns
 from src.reporting.inputs import Inputs, existing_image
+from src.reporting.pictures import SMALL_PX, Box, boxed_thumbnail, encode_all, masked_thumbnail, thumbnail
+from src.reporting.sections.summary import RunFacts
+from src.reporting.templating import Section
 from src.reporting.texts import Texts
-from src.reporting.thumbnails import SMALL_PX, Box, boxed_thumbnail, encode_all, masked_thumbnail, thumbnail
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class DataPage:
     refused: tuple[tuple[str, str], ...]
     token_columns: tuple[str, ...]
     token_rows: tuple[tuple[str, ...], ...]
+
+
+def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+    """Builds the section."""
+    return Section({"data": data_page(inputs, texts)})
 
 
 def data_page(inputs: Inputs, texts: Texts) -> DataPage:

@@ -10,9 +10,8 @@ from src.comparison.runs import EvaluatedRun
 from src.core import layout
 from src.core.errors import MetricError
 from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
-from src.reporting.samples import Picture
+from src.reporting.pictures import SMALL_PX, Picture, thumbnail
 from src.reporting.scoring import image_scores
-from src.reporting.thumbnails import SMALL_PX, thumbnail
 
 COLUMNS = {"variant", "prompt_id", "set", "prompt", "seed", "path"}
 SHOWN_PROMPTS = 4

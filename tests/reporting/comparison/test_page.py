@@ -7,11 +7,13 @@ from PIL import Image
 
 from src.commands import compare
 from src.metrics.intervals import Interval
-from src.reporting.comparison_charts import forest, metric_scatter, pareto_front, placed_labels
-from src.reporting.comparison_page import changed_parameters, checkpoint_rows
+from src.reporting.charts import forest
+from src.reporting.comparison.figures import checkpoint_rows, metric_scatter, pareto_front, placed_labels
+from src.reporting.comparison.page import changed_parameters
 from src.reporting.inputs import read_inputs
-from src.reporting.metric_plane import metric_plane
+from src.reporting.sections.metric_plane import metric_plane
 from tests.comparison.finished_runs import write_run
+from tests.metrics.quantities import QUANTITIES
 
 
 def test_changed_parameters_name_no_place_of_this_machine():
@@ -83,7 +85,9 @@ def test_a_run_has_one_colour_in_all_charts(tmp_path):
     names = ["a", "b", "c"]
     rows = [{"name": name, "step": 1, "selected": True, "dino": 0.1, "clip_t": 0.1} for name in names]
     plane = scale_of(metric_scatter(rows, names, None, str))
-    differences = scale_of(forest({name: {"dino": Interval(0, 0, 0)} for name in names[1:]}, {}, "t", str, names))
+    differences = scale_of(
+        forest({name: {"dino": Interval(0, 0, 0)} for name in names[1:]}, {}, "t", QUANTITIES, names)
+    )
     assert plane == differences
     assert len(set(plane.values())) == 3
 

@@ -1,14 +1,21 @@
-"""Small pictures for display, re-encoded from pixels alone: no metadata of a photo can reach the page."""
+"""Pictures for display with their scores, re-encoded from pixels alone: no metadata of a photo can reach the page."""
 
 import base64
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
+import pandas as pd
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from src.core import layout
+from src.metrics.names import PROMPT, SUBJECT
+from src.reporting.inputs import Inputs, existing_image
+from src.reporting.scoring import image_scores
 
 # convert has checked every size against convert.max_megapixels
 Image.MAX_IMAGE_PIXELS = None
@@ -25,6 +32,27 @@ OUTLINE, OUTLINE_EDGE, OUTLINE_PX = (255, 214, 64), (20, 20, 20), 5
 
 Item = TypeVar("Item")
 Box = tuple[float, float, float, float]
+# what stands under a picture
+PICTURE_SCORES = (SUBJECT, PROMPT)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the page.
+
+    Attributes:
+        src: A data address.
+        alt: What it is, for those who do not see it.
+        label: A short caption.
+        scores: Metric name and value pairs, ready to print.
+        selected: Whether it is of the selected checkpoint.
+    """
+
+    src: str
+    alt: str
+    label: str
+    scores: tuple[tuple[str, str], ...] = ()
+    selected: bool = False
 
 
 def thumbnail(path: Path | IO[bytes], side_px: int) -> str:
@@ -105,3 +133,41 @@ def _data_address(image: Image.Image) -> str:
     buffer = io.BytesIO()
     pixels.save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def manifest_pictures(
+    inputs: Inputs,
+    rows: Sequence[pd.Series],
+    label: Callable[[pd.Series], str],
+    metrics: Sequence[str] = PICTURE_SCORES,
+) -> Iterator[Picture]:
+    """Encodes drawn images with their scores.
+
+    Args:
+        inputs: The tables.
+        rows: Of the manifest.
+        label: Names each.
+        metrics: The scores to show, each where the image has it.
+
+    Yields:
+        A picture for each row.
+    """
+    paths = [existing_image(inputs.root, layout.SAMPLES / row["path"], "generate") for row in rows]
+    sources = encode_all(lambda path: thumbnail(path, LARGE_PX), paths)
+    scores, named = image_scores(inputs.scores), inputs.quantities.label
+    for row, src in zip(rows, sources, strict=True):
+        own = scores.get((row["variant"], row["prompt_id"], row["seed"]), {})
+        shown = [name for name in metrics if name in own]
+        yield Picture(
+            src=src,
+            alt=f"{row['variant']}: {row['prompt']}",
+            label=label(row),
+            scores=tuple((named(name), f"{own[name]:z.2f}") for name in shown),
+            selected=row["variant"] == inputs.run_variant,
+        )
+
+
+def by_seed(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Returns rows of the manifest by their seeds, from the lowest up."""
+    ordered = rows.assign(order=rows["seed"].astype(int)).sort_values("order", kind="stable")
+    return {str(row["seed"]): row for _, row in ordered.iterrows()}

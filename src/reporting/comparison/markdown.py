@@ -6,7 +6,7 @@ from src.comparison.runs import EvaluatedRun
 from src.comparison.spread import SeedSpread, spread_of
 from src.comparison.verdict import Report, compare_configurations
 from src.metrics.quantities import Quantities
-from src.reporting.comparison_text import (
+from src.reporting.comparison.text import (
     explain_findings,
     explain_intervals,
     explain_means,

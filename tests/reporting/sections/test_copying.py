@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.reporting.copying_page import SHOWN_PAIRS, copying_facts, likeness_histogram, nearest_pairs
 from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
+from src.reporting.sections.copying import SHOWN_PAIRS, copying_facts, likeness_histogram, nearest_pairs
 from src.reporting.texts import load_texts
 from tests.reporting.project import FACTS
 

@@ -14,10 +14,9 @@ from src.core import layout
 from src.core.errors import EmptyDatasetError
 from src.core.files import list_files, write_text
 from src.reporting.charts import Spec, lines_chart, thinning
-from src.reporting.provenance import shorten_paths
-from src.reporting.templating import render_page
+from src.reporting.pictures import LARGE_PX, encode_all, thumbnail
+from src.reporting.templating import render_page, shorten_paths
 from src.reporting.texts import Texts, load_texts
-from src.reporting.thumbnails import LARGE_PX, encode_all, thumbnail
 
 # what evaluation.csv adds to a FID's name for the number of images, and the FIDs that are explained
 COUNT = "_images"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.core.errors import EmptyDatasetError
-from src.reporting.pretraining_page import PAGES, SHOWN_CLASSES, write_pretraining_report
+from src.reporting.pretraining import PAGES, SHOWN_CLASSES, write_pretraining_report
 from tests.reporting.html_page import Page, decoded
 
 CLASSES = ("apple pie", "mug", "tree")
