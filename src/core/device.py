@@ -11,23 +11,25 @@ if TYPE_CHECKING:
 
 
 def choose_device(wanted: str | None) -> "torch.device":
-    """Returns the device asked for, or CUDA where there is one, else the CPU.
+    """Returns the device asked for, or CUDA where there is one, else the CPU; Apple's GPU only where it is asked for.
 
     Args:
-        wanted: ``cuda``, ``cpu`` or None.
+        wanted: ``cuda``, ``mps``, ``cpu`` or None.
 
     Returns:
         The device.
 
     Raises:
-        ConfigError: It is something else, or CUDA is asked for and not there.
+        ConfigError: It is something else, or a GPU is asked for and not there.
     """
-    if wanted not in (None, "cuda", "cpu"):
-        raise ConfigError(f"device={wanted!r}: expected null, cuda or cpu")
+    if wanted not in (None, "cuda", "mps", "cpu"):
+        raise ConfigError(f"device={wanted!r}: expected null, cuda, mps or cpu")
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but torch sees no CUDA device")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device=mps, but torch sees no GPU of Apple's")
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 

@@ -59,14 +59,14 @@ def build_accelerator(params: Settings) -> "Accelerator":
         )
     if base == "fp16" and precision != "fp16":
         raise ConfigError("train.base_dtype=fp16 needs train.mixed_precision=fp16: its gradients underflow unscaled")
-    on_gpu = choose_device(device).type == "cuda"
-    if precision == "fp16" and not on_gpu:
+    kind = choose_device(device).type
+    if precision == "fp16" and kind != "cuda":
         raise ConfigError("train.mixed_precision=fp16 needs a GPU: its gradient scaler runs on CUDA; use bf16 or no")
     accumulation = params.train.gradient_accumulation_steps
     check_launch(os.environ, accumulation)
     from accelerate import Accelerator
 
-    accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulation, cpu=not on_gpu)
+    accelerator = Accelerator(mixed_precision=precision, gradient_accumulation_steps=accumulation, cpu=kind == "cpu")
     check_accelerator(accelerator, precision, accumulation)
     return accelerator
 

@@ -12,8 +12,16 @@ def test_device_is_what_was_asked_for(monkeypatch):
         assert choose_device(None).type == ("cuda" if there else "cpu")
     with pytest.raises(ConfigError, match="no CUDA device"):
         choose_device("cuda")
-    with pytest.raises(ConfigError, match="expected null, cuda or cpu"):
+    with pytest.raises(ConfigError, match="expected null, cuda, mps or cpu"):
         choose_device("gpu")
+    for there in (False, True):
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda there=there: there)
+        assert choose_device(None).type != "mps"
+        if there:
+            assert choose_device("mps").type == "mps"
+        else:
+            with pytest.raises(ConfigError, match="no GPU of Apple"):
+                choose_device("mps")
 
 
 @pytest.mark.parametrize(("there", "chosen"), [(True, "bf16"), (False, "no")])
