@@ -1,28 +1,20 @@
 """The groups of configs/ and what may be chosen of each: the plain names of its files."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from src.core.config_errors import describe_composition
-from src.core.digest import CONFIGS, PRETRAINING
+from src.core.digest import CONFIGS, PRETRAINING, options
 from src.core.errors import ConfigError
 
 
 def groups() -> set[str]:
     """Lists the groups of the pipeline's configuration; training from noise has none."""
     return {folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name not in PRETRAINING}
-
-
-def options(group: str) -> list[str]:
-    """Lists the choices of a group, sorted: files of its folder, and what a program stored with Hydra."""
-    stored = ConfigStore.instance().repo.get(group, {})
-    return sorted({Path(name).stem for name in (*(path.name for path in (CONFIGS / group).glob("*.yaml")), *stored)})
 
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:

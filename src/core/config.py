@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from src.core.choices import check_overrides, chosen_in, groups, options, parse_overrides
+from src.core.choices import check_overrides, chosen_in, groups, parse_overrides
 from src.core.composition import compose_once
 from src.core.config_errors import describe_composition, describe_key, load_yaml
-from src.core.digest import CONFIGS, configs_digest, register
+from src.core.digest import CONFIGS, configs_digest, options, register
 from src.core.errors import ConfigError
 from src.core.files import has_file
 from src.core.interpolations import keep_interpolations, resolve, resolved

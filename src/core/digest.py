@@ -12,6 +12,12 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PRETRAINING = ("scratch", "pretraining.yaml")
 
 
+def options(group: str) -> list[str]:
+    """Lists the choices of a group, sorted: files of its folder, and what a program stored with Hydra."""
+    stored = ConfigStore.instance().repo.get(group, {})
+    return sorted({Path(name).stem for name in (*(path.name for path in (CONFIGS / group).glob("*.yaml")), *stored)})
+
+
 def configs_digest(folder: Path = CONFIGS) -> str:
     """Returns 12 hexadecimal digits over the names and contents of the YAML files; line ends do not count.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from src.core.digest import CONFIGS
+from src.core.digest import options
 from src.core.errors import ConfigError
 
 # params.yaml has 8 KB; the parser reads about 100 KB in a second
@@ -40,7 +40,7 @@ class _Whole:
 @dataclass(frozen=True)
 class _ModelName:
     def complaint(self, value: object) -> str | None:
-        names = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+        names = options("model")
         return None if value in names else f"expected one of {', '.join(names)}"
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from src.core import layout
 from src.core.files import write_text
+from src.core.settings import Settings
 from src.reporting.charts import Spec
 from src.reporting.inputs import Inputs
 from src.reporting.markdown_text import Markdown, escape_markdown, picture_link
 from src.reporting.metric_tables import Cell, MetricTable
 from src.reporting.sections.checkpoints import CheckpointStrip
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import render_markdown
 from src.reporting.texts import Texts
 
@@ -22,14 +22,14 @@ COLOURED = ("better", "worse")
 
 
 def write_markdown(
-    out: Path, inputs: Inputs, facts: RunFacts, built: tuple[Mapping[str, Any], Mapping[str, Spec]], texts: Texts
+    out: Path, inputs: Inputs, params: Settings, built: tuple[Mapping[str, Any], Mapping[str, Spec]], texts: Texts
 ) -> None:
     """Writes the report as Markdown.
 
     Args:
         out: The file, in a folder beside data/.
         inputs: The tables.
-        facts: What was run.
+        params: What was run.
         built: What the sections of the page show, and their charts.
         texts: The words.
     """
@@ -37,7 +37,7 @@ def write_markdown(
     page = render_markdown(
         "report.md.j2",
         texts=texts,
-        facts=facts,
+        params=params,
         summary=values["summary"],
         copying=values["copying"],
         label=label,

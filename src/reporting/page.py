@@ -5,6 +5,7 @@ from typing import Any
 
 from src.core import layout
 from src.core.files import write_text
+from src.core.settings import Settings
 from src.reporting.charts import Spec, write_figure_tables
 from src.reporting.inputs import Inputs, read_inputs
 from src.reporting.markdown import write_markdown
@@ -20,7 +21,6 @@ from src.reporting.sections import (
     summary,
     training,
 )
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import render_page
 from src.reporting.texts import Texts, load_texts
 
@@ -28,48 +28,47 @@ from src.reporting.texts import Texts, load_texts
 SECTIONS = (summary, samples, metrics, checkpoints, training, groups, copying, persons, data, provenance)
 
 
-def build_report(root: Path, out: Path, facts: RunFacts, language: str) -> None:
+def build_report(root: Path, out: Path, params: Settings) -> None:
     """Writes the report: the page, the same as Markdown beside it, and figures/ with the numbers of every chart.
 
     Args:
         root: The folder that holds data/, metrics/, models/ and params.yaml.
         out: The HTML file to write, in a folder beside data/.
-        facts: What was run.
-        language: The language of the page.
+        params: What was run.
 
     Raises:
         ConfigError: There are no texts in that language.
         EmptyDatasetError: Something to report on is missing; the message names it and the stage that makes it.
     """
-    texts = load_texts(language)
+    texts = load_texts(params.report.language)
     inputs = read_inputs(root)
-    values, specs = build_sections(inputs, facts, texts)
+    values, specs = build_sections(inputs, params, texts)
     page = render_page(
         "report.html.j2",
-        title=facts.title,
+        title=params.report.title,
         texts=texts,
-        facts=facts,
+        params=params,
         inputs=inputs,
         label=inputs.quantities.label,
         specs=specs,
         **values,
     )
     write_figure_tables(out.with_name(layout.FIGURES.name), specs)
-    write_markdown(out.with_suffix(layout.REPORT_TEXT.suffix), inputs, facts, (values, specs), texts)
+    write_markdown(out.with_suffix(layout.REPORT_TEXT.suffix), inputs, params, (values, specs), texts)
     write_text(out, page)
 
 
-def build_sections(inputs: Inputs, facts: RunFacts, texts: Texts) -> tuple[dict[str, Any], dict[str, Spec]]:
+def build_sections(inputs: Inputs, params: Settings, texts: Texts) -> tuple[dict[str, Any], dict[str, Spec]]:
     """Builds all sections; charts that have nothing to draw are left out.
 
     Args:
         inputs: The tables.
-        facts: What was run.
+        params: What was run.
         texts: The words.
 
     Returns:
         What the templates show, and the charts, both by name.
     """
-    built = [module.section(inputs, facts, texts) for module in SECTIONS]
+    built = [module.section(inputs, params, texts) for module in SECTIONS]
     values = {name: value for section in built for name, value in section.values.items()}
     return values, {name: spec for one in built for name, spec in one.figures.items() if spec is not None}

@@ -61,7 +61,7 @@ import torch
             "override 'inferencer.ckpt_dir=null': inferencer.ckpt_dir: null, expected a value",
         ),
         ("generate", ["model=sdxl"], "python -m src.commands.fetch"),
-        ("generate", ["validation_args.guidance_scale=-1"], "validation_args.guidance_scale=-1: expected a number"),
+        ("generate", ["validation_args.guidance_scale=-1"], "validation_args.guidance_scale=-1.0: expected a number"),
         ("generate", ["validation_args.guidance_scale=nan"], "validation_args.guidance_scale=nan: expected a number"),
         ("generate", ["validation_args.num_inference_steps=5000"], "expected 1 to 1000"),
         ("generate", ["validation_args.dtype=int8"], "validation_args.dtype=int8: expected one of fp32, bf16, fp16"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from src.reporting.page import build_report
-from tests.reporting.project import FACTS, make_project
+from tests.reporting.project import facts, make_project
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "report.html"
-    build_report(project, out, FACTS, "en")
+    build_report(project, out, facts())
     return out
 
 

@@ -4,13 +4,14 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from src.reporting.sections.summary import RunFacts
+from src.core.config import load_settings
 from tests.metrics.quantities import described
 
 STEPS = (100, 200, 300)
@@ -31,23 +32,19 @@ PLACES = (
 METRICS = ("dino", "clip_i", "clip_t", "div_lpips", "nn_train")
 SENTINEL = "PII-SENTINEL"
 
-FACTS = RunFacts(
-    title="sksToy on sd15",
-    model_name="sd15",
-    model_id="/home/someone/models/sd15",
-    token="sksToy",
-    class_name="toy",
-    method="LoRA",
-    lr=1e-4,
-    rank=16,
-    seed=42,
-    steps=300,
-    batch_size=4,
-    sampling_steps=30,
-    guidance_scale=7.5,
-    clip_t_margin=0.02,
-    margins={"dino": 0.02, "clip_t": 0.005},
+CHOSEN = (
+    *("model=sd15", "model.id=/home/someone/models/sd15", "subject=toy", "lr=1e-4", "rank=16", "train.steps=300"),
+    *("validation_args.num_inference_steps=30", "validation_args.guidance_scale=7.5"),
+    *("evaluate.select_clip_t_margin=0.02", "evaluate.margins.clip_t=0.005"),
 )
+
+
+@cache
+def facts(language="en"):
+    """What was run."""
+    return load_settings([*CHOSEN, f"report.language={language}"])
+
+
 PARAMS = """\
 lr: 0.0001
 rank: 16

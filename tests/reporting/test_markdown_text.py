@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from src.reporting.inputs import read_inputs
 from src.reporting.markdown_text import escape_markdown, picture_link
 from src.reporting.page import build_report
-from tests.reporting.project import FACTS
+from tests.reporting.project import facts
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 HOSTILE = (
@@ -83,7 +83,7 @@ def test_the_report_makes_nothing_of_what_is_in_its_tables(own_project, tmp_path
         path.write_text(changed)
     assert hostile in set(read_inputs(own_project).manifest["prompt"])
     out = tmp_path / "report/r.html"
-    build_report(own_project, out, FACTS, "en")
+    build_report(own_project, out, facts())
     tokens = RENDERER.parse(out.with_suffix(".md").read_text())
     flat = [*tokens, *(child for token in tokens for child in token.children or ())]
     assert {token.type for token in flat} & {"html_block", "html_inline", "code_inline", "fence"} == set()

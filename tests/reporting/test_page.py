@@ -19,7 +19,7 @@ from src.reporting.sections.samples import SHOWN_EXTREMES, extreme_samples
 from src.reporting.texts import load_sources
 from tests.metrics.quantities import described
 from tests.reporting.html_page import Page, decoded
-from tests.reporting.project import FACTS, PLACES, SELECTED, SENTINEL, STEPS
+from tests.reporting.project import PLACES, SELECTED, SENTINEL, STEPS, facts
 
 
 def test_report_loads_nothing_from_elsewhere(report):
@@ -95,8 +95,8 @@ def test_report_escapes_prompts_and_shortens_paths(report, project):
 def test_report_is_the_same_bytes_in_another_process(report, project, tmp_path):
     code = (
         "from pathlib import Path; from src.reporting.page import build_report; "
-        "from tests.reporting.project import FACTS; import sys; "
-        "root, out = map(Path, sys.argv[1:]); [build_report(root, out, FACTS, 'en') for _ in range(2)]"
+        "from tests.reporting.project import facts; import sys; "
+        "root, out = map(Path, sys.argv[1:]); [build_report(root, out, facts()) for _ in range(2)]"
     )
     out = tmp_path / "again.html"
     moved = shutil.copytree(project, tmp_path / "elsewhere")
@@ -118,7 +118,9 @@ def test_report_says_what_is_missing(own_project, tmp_path):
     shutil.rmtree(own_project / "models")
     split = pd.read_csv(own_project / "data/split.csv").assign(split="train")
     split.to_csv(own_project / "data/split.csv", index=False)
-    build_report(own_project, tmp_path / "r.html", dataclasses.replace(FACTS, model_name="tabletop"), "en")
+    shown = facts()
+    tabletop = dataclasses.replace(shown, model=dataclasses.replace(shown.model, name="tabletop"))
+    build_report(own_project, tmp_path / "r.html", tabletop)
     text = (tmp_path / "r.html").read_text()
     for line in (
         "The embedded model knows a small world of 14 toys",
@@ -147,7 +149,7 @@ def test_report_says_that_copying_was_not_measured_and_which_images_have_no_face
         del means["nn_train"]
     (own_project / "metrics/details.json").write_text(json.dumps(metrics))
     out = tmp_path / "report/r.html"
-    build_report(own_project, out, FACTS, "en")
+    build_report(own_project, out, facts())
     for text in (out.read_text(), out.with_suffix(".md").read_text()):
         assert "Not measured: nn_train is not among inference_metrics" in text
         assert "face_rate" in text
@@ -155,19 +157,19 @@ def test_report_says_that_copying_was_not_measured_and_which_images_have_no_face
 
 
 def test_report_speaks_russian_or_refuses_the_language(project, tmp_path):
-    build_report(project, tmp_path / "ru.html", FACTS, "ru")
+    build_report(project, tmp_path / "ru.html", facts("ru"))
     text = (tmp_path / "ru.html").read_text()
     assert '<html lang="ru">' in text
     assert "Отложенные фотографии" in text
     assert "Held-out photos" not in text
     with pytest.raises(ConfigError, match=r"report.language='de': expected one of en, ru"):
-        build_report(project, tmp_path / "de.html", FACTS, "de")
+        build_report(project, tmp_path / "de.html", facts("de"))
 
 
 def test_report_names_a_missing_sample_and_writes_nothing(own_project, tmp_path):
     (own_project / "data/samples/step-000200/test-03/1.png").unlink()
     with pytest.raises(EmptyDatasetError, match=r"data/samples/step-000200/test-03/1.png is missing.*stage generate"):
-        build_report(own_project, tmp_path / "r.html", FACTS, "en")
+        build_report(own_project, tmp_path / "r.html", facts())
     assert not (tmp_path / "r.html").exists()
 
 
@@ -189,7 +191,7 @@ def test_report_tells_gains_from_losses(own_project, tmp_path):
         "nn_train": {"mean": 0.2, "low": 0.15, "high": 0.25},
     }
     (own_project / "metrics/details.json").write_text(json.dumps(metrics))
-    build_report(own_project, tmp_path / "r.html", FACTS, "en")
+    build_report(own_project, tmp_path / "r.html", facts())
     text = (tmp_path / "r.html").read_text()
     assert "gained over base</h3>" not in text
     found = re.findall(r'<td class="(\w+)"><data value="([^"]+)">.*?<td>([^<]+)</td></tr>', text)
@@ -202,7 +204,7 @@ def test_report_tells_gains_from_losses(own_project, tmp_path):
 
 def test_report_comes_as_markdown_too(own_project):
     out = own_project / "metrics/report.html"
-    build_report(own_project, out, FACTS, "en")
+    build_report(own_project, out, facts())
     text = out.with_suffix(".md").read_text()
     values = json.loads((own_project / "metrics/details.json").read_text())
     rows = [values[row]["dino"] for row in ("run", "base", "real", "copy")]
@@ -248,7 +250,7 @@ def test_heads_of_tables_name_the_model_unless_it_is_the_published_one(own_proje
     meta = own_project / "metrics/metrics_meta.json"
     quantities = described("tabletop", names=("dino",)) + described(names=("clip_t",))
     meta.write_text(json.dumps(json.loads(meta.read_text()) | {"quantities": quantities}))
-    build_report(own_project, tmp_path / "report.html", FACTS, "en")
+    build_report(own_project, tmp_path / "report.html", facts())
     page, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
     heads = re.findall(r"<th[^>]*>(?:(?!</th>).)*", page, flags=re.DOTALL)
     for name in ("dino_tabletop", "dino_tabletop_train", "clip_t"):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from src.reporting.page import build_report
-from tests.reporting.project import FACTS
+from tests.reporting.project import facts
 
 
 def test_report_draws_every_chart_in_a_browser_without_a_complaint(report, browse):
@@ -33,7 +33,7 @@ def test_report_fits_a_phone(report, browse, tmp_path):
 
 @pytest.mark.parametrize("width", [390, 520])
 def test_legends_are_not_cut_off(project, browse, tmp_path, width):
-    build_report(project, tmp_path / "ru.html", FACTS, "ru")
+    build_report(project, tmp_path / "ru.html", facts("ru"))
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe id="f" src="file://{tmp_path / "ru.html"}" style="width:{width}px;height:800px"></iframe><script>'

@@ -25,7 +25,7 @@ from src.reporting.sections.summary import selection_reason, summarise
 from src.reporting.templating import shorten_path, shorten_paths
 from src.reporting.texts import TABLE, load_texts
 from tests.metrics.quantities import QUANTITIES
-from tests.reporting.project import FACTS
+from tests.reporting.project import facts
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_selection_reason_says_only_what_the_scores_bear_out(tables, checkpoints
 def test_a_selection_without_the_rule_is_told_in_the_language_of_the_page(tables, reason, metric, words):
     scores = tables.scores[tables.scores["metric"] != metric]
     changed = dataclasses.replace(tables, scores=scores, meta=tables.meta | {"selection": {"reason": reason}})
-    ran = summarise(changed, FACTS, load_texts("ru")).ran
+    ran = summarise(changed, facts(), load_texts("ru")).ran
     assert words in ran
     assert "selected" not in ran
 

@@ -3,6 +3,7 @@ import sys
 
 from src.commands import plots_template
 from src.core.config import load_settings
+from src.reporting.sections.summary import method_name
 from src.stages import report
 from tests.reporting.project import make_project
 
@@ -23,9 +24,9 @@ def test_report_stage_writes_the_page_of_the_working_directory(tmp_path, monkeyp
 
 
 def test_report_stage_names_the_method():
-    assert report.run_facts(load_settings([])).method == "LoRA"
-    assert report.run_facts(load_settings(["method=dora"])).method == "DoRA"
-    assert report.method_name({"_target_": "src.models.full.FullMethod"}) == "Full"
+    assert method_name(load_settings([]).method) == "LoRA"
+    assert method_name(load_settings(["method=dora"]).method) == "DoRA"
+    assert method_name({"_target_": "src.models.full.FullMethod"}) == "Full"
 
 
 def test_plots_template_goes_where_dvc_looks(tmp_path, monkeypatch):

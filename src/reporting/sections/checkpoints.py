@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from src.core import layout
+from src.core.settings import Settings
 from src.metrics.names import NEAREST, SUBJECT
 from src.reporting.charts import Spec, lines_chart
 from src.reporting.inputs import Inputs
@@ -12,7 +13,6 @@ from src.reporting.metric_page import checkpoint_tables
 from src.reporting.metric_tables import narrowed
 from src.reporting.pictures import PICTURE_SCORES, Picture, by_seed, manifest_pictures
 from src.reporting.sections.metric_plane import metric_plane
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
@@ -37,7 +37,7 @@ class CheckpointStrip:
     paths: tuple[str, ...]
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     plane = metric_plane(inputs)
     return Section(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core import layout
+from src.core.settings import Settings
 from src.metrics.copying_limits import (
     ENOUGH_PHOTOS,
     drawn_scores,
@@ -16,7 +17,6 @@ from src.metrics.names import BARE, NEAREST, TEST
 from src.reporting.charts import Spec, paired_histogram
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.pictures import SMALL_PX, Picture, encode_all, thumbnail
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
@@ -52,7 +52,7 @@ class CopyingFacts:
     caption: str
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     return Section(
         {"copying": copying_facts(inputs, texts), "nearest": nearest_pairs(inputs)},

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from src.core import layout
+from src.core.settings import Settings
 from src.data.fairness import SplitPhoto, concerns
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.pictures import SMALL_PX, Box, boxed_thumbnail, encode_all, masked_thumbnail, thumbnail
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
@@ -77,7 +77,7 @@ class DataPage:
     token_rows: tuple[tuple[str, ...], ...]
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     return Section({"data": data_page(inputs, texts)})
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
+from src.core.settings import Settings
 from src.metrics.names import BASE, FACE_RATE, SIM_DETECTED, TEST
 from src.reporting.charts import Row, Spec, paired_bars, paired_histogram
 from src.reporting.inputs import Inputs
 from src.reporting.pictures import Picture, manifest_pictures
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
@@ -36,7 +36,7 @@ class Faceless:
     total: int
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     return Section(
         {"faceless": faceless_samples(inputs)},

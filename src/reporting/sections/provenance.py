@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from src.core.nested import flatten
+from src.core.settings import Settings
 from src.reporting.inputs import Inputs
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section, shorten_path, shorten_paths
 from src.reporting.texts import Texts, load_sources
 
@@ -26,7 +26,7 @@ class Provenance:
     hashes: tuple[tuple[str, str], ...]
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     return Section({"provenance": describe_provenance(inputs), "sources": load_sources(texts.language)})
 

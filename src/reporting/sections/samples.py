@@ -8,11 +8,11 @@ from itertools import islice
 import pandas as pd
 
 from src.core import layout
+from src.core.settings import Settings
 from src.metrics.names import PROMPT, SUBJECT, TEST
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.pictures import SMALL_PX, Picture, by_seed, encode_all, manifest_pictures, thumbnail
 from src.reporting.scoring import image_scores
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
@@ -50,7 +50,7 @@ class PhotoStrip:
     hidden: int
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     return Section(
         {

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from src.core.settings import Settings
 from src.metrics.names import IDENTITY, PROMPT, SUBJECT
 from src.metrics.quantities import Quantities
 from src.reporting.inputs import Inputs
@@ -14,45 +16,6 @@ from src.reporting.texts import Texts
 ROUNDING = 1e-6
 # why a checkpoint was selected without the rule
 WITHOUT_RULE = ("last", "highest")
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What was run, as configured.
-
-    Attributes:
-        title: The page's title.
-        model_name: For example ``sd15``; some bring a notice about what their numbers mean.
-        model_id: The hub id or folder of the base model.
-        token: The rare token.
-        class_name: The class noun.
-        method: For example ``LoRA``.
-        lr: The learning rate.
-        rank: The adapter's rank.
-        seed: The seed of everything.
-        steps: Training steps.
-        batch_size: Images per step.
-        sampling_steps: Denoising steps of each drawn image.
-        guidance_scale: Classifier-free guidance of each drawn image.
-        clip_t_margin: How far below base the clip_t of a selected checkpoint may lie.
-        margins: Differences of the primary metrics that do not matter.
-    """
-
-    title: str
-    model_name: str
-    model_id: str
-    token: str
-    class_name: str
-    method: str
-    lr: float
-    rank: int
-    seed: int
-    steps: int
-    batch_size: int
-    sampling_steps: int
-    guidance_scale: float
-    clip_t_margin: float
-    margins: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -72,52 +35,53 @@ class Summary:
     notices: tuple[str, ...]
 
 
-def section(inputs: Inputs, facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, params: Settings, texts: Texts) -> Section:
     """Builds the head of the page."""
-    return Section({"summary": summarise(inputs, facts, texts)})
+    return Section({"summary": summarise(inputs, params, texts)})
 
 
-def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
+def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
     """Builds the head.
 
     Args:
         inputs: The tables.
-        facts: What was run.
+        params: What was run.
         texts: The words.
 
     Returns:
         The sentences, the facts and the notices.
     """
+    method, drawn, margin = method_name(params.method), params.validation_args, params.evaluate.select_clip_t_margin
     what = texts(
         "summary.what",
-        method=facts.method,
-        rank=facts.rank,
-        model=facts.model_name,
-        class_name=facts.class_name,
-        token=facts.token,
-        steps=facts.steps,
-        lr=f"{facts.lr:g}",
+        method=method,
+        rank=params.rank,
+        model=params.model.name,
+        class_name=params.subject.class_name,
+        token=params.subject.token,
+        steps=params.train.steps,
+        lr=f"{params.lr:g}",
     )
     last = int(inputs.loss["step"].max())
-    if last < facts.steps:
+    if last < params.train.steps:
         what += texts("summary.stopped", last=last)
     label = inputs.quantities.label
-    names = {"subject": label(SUBJECT), "prompt": label(PROMPT), "margin": f"{facts.clip_t_margin:g}"}
-    reason = selection_reason(inputs, facts.clip_t_margin)
+    names = {"subject": label(SUBJECT), "prompt": label(PROMPT), "margin": f"{margin:g}"}
+    reason = selection_reason(inputs, margin)
     why = texts(f"summary.{reason}", checkpoint=inputs.run_variant, **names)
-    known = f"notice.{facts.model_name}"
+    known = f"notice.{params.model.name}"
     sides = inputs.split["split"].value_counts().to_dict()
     lines = {
-        "model": f"{facts.model_name} ({shorten_path(facts.model_id)})",
-        "subject": f"{facts.token} · {facts.class_name}",
-        "method": facts.method,
-        "lr": f"{facts.lr:g}",
-        "rank": str(facts.rank),
-        "steps": f"{last} × {facts.batch_size}",
+        "model": f"{params.model.name} ({shorten_path(params.model.id)})",
+        "subject": f"{params.subject.token} · {params.subject.class_name}",
+        "method": method,
+        "lr": f"{params.lr:g}",
+        "rank": str(params.rank),
+        "steps": f"{last} × {params.train.batch_size}",
         "selected": inputs.run_variant,
-        "sampling": texts("fact.sampling_value", steps=facts.sampling_steps, guidance=f"{facts.guidance_scale:g}"),
+        "sampling": texts("fact.sampling_value", steps=drawn.num_inference_steps, guidance=f"{drawn.guidance_scale:g}"),
         "photos": texts("fact.photos_value", train=sides.get("train", 0), val=sides.get("val", 0)),
-        "seed": str(facts.seed),
+        "seed": str(params.seed),
     }
     return Summary(
         conclusion=conclude(
@@ -125,11 +89,18 @@ def summarise(inputs: Inputs, facts: RunFacts, texts: Texts) -> Summary:
         ),
         ran=what + why,
         facts=tuple((texts(f"fact.{name}"), value) for name, value in lines.items()),
-        notices=(*_missed_bar(inputs, facts, texts), *([texts(known)] if known in texts else [])),
+        notices=(*_missed_bar(inputs, margin, texts), *([texts(known)] if known in texts else [])),
     )
 
 
-def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
+def method_name(method: Mapping[str, Any]) -> str:
+    """Names a method by its class, and DoRA by what sets it apart from LoRA."""
+    if "use_dora" in method:
+        return "DoRA" if method["use_dora"] else "LoRA"
+    return str(method["_target_"]).rsplit(".", 1)[-1].removesuffix("Method")
+
+
+def _missed_bar(inputs: Inputs, margin: float, texts: Texts) -> list[str]:
     """Says that no checkpoint keeps its prompts as the rule wants, where evaluate found so."""
     if not inputs.meta.get("bar_missed"):
         return []
@@ -139,7 +110,7 @@ def _missed_bar(inputs: Inputs, facts: RunFacts, texts: Texts) -> list[str]:
         "value": f"{chosen:z.3f}",
         "base": f"{base:z.3f}",
         "prompt": inputs.quantities.label(PROMPT),
-        "margin": f"{facts.clip_t_margin:g}",
+        "margin": f"{margin:g}",
     }
     return [texts("notice.bar_missed", checkpoint=inputs.run_variant, **figures)]
 

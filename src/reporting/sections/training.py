@@ -3,9 +3,9 @@
 import altair as alt
 import pandas as pd
 
+from src.core.settings import Settings
 from src.reporting.charts import Spec, inline_rows, line_encoding, lines_chart, long_rows, thinning, to_spec
 from src.reporting.inputs import Inputs
-from src.reporting.sections.summary import RunFacts
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
 
@@ -13,7 +13,7 @@ from src.reporting.texts import Texts
 SMOOTHING_SHARE = 0.05
 
 
-def section(inputs: Inputs, _facts: RunFacts, texts: Texts) -> Section:
+def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     """Builds the section."""
     parts = [name.removeprefix("lr_") for name in inputs.loss.columns if name.startswith("lr_")]
     held_out = {name: name for name in (f"val_loss_{part}_only" for part in parts)}

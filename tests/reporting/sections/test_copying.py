@@ -11,7 +11,7 @@ from src.reporting.inputs import read_inputs
 from src.reporting.page import build_report
 from src.reporting.sections.copying import SHOWN_PAIRS, copying_facts, likeness_histogram, nearest_pairs
 from src.reporting.texts import load_texts
-from tests.reporting.project import FACTS
+from tests.reporting.project import facts
 
 TEXTS = load_texts("en")
 
@@ -87,7 +87,7 @@ def test_z_is_said_in_words_beside_what_it_can_reach(tables, z, said):
 
 def test_page_and_markdown_say_how_much_the_numbers_of_copying_can_say(own_project, tmp_path):
     out = tmp_path / "report/r.html"
-    build_report(own_project, out, FACTS, "en")
+    build_report(own_project, out, facts())
     for text in (out.read_text(), out.with_suffix(".md").read_text()):
         assert "Counted: 40 test images, 8 images of the subject alone, 3 held-out photos." in text
         assert "nearer to training photos, as copies are (-2.2)" in text
@@ -108,7 +108,7 @@ def test_the_section_opens_with_the_verdict_and_what_is_not_looked_for(project, 
     shutil.copy(tmp_path / "scores.csv", copied / "metrics/scores.csv")
     for language in ("en", "ru"):
         texts = load_texts(language)
-        build_report(copied, tmp_path / language / "report.html", FACTS, language)
+        build_report(copied, tmp_path / language / "report.html", facts(language))
         for name in ("report.html", "report.md"):
             page = (tmp_path / language / name).read_text()
             section = page[page.rindex(texts("copying.title")) :]

@@ -17,7 +17,7 @@ from src.reporting.sections.metric_plane import (
     label_places,
     metric_plane,
 )
-from tests.reporting.project import FACTS
+from tests.reporting.project import facts
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_label_without_room_is_left_out():
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_labels_do_not_overlap_in_a_browser(own_project, browse, tmp_path, width):
-    build_report(own_project, tmp_path / "report.html", FACTS, "en")
+    build_report(own_project, tmp_path / "report.html", facts())
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<iframe id="f" src="file://{tmp_path}/report.html" style="width:{width}px;height:800px"></iframe><script>'

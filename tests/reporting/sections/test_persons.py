@@ -12,7 +12,7 @@ from src.reporting.page import build_report
 from src.reporting.sections import persons as module
 from src.reporting.sections.persons import face_rate_chart, faceless_samples, identity_histogram
 from src.reporting.texts import load_texts
-from tests.reporting.project import FACELESS, FACTS, PLACES, REAL_LEVEL, SEEDS, add_identity
+from tests.reporting.project import FACELESS, PLACES, REAL_LEVEL, SEEDS, add_identity, facts
 
 TEXTS = load_texts("en")
 IMAGES = len(PLACES) * len(SEEDS)
@@ -32,7 +32,7 @@ def tables(persons):
 @pytest.fixture(scope="module")
 def page(persons, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "report.html"
-    build_report(persons, out, FACTS, "en")
+    build_report(persons, out, facts())
     return out
 
 
@@ -111,13 +111,13 @@ def test_markdown_names_the_images_without_a_face_by_their_files(persons, page):
 def test_section_says_in_words_that_every_image_has_a_face_or_none(own_project, tmp_path):
     copies = [shutil.copytree(own_project, tmp_path / name) for name in ("all", "none")]
     add_identity(copies[0], faceless=())
-    build_report(copies[0], tmp_path / "all.html", FACTS, "en")
+    build_report(copies[0], tmp_path / "all.html", facts())
     assert "a face is found in each of the 40 test images" in section((tmp_path / "all.html").read_text())
     scores = pd.read_csv(add_identity(copies[1]) / "metrics/scores.csv", dtype=str, keep_default_na=False)
     identity = scores["metric"].isin(["id_sim_detected", "face_rate"])
     scores.loc[identity, "value"] = scores["metric"].map({"id_sim_detected": "", "face_rate": "0.0"})
     scores.to_csv(copies[1] / "metrics/scores.csv", index=False)
-    build_report(copies[1], tmp_path / "none.html", FACTS, "en")
+    build_report(copies[1], tmp_path / "none.html", facts())
     shown = section((tmp_path / "none.html").read_text())
     assert "No histogram: neither run nor base" in shown
     assert "40 of 40 test images" in shown
@@ -125,7 +125,7 @@ def test_section_says_in_words_that_every_image_has_a_face_or_none(own_project, 
 
 
 def test_section_speaks_russian(persons, tmp_path):
-    build_report(persons, tmp_path / "ru.html", FACTS, "ru")
+    build_report(persons, tmp_path / "ru.html", facts("ru"))
     shown = section((tmp_path / "ru.html").read_text())
     assert "Узнаётся ли человек?" in shown
     assert not re.search(r"face is found|Images without|Dashed", shown)

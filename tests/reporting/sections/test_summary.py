@@ -9,7 +9,7 @@ from src.reporting.page import build_report
 from src.reporting.sections import summary
 from src.reporting.texts import load_texts
 from tests.metrics.quantities import QUANTITIES
-from tests.reporting.project import FACTS
+from tests.reporting.project import facts
 
 EN, RU = load_texts("en"), load_texts("ru")
 
@@ -89,7 +89,7 @@ def test_page_and_markdown_conclude_alike_and_colour_by_the_same_rule(own_projec
     path.write_text(json.dumps(json.loads(path.read_text()) | {"against_base": found}))
     for texts in (EN, RU):
         out = tmp_path / texts.language / "report.html"
-        build_report(own_project, out, FACTS, texts.language)
+        build_report(own_project, out, facts(texts.language))
         page, markdown = out.read_text(), out.with_suffix(".md").read_text()
         (lead,) = re.findall(r'<p class="lead">(.*?)</p>', page)
         assert lead == conclude(found, {}, texts)
