@@ -26,8 +26,9 @@ from src.core.files import replaced_folder, write_bytes
 from src.core.pretraining_config import load_pretraining_config
 from src.core.settings import PretrainSettings
 from src.models.half import copy_in_half
-from src.stages.pretraining import plain_attention, write_curve
+from src.stages.pretraining import plain_attention
 from src.tabletop.world import IMAGES
+from src.training.curves import write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.state import StateFolder
 
@@ -123,7 +124,8 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
         PipelineError: No picture was drawn in time.
     """
     set_deterministic(params.train.deterministic)
-    from src.pretraining.engine import Given, Plan, train_from_noise
+    from src.pretraining.engine import Given, Watch, train_from_noise
+    from src.pretraining.plan import Plan
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
@@ -143,7 +145,9 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
                 print(f"{found} pictures after {time.monotonic() - clock.began:z.0f} s", flush=True)
                 _go_on(params)
             before, started = state.load(), time.monotonic()
-            curves = train_from_noise(task, plan, schedule, params.seed, state, "", clock.round_end())
+            curves = train_from_noise(
+                task, plan, schedule, params.seed, state, Watch("", lambda _: None, until=clock.round_end())
+            )
             done = int(curves.losses[-1]["step"])
             updates = done - (0 if before is None else before.step)
             rounds, seconds = rounds + 1, seconds + time.monotonic() - started

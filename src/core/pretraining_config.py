@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.core.choices import parse_overrides
+from src.core.choices import check_choice, parse_overrides
 from src.core.config import apply_override, to_dict
 from src.core.config_errors import load_yaml
 from src.core.digest import CONFIGS
@@ -18,6 +19,7 @@ from src.core.settings import PretrainSettings
 from src.core.typed import lay_over, typed
 
 ROOT_FILE = CONFIGS / "pretraining.yaml"
+TRACKER = "tracker"
 
 
 def trains_from_noise(words: Sequence[str]) -> bool:
@@ -42,7 +44,9 @@ def load_pretraining_config(_stage: str, words: Sequence[str]) -> PretrainSettin
     path = _file_of(words)
     if path is None or not has_file(path):
         raise ConfigError(f"exp.config_path: no such file: {path}")
-    root, file = typed(PretrainSettings, to_dict(load_yaml(ROOT_FILE))), to_dict(load_yaml(path))
+    values, file = to_dict(load_yaml(ROOT_FILE)), to_dict(load_yaml(path))
+    words = _choose_trackers(values, file, words)
+    root = typed(PretrainSettings, values)
     for key, value in file.items():
         # another class brings its own arguments
         if key in root and isinstance(value, dict) and "_target_" in value:
@@ -63,6 +67,21 @@ def load_pretraining_config(_stage: str, words: Sequence[str]) -> PretrainSettin
             raise ConfigError(f"{path}: {key}: expected a mapping with a _target_")
     del settings.train.checkpoint_path
     return settings
+
+
+def _choose_trackers(values: dict[str, Any], file: dict[str, Any], words: Sequence[str]) -> list[str]:
+    """Puts in place of the trackers' names what their files say; returns the other words."""
+    chosen = file.pop(TRACKER, values[TRACKER])
+    for override in parse_overrides([word for word in words if word.startswith(f"{TRACKER}=")]):
+        chosen = override.value()
+    if not isinstance(chosen, dict):
+        check_choice(TRACKER, chosen)
+        files = [
+            load_yaml(CONFIGS / TRACKER / f"{name}.yaml") for name in ([chosen] if isinstance(chosen, str) else chosen)
+        ]
+        chosen = {name: service for file in files for name, service in to_dict(file).items()}
+    values[TRACKER] = chosen
+    return [word for word in words if not word.startswith(f"{TRACKER}=")]
 
 
 def _file_of(words: Sequence[str]) -> Path | None:

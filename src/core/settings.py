@@ -236,6 +236,13 @@ class PretrainTrainSettings:
 
 
 @dataclass
+class ProjectSettings:
+    """What trackers call the project."""
+
+    token: str
+
+
+@dataclass
 class PretrainSettings:
     """All that can be set for a training from noise; configs/pretraining.yaml holds values and meaning."""
 
@@ -244,6 +251,8 @@ class PretrainSettings:
     val_data: dict[str, Any]
     seed: int
     device: str | None
+    tracker: dict[str, Any]
+    subject: ProjectSettings
     lr_schedule: dict[str, Any]
     train: PretrainTrainSettings
     exp: ExpSettings

@@ -9,7 +9,7 @@ from PIL import Image
 
 from src.core.errors import MissingModelError, NonFiniteError
 from src.core.weights import find_model, model_patterns
-from src.models.latents import to_pixels
+from src.models.pixels import as_image, to_bytes, to_pixels
 
 
 @torch.no_grad()
@@ -47,7 +47,6 @@ def reconstruct(
         restored = vae.decode(vae.encode(pixels.to(device)).latent_dist.mean).sample[0]
         if not bool(restored.isfinite().all()):
             raise NonFiniteError(f"{path}: the autoencoder makes NaN or infinite pixels of it")
-        array = ((restored / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         files.append(out / path.name)
-        Image.fromarray(array).save(files[-1])
+        as_image(to_bytes(restored)).save(files[-1])
     return files

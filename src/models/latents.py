@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -12,6 +11,7 @@ from src.core.errors import BadPhotoError
 from src.core.files import sha256_bytes
 from src.core.sealed import read_sealed, write_sealed
 from src.models.base import BaseModel
+from src.models.pixels import to_pixels
 from src.models.tensors import pack_tensors, unpack_tensors
 
 
@@ -26,12 +26,6 @@ class Posterior:
 
     mean: Tensor
     std: Tensor
-
-
-def to_pixels(image: Image.Image) -> Tensor:
-    """Turns an RGB image into a tensor, (1, 3, H, W), float32 in [-1, 1]."""
-    array = np.asarray(image.convert("RGB"), dtype=np.float32)
-    return torch.from_numpy(array).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def encode_images(model: BaseModel, paths: list[Path], flip: bool, cache: Path, vae_digest: str) -> Posterior:

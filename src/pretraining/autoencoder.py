@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
+from src.models.pixels import to_bytes
 from src.pretraining.engine import Given
-from src.pretraining.images import Draws, ImageSet, flipped, to_bytes, to_unit
+from src.pretraining.images import Draws, ImageSet, flipped, to_unit
 from src.pretraining.reconstruction import PatchDiscriminator, hinge, joined, load_perceptual, recoloured
 from src.pretraining.sources import Source
 from src.pretraining.start import load_narrower

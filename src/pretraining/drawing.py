@@ -16,10 +16,10 @@ from src.core.errors import ConfigError
 from src.core.files import check_folder
 from src.core.seeding import derive_seed
 from src.core.weights import check_saved
+from src.models.pixels import to_bytes
 from src.models.tensors import load_tensors
 from src.pretraining.conditions import ClassCondition, Condition, NoCondition
 from src.pretraining.gan_networks import Generator
-from src.pretraining.images import to_bytes
 
 # how pictures are drawn that people look at, and how many of each class
 SHOWN_STEPS, SHOWN_GUIDANCE, SHOWN = 30, 3.0, 6

@@ -6,7 +6,7 @@ run through the same lines.
 
 import math
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,63 +14,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from src.core.device import autocast
-from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
+from src.core.errors import ModelMismatchError, NonFiniteError
 from src.core.seeding import derive_seed
 from src.pretraining.images import ImageSet
+from src.pretraining.plan import Plan
 from src.training.ema import WeightAverage, warmed_up
 from src.training.schedules import LrSchedule
 from src.training.state import Row, SavedState, StateFolder, pack_optimizer, unpack_optimizer
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, how fast, and when to look.
-
-    Attributes:
-        steps: Updates.
-        lr: Learning rate before the schedule.
-        batch_size: Images per update.
-        ema_decay: Of the averaged weights, in [0, 1); 0 keeps the last weights.
-        max_grad_norm: Gradients are clipped to this norm.
-        mixed_precision: ``no`` or ``bf16``; see `src.core.device`.
-        save_every: Updates between resumable states; a state waits for the row of the loss curve to be full.
-        log_every: Updates that one row of the loss curve averages.
-        eval_every: Updates between evaluations.
-    """
-
-    steps: int
-    lr: float
-    batch_size: int
-    ema_decay: float
-    max_grad_norm: float
-    mixed_precision: str
-    save_every: int
-    log_every: int
-    eval_every: int
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "save_every", "log_every", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name}={getattr(self, name)}: expected 1 or more")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"train.ema_decay={self.ema_decay}: expected a number in [0, 1)")
-        if not (0 < self.lr < math.inf and self.max_grad_norm > 0):
-            raise ConfigError(f"train.lr={self.lr}, train.max_grad_norm={self.max_grad_norm}: expected more than 0")
-        if self.mixed_precision not in ("no", "bf16"):
-            raise ConfigError(f"train.mixed_precision={self.mixed_precision}: expected no or bf16")
-
-    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """Returns the context in which networks run forward."""
-        return autocast(self.mixed_precision, device)
-
-    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        """Takes one step down a loss, its gradient clipped."""
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
-        optimizer.step()
 
 
 class Given(NamedTuple):
@@ -98,11 +48,13 @@ class Task(Protocol):
         networks: Everything with weights, by name.
         averaged: The names of those networks whose weights are averaged over steps.
         optimizers: By name.
+        device: Where it all is.
     """
 
     networks: dict[str, nn.Module]
     averaged: tuple[str, ...]
     optimizers: dict[str, torch.optim.Optimizer]
+    device: torch.device
 
     def update(self, step: int) -> dict[str, Tensor]:
         """Does one update of every optimizer; draws from torch's global stream, which the loop has seeded.
@@ -144,8 +96,25 @@ class Curves:
     seconds: float = field(compare=False)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on; nothing of it decides a weight.
+
+    Attributes:
+        measured: Names what evaluations measure; those made by other measures are dropped.
+        log: Takes every row of both curves when it is made.
+        sample: Takes what the averaged weights generate after an evaluation; None has nothing generated.
+        until: When to stop, by `time.monotonic`, after an update that is evaluated and saved.
+    """
+
+    measured: str
+    log: Callable[[Row], None]
+    sample: Callable[[int, dict[str, Tensor]], None] | None = None
+    until: float = math.inf
+
+
 def train_from_noise(
-    task: Task, plan: Plan, schedule: LrSchedule, seed: int, state: StateFolder, measured: str, until: float = math.inf
+    task: Task, plan: Plan, schedule: LrSchedule, seed: int, state: StateFolder, watch: Watch
 ) -> Curves:
     """Trains to the plan's last step, from the saved state if there is one; leaves the averaged weights in the task.
 
@@ -157,8 +126,7 @@ def train_from_noise(
         schedule: Of the learning rate.
         seed: Of every draw.
         state: Where to resume from.
-        measured: Names what evaluations measure; those made by other measures are dropped.
-        until: When to stop, by `time.monotonic`, after an update that is evaluated and saved.
+        watch: Who looks on.
 
     Returns:
         The curves.
@@ -168,7 +136,7 @@ def train_from_noise(
         ModelMismatchError: The saved state holds other weights.
     """
     average = _average(task)
-    start, losses, evaluations, earlier = _resume(task, average, state, measured)
+    start, losses, evaluations, earlier = _resume(task, average, state, watch.measured)
     pending, kept, seconds, began = list[dict[str, Tensor]](), start, earlier, time.monotonic()
     for step in range(start, plan.steps):
         _set_learning_rates(task, plan.lr, schedule.factor(step, plan.steps))
@@ -176,22 +144,23 @@ def train_from_noise(
         pending.append(task.update(step))
         average.update(warmed_up(plan.ema_decay, step))
         done = step + 1
-        last = done == plan.steps or (until < math.inf and time.monotonic() >= until)
+        last = done == plan.steps or (watch.until < math.inf and time.monotonic() >= watch.until)
         if last or done % plan.log_every == 0:
             losses.append(_summarize(done, pending))
+            watch.log(losses[-1])
             pending.clear()
         if last or done % plan.eval_every == 0:
-            evaluations.append(_evaluation(task, average, done))
+            evaluations.append(_evaluation(task, average, done, watch))
             _report(losses[-1] | evaluations[-1], plan, (done - start) / (time.monotonic() - began))
         if last or (done // plan.save_every > kept // plan.save_every and not pending):
             seconds = earlier + time.monotonic() - began
-            state.save(_pack(task, average, done, losses, evaluations, seconds, measured))
+            state.save(_pack(task, average, done, losses, evaluations, seconds, watch.measured))
             kept = done
         if last:
             break
     if not evaluations:  # of these measures
-        evaluations.append(_evaluation(task, average, plan.steps))
-        state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, measured))
+        evaluations.append(_evaluation(task, average, plan.steps, watch))
+        state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, watch.measured))
     average.load(average.tensors)
     return Curves(losses, evaluations, seconds)
 
@@ -220,9 +189,13 @@ def _report(row: Row, plan: Plan, updates_per_s: float) -> None:
     print(f"step {row['step']}/{plan.steps}: {numbers}; {updates_per_s * plan.batch_size:z.0f} images/s", flush=True)
 
 
-def _evaluation(task: Task, average: WeightAverage, done: int) -> Row:
+def _evaluation(task: Task, average: WeightAverage, done: int, watch: Watch) -> Row:
     with average.in_place():
-        return {"step": done, **task.evaluate()}
+        row = {"step": done, **task.evaluate()}
+        if watch.sample is not None:
+            watch.sample(done, task.samples())
+    watch.log(row)
+    return row
 
 
 def _summarize(done: int, pending: list[dict[str, Tensor]]) -> Row:

@@ -6,13 +6,13 @@ from io import BytesIO
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.core.files import sha256_bytes, write_bytes
-from src.core.seeding import derive_seed
+from src.models.pixels import as_image
 from src.pretraining.captions import Captions
+from src.training.batches import epoch_order
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ class Draws:
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:
         self.count, self.batch_size, self.seed = count, batch_size, seed
-        self._orders: dict[int, Tensor] = {}
 
     def at(self, step: int) -> Tensor:
         """Returns the indices of the images of an update, (batch_size,), int64."""
@@ -86,17 +85,11 @@ class Draws:
         positions = torch.arange(first, first + self.batch_size)
         epochs = positions // self.count
         return torch.cat(
-            [self._order(int(epoch))[positions[epochs == epoch] % self.count] for epoch in epochs.unique()]
+            [
+                epoch_order(self.count, self.seed, "epoch", int(epoch))[positions[epochs == epoch] % self.count]
+                for epoch in epochs.unique()
+            ]
         )
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", epoch))
-            self._orders = {
-                **({epoch - 1: self._orders[epoch - 1]} if epoch - 1 in self._orders else {}),
-                epoch: torch.randperm(self.count, generator=generator),
-            }
-        return self._orders[epoch]
 
 
 def examples(images: ImageSet, names: Iterable[str], count: int) -> dict[str, Tensor]:
@@ -126,18 +119,13 @@ def save_samples(folder: Path, samples: Mapping[str, Tensor]) -> None:
     for name, images in samples.items():
         for index, pixels in enumerate(images):
             stream = BytesIO()
-            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(stream, format="PNG")
+            as_image(pixels).save(stream, format="PNG")
             write_bytes(folder / name.replace("/", "-") / f"{index:03d}.png", stream.getvalue())
 
 
 def to_unit(pixels: Tensor, device: torch.device) -> Tensor:
     """Turns bytes (B, 3, S, S) into float32 in [-1, 1] on a device, channels last in memory."""
     return (pixels.to(device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Turns images in [-1, 1] into bytes on the CPU, (B, 3, S, S), uint8; what lies outside is cut off."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
 
 
 def flipped(pixels: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from src.core.errors import ConfigError, NonFiniteError
 from src.core.seeding import derive_seed
 from src.models.base import BaseModel, Sampling
+from src.models.pixels import as_image, to_bytes
 from src.sampling.prompts import Prompt
 from src.sampling.samplers import build_sampler, check_name
 
@@ -124,5 +125,4 @@ def to_image(pixels: Tensor) -> Image.Image:
     """
     if not bool(torch.isfinite(pixels).all()):
         raise NonFiniteError("a drawn image holds NaN or infinite pixels: try validation_args.dtype=fp32")
-    array = ((pixels[0] / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(array)
+    return as_image(to_bytes(pixels[0]))

@@ -4,24 +4,13 @@ import json
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from src.core import layout
 from src.core.app import run_stage
-from src.core.building import build
+from src.core.building import build, build_each
 from src.core.device import choose_device, choose_precision, describe_device
-from src.core.files import (
-    replaced_folder,
-    sha256_bytes,
-    sha256_file,
-    sha256_tree,
-    work_root,
-    write_csv,
-    write_json,
-    write_text,
-)
+from src.core.files import replaced_folder, sha256_bytes, sha256_file, sha256_tree, work_root, write_json, write_text
 from src.core.places import without_places
 from src.core.pretraining_config import load_pretraining_config
 from src.core.provenance import code_digest
@@ -29,14 +18,26 @@ from src.core.running import held_output
 from src.core.settings import PretrainSettings
 from src.core.targets import target_modules
 from src.core.typed import as_yaml, plain
+from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
-from src.training.state import Row, StateFolder
+from src.training.fingerprint import fingerprint
+from src.training.state import StateFolder, resumes_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from src.pretraining.engine import Curves, Task
+    from src.pretraining.images import ImageSet
+    from src.trackers.protocol import Tracker
 
 # Held-out images of each class that is drawn, for the page.
 REAL_EXAMPLES = 4
 # Changing these, or what evaluations measure, changes what is written down, never a weight.
 WATCHING = ("save_every", "eval_every")
 WATCHED_BY = ("measures", "watched")
+OBSERVERS = ("exp", "tracker", "subject")
+# pictures that trackers get at a time
+TRACKED = 64
 # keys of tasks that name folders of models
 MODELS = ("vae", "start", "backbone")
 
@@ -52,21 +53,15 @@ def state_folder(params: PretrainSettings, data: list[Any], device: str) -> Stat
     Returns:
         Where to resume from.
     """
-    resolved = plain(params)
-    resolved.pop("exp")
+    resolved = {key: value for key, value in plain(params).items() if key not in OBSERVERS}
     for name in WATCHING:
         resolved["train"].pop(name)
     resolved["task"] = {name: value for name, value in params.task.items() if name not in WATCHED_BY}
     named = [*map(params.task.get, MODELS), (params.task.get("alignment") or {}).get("encoder")]
     folders = [value for value in named if value is not None]
-    parts = {
-        "params": resolved,
-        "data": [images.digest() for images in data],
-        "models": [sha256_tree(Path(folder)) for folder in folders],
-        "code": code_digest("src.stages.pretraining", *target_modules(resolved)),
-        "device": device,
-    }
-    name = sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:16]
+    code = code_digest("src.stages.pretraining", *target_modules(resolved))
+    models = ":".join(sha256_tree(Path(folder)) for folder in folders)
+    name = fingerprint(resolved, [images.digest() for images in data], models, code, device)
     return StateFolder(work_root() / layout.STATES / f"pretraining-{name}")
 
 
@@ -94,12 +89,6 @@ def plain_attention(device: str) -> AbstractContextManager[object]:
     return sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
 
 
-def write_curve(path: Path, rows: list[Row]) -> None:
-    """Writes a curve, a row each."""
-    columns = ["step", *sorted(set(rows[0]) - {"step"})]
-    write_csv(path, pd.DataFrame(rows)[columns].astype({"step": int}))
-
-
 def pretraining_stage(params: PretrainSettings) -> None:
     """Trains, or goes on with what was interrupted, and writes model, curves, samples and report.
 
@@ -107,9 +96,9 @@ def pretraining_stage(params: PretrainSettings) -> None:
         params: The resolved parameters.
     """
     set_deterministic(params.train.deterministic)
-    from src.pretraining.engine import Given, Plan, train_from_noise
-    from src.pretraining.images import examples, save_samples
-    from src.reporting.pretraining import write_pretraining_report
+    from src.pretraining.engine import Given, Watch, train_from_noise
+    from src.pretraining.plan import Plan
+    from src.trackers.multi import tracked
 
     device = choose_device(params.device)
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
@@ -117,23 +106,65 @@ def pretraining_stage(params: PretrainSettings) -> None:
     train_set, val_set = build(params.train_data, "train_data").load(), build(params.val_data, "val_data").load()
     state = state_folder(params, [train_set, val_set], device.type)
     run_dir = Path(params.exp.run_dir)
+    decisive = without_places({key: value for key, value in plain(params).items() if key not in OBSERVERS})
     with held_output(run_dir) as output, state.locked(), plain_attention(device.type):
-        task = build(params.task, "task", _partial_=True)(Given(train_set, val_set, plan, params.seed, device))
-        schedule = build(params.lr_schedule, "lr_schedule")
-        curves = train_from_noise(task, plan, schedule, params.seed, state, name_measures(params))
-        output.check()
-        with replaced_folder(run_dir) as folder:
-            task.save(folder / layout.RUN_MODEL)
-            drawn = task.samples()
-            save_samples(folder / layout.RUN_SAMPLES, drawn)
-            save_samples(folder / layout.RUN_REAL, examples(val_set, drawn, REAL_EXAMPLES))
-            write_curve(folder / layout.RUN_LOSS, curves.losses)
-            write_curve(folder / layout.RUN_EVALUATION, curves.evaluations)
-            made_by = without_places({key: value for key, value in plain(params).items() if key != "exp"})
-            write_text(folder / layout.RUN_CONFIG, as_yaml(made_by))
-            write_json(folder / layout.RUN_TIME, {"minutes": curves.seconds / 60, "device": describe_device(device)})
-            write_pretraining_report(folder, run_dir.name)
+        services = build_each(params.tracker, "tracker")
+        saved = state.load() if services else None
+        run_name = f"{run_dir.name}-{state.path.name.rpartition('-')[2][:8]}"
+        with tracked(services, run_name, resumes_at(saved, plan.steps)) as tracker:
+            tracker.config(decisive)
+            given = Given(train_set, val_set, plan, params.seed, device)
+            task = build(params.task, "task", _partial_=True)(given)
+            watch = Watch(
+                name_measures(params),
+                log=lambda row: report_rows(tracker, [row]),
+                sample=partial(_show, tracker) if services else None,
+            )
+            schedule = build(params.lr_schedule, "lr_schedule")
+            curves = train_from_noise(task, plan, schedule, params.seed, state, watch)
+            if saved is not None and saved.step >= plan.steps:  # a tracker may be added afterwards
+                report_rows(tracker, [*curves.losses, *curves.evaluations])
+                _show(tracker, plan.steps, task.samples())
+            output.check()
+            publish(run_dir, task, val_set, curves, decisive)
+            tracker.artifact("model", run_dir / layout.RUN_MODEL)
     print(f"{run_dir}: {plan.steps} updates in {curves.seconds / 60:z.1f} minutes on {describe_device(device)}")
+
+
+def publish(run_dir: Path, task: "Task", val_set: "ImageSet", curves: "Curves", made_by: dict[str, Any]) -> None:
+    """Writes the stage's outputs: model, samples, curves, parameters, time and report.
+
+    Args:
+        run_dir: Gets them.
+        task: What was trained, with the averaged weights.
+        val_set: Held-out images, of which some are shown beside the samples.
+        curves: Of the training.
+        made_by: The parameters.
+    """
+    from src.pretraining.images import examples, save_samples
+    from src.reporting.pretraining import write_pretraining_report
+
+    with replaced_folder(run_dir) as folder:
+        task.save(folder / layout.RUN_MODEL)
+        generated = task.samples()
+        save_samples(folder / layout.RUN_SAMPLES, generated)
+        save_samples(folder / layout.RUN_REAL, examples(val_set, generated, REAL_EXAMPLES))
+        write_curve(folder / layout.RUN_LOSS, curves.losses)
+        write_curve(folder / layout.RUN_EVALUATION, curves.evaluations)
+        write_text(folder / layout.RUN_CONFIG, as_yaml(made_by))
+        write_json(folder / layout.RUN_TIME, {"minutes": curves.seconds / 60, "device": describe_device(task.device)})
+        write_pretraining_report(folder, run_dir.name)
+
+
+def _show(tracker: "Tracker", step: int, samples: "dict[str, Tensor]") -> None:
+    """Passes pictures on, as many of each class as TRACKED leaves room for, and one at least."""
+    from src.models.pixels import as_image
+
+    each = max(1, TRACKED // max(1, len(samples)))
+    pictures = [(name, pixels) for name, images in samples.items() for pixels in images[:each]]
+    if pictures:
+        images = [as_image(pixels) for _, pixels in pictures]
+        tracker.images(step, "samples", images, [name for name, _ in pictures])
 
 
 def main() -> None:

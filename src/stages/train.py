@@ -7,15 +7,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from src.core import layout
 from src.core.app import run_stage
 from src.core.building import build, build_each
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS
 from src.core.device import choose_device
 from src.core.errors import ConfigError
-from src.core.files import replaced_folder, work_root, write_csv, write_text
+from src.core.files import replaced_folder, sha256_tree, work_root, write_text
 from src.core.places import without_places
 from src.core.provenance import code_digest, model_digest
 from src.core.running import Lock, held_output
@@ -23,11 +21,12 @@ from src.core.settings import Settings
 from src.core.targets import target_modules
 from src.core.typed import as_yaml, plain
 from src.data.dataset import load_class_images, load_dataset
+from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
 from src.training.launch_settings import check_accelerator, check_launch
 from src.training.processes import report_processes
-from src.training.state import CHECKPOINTS, SavedState, StateFolder
+from src.training.state import CHECKPOINTS, SavedState, StateFolder, resumes_at
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -87,7 +86,9 @@ def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyS
     # without early stopping no metric decides when a training ends
     without = ("src.stages.early_stopping",) if stopping is None else ()
     code = code_digest("src.stages.train", *target_modules(resolved), without=without)
-    return StateFolder(work_root() / layout.STATES / fingerprint(resolved, data, model, code, work))
+    return StateFolder(
+        work_root() / layout.STATES / fingerprint(resolved, [sha256_tree(path) for path in data], model, code, work)
+    )
 
 
 def starting_adapter(folder: Path) -> Path:
@@ -131,8 +132,7 @@ def publish(params: Settings, state: StateFolder, saved: SavedState) -> None:
                 shutil.copyfile(file, folder / checkpoint.name / file.name)
             write_text(folder / checkpoint.name / layout.ADAPTER_CONFIG, as_yaml(made_by))
     for path, rows in ((layout.LOSS, saved.losses), (layout.VAL_LOSS, saved.validations)):
-        columns = ["step", *sorted(set(rows[0]) - {"step"})]
-        write_csv(run_dir / path, pd.DataFrame(rows)[columns].astype({"step": int}))
+        write_curve(run_dir / path, rows)
 
 
 def report_finished(saved: SavedState, tracker: "Tracker") -> None:
@@ -143,8 +143,7 @@ def report_finished(saved: SavedState, tracker: "Tracker") -> None:
         tracker: Who watches.
     """
     print(f"these parameters and data were trained before: publishing the result of step {saved.step}")
-    for row in (*saved.losses, *saved.validations):
-        tracker.scalars(int(row["step"]), {f"train/{name}": value for name, value in row.items() if name != "step"})
+    report_rows(tracker, [*saved.losses, *saved.validations])
 
 
 def train_stage(params: Settings) -> float:
@@ -167,7 +166,7 @@ def train_stage(params: Settings) -> float:
 def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) -> SavedState:
     set_deterministic(params.train.deterministic)
     from src.stages.training_setup import build_plan, build_run, check_settings
-    from src.trackers.multi import CLOSE_DEADLINE_S, start_trackers
+    from src.trackers.multi import tracked
 
     method, loss = build(params.method, "method"), build(params.loss, "loss")
     schedule = build(params.lr_schedule, "lr_schedule")
@@ -192,11 +191,9 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
     with state.locked() if main else nullcontext():
         saved = state.load()
         services = build_each(params.tracker, "tracker") if main else []
-        begun = 0 if saved is None or saved.step == plan.steps else saved.step
         # a run's own name: other parameters are another run, a resumed one goes on under its name
         run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"
-        tracker = start_trackers(services, run_name, begun)
-        try:
+        with tracked(services, run_name, resumes_at(saved, plan.steps)) as tracker:
             tracker.config(without_places(plain(params)))
             if saved is None or saved.step < plan.steps:
                 from src.training.loop import train
@@ -206,8 +203,6 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
             else:
                 report_finished(saved, tracker)
             tracker.artifact("adapter", state.checkpoint(saved.step))
-        finally:
-            tracker.close(CLOSE_DEADLINE_S)
         if output is not None:
             output.check()
             publish(params, state, saved)

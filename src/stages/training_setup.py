@@ -27,6 +27,7 @@ from src.stages.sampling_setup import check_base, draw_settings
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
+from src.training.curves import report_rows
 from src.training.determinism import numerics
 from src.training.run import Hooks, Photos, Run, TrainPlan, average_of
 from src.training.schedules import LrSchedule
@@ -248,7 +249,7 @@ def build_hooks(
             method.save(model, temporary)
 
     def log(step: int, values: dict[str, float]) -> None:
-        tracker.scalars(step, {f"train/{name}": value for name, value in values.items()})
+        report_rows(tracker, [{"step": step, **values}])
         if step % params.train.save_every == 0:
             tracker.scalars(step, {f"machine/{name}": value for name, value in machine_load().items()})
 

@@ -15,6 +15,7 @@ from src.features.clip import ClipJudge
 from src.features.dino import DinoJudge
 from src.features.store import ImageTower
 from src.models.families import load_base_model
+from src.models.pixels import as_image
 from src.pretraining.autoencoder import psnr
 from src.pretraining.images import ImageSet, to_unit
 from src.sampling.generator import DrawSettings, Job, draw
@@ -134,7 +135,7 @@ def read_right(reader: Reader, pixels: Tensor, wanted: list[Triple], device: tor
 @torch.no_grad()
 def embed(tower: ImageTower, pixels: Tensor, device: torch.device) -> Tensor:
     """Returns unit features (N, D) of images (N, 3, S, S), uint8."""
-    images = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in pixels]
+    images = [as_image(image) for image in pixels]
     batches = [torch.stack([tower.prepare(image) for image in images[i : i + 50]]) for i in range(0, len(images), 50)]
     features = torch.cat([tower.embed_images(batch.to(device)).cpu() for batch in batches])
     return torch.nn.functional.normalize(features, dim=1)
@@ -164,7 +165,7 @@ def _score_captioner(models: Embedded, unseen: ImageSet) -> float:
         files = []
         for row, pixels in enumerate(unseen.pixels[:RENDERS]):
             files.append(Path(folder) / f"{row:04d}.png")
-            Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(files[-1])
+            as_image(pixels).save(files[-1])
         said = models.captioner.describe(files)
     wanted = [description(scene) for scene in world_scenes(unseen.captions)[:RENDERS]]
     right = [agree(text, answer) for text, answer in zip(said, wanted, strict=True)]

@@ -7,7 +7,8 @@ up, is dropped with one printed line; the CSV files in metrics/ are written else
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,3 +141,22 @@ def start_trackers(services: Sequence[Service], run_name: str, first_step: int) 
             MultiTracker(placed[:index]).close(CLOSE_AFTER_FAILED_START_S)
             raise
     return MultiTracker(placed)
+
+
+@contextmanager
+def tracked(services: Sequence[Service], run_name: str, first_step: int) -> Iterator[MultiTracker]:
+    """Starts every service, and closes them at the end, however that comes.
+
+    Args:
+        services: See `start_trackers`.
+        run_name: See `start_trackers`.
+        first_step: See `start_trackers`.
+
+    Yields:
+        What the run reports to.
+    """
+    tracker = start_trackers(services, run_name, first_step)
+    try:
+        yield tracker
+    finally:
+        tracker.close(CLOSE_DEADLINE_S)

@@ -6,6 +6,7 @@ same samples however the work is spread.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -57,6 +58,21 @@ def generator(seed: int, *purpose: str | float) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(derive_seed(seed, *purpose))
 
 
+@lru_cache(maxsize=8)
+def epoch_order(count: int, seed: int, *purpose: str | int) -> Tensor:
+    """Returns the order of an epoch, a function of seed and purpose alone.
+
+    Args:
+        count: Items per epoch.
+        seed: The run's seed.
+        *purpose: Of the draw; the epoch's number is a part of it.
+
+    Returns:
+        A permutation of [0, count), int64.
+    """
+    return torch.randperm(count, generator=generator(seed, *purpose))
+
+
 def pick_item(seed: int, purpose: str, position: int, count: int) -> int:
     """Returns the item at a position of the endless sequence of shuffled epochs.
 
@@ -70,8 +86,7 @@ def pick_item(seed: int, purpose: str, position: int, count: int) -> int:
         An index in [0, count).
     """
     epoch, offset = divmod(position, count)
-    order = torch.randperm(count, generator=generator(seed, "order", purpose, epoch))
-    return int(order[offset])
+    return int(epoch_order(count, seed, "order", purpose, epoch)[offset])
 
 
 def draw_batch(

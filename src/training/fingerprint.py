@@ -1,18 +1,17 @@
 """Names a run by everything that decides its weights."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-from src.core.files import sha256_bytes, sha256_tree
+from src.core.files import sha256_bytes
 
 
-def fingerprint(params: dict[str, Any], data: list[Path], model: str, code: str, work: str) -> str:
+def fingerprint(params: dict[str, Any], data: list[str], model: str, code: str, work: str) -> str:
     """Returns a name that two runs share only when they would give the same weights.
 
     Args:
         params: The resolved parameters that decide weights.
-        data: Files and folders that are read; their contents count.
+        data: The contents of what is read, by digest.
         model: Names the base model's weights.
         code: Names the code that trains.
         work: Kind of device and number of processes.
@@ -22,7 +21,7 @@ def fingerprint(params: dict[str, Any], data: list[Path], model: str, code: str,
     """
     parts = {
         "params": params,
-        "data": [sha256_tree(path) for path in data],
+        "data": data,
         "model": model,
         "code": code,
         "work": work,

@@ -15,11 +15,14 @@ from src.methods.base import ParameterGroup
 from src.models.base import Conditioning
 from src.training.batches import DrawPlan, LatentSet
 from src.training.ema import WeightAverage
+from src.training.ranges import check_counts, check_update
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+COUNTS = ("steps", "batch_size", "checkpoint_every", "save_every", "val_every")
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,14 @@ class TrainPlan:
         Raises:
             ConfigError: A value is out of range, or the batch cannot be split evenly.
         """
-        for name in ("steps", "batch_size", "accumulation", "checkpoint_every", "save_every", "val_every"):
-            if getattr(self, name) < 1:
-                key = "gradient_accumulation_steps" if name == "accumulation" else name
-                raise ConfigError(f"train.{key}={getattr(self, name)}: expected 1 or more")
+        counts = {name: getattr(self, name) for name in COUNTS}
+        check_counts({**counts, "gradient_accumulation_steps": self.accumulation})
+        check_update(self.ema_decay, self.max_grad_norm)
         if not (0 <= self.lr < math.inf and 0 <= self.prior_weight < math.inf and self.sample_every >= 0):
             raise ConfigError(
                 f"lr={self.lr}, prior.weight={self.prior_weight}, train.sample_every={self.sample_every}: "
                 "expected 0 or more"
             )
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"train.ema_decay={self.ema_decay}: expected a number in [0, 1)")
-        if not self.max_grad_norm > 0:
-            raise ConfigError(f"train.max_grad_norm={self.max_grad_norm}: expected a number above 0")
         if not self.val_timesteps or not all(0 <= fraction < 1 for fraction in self.val_timesteps):
             raise ConfigError(f"train.val_timesteps={self.val_timesteps}: expected fractions in [0, 1)")
         if self.batch_size % (processes * self.accumulation):

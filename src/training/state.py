@@ -40,6 +40,11 @@ class SavedState:
     validations: list[Row]
 
 
+def resumes_at(saved: SavedState | None, steps: int) -> int:
+    """Returns the update with which a training goes on; 0 for one that begins, and for one that had ended."""
+    return 0 if saved is None or saved.step >= steps else saved.step
+
+
 @dataclass(frozen=True)
 class StateFolder:
     """Where a run keeps its state and the checkpoints made so far; outlives the run.

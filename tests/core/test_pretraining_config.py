@@ -93,3 +93,20 @@ def test_two_folders_are_two_keys():
     assert (one.val_data["folder"], one.train_data["val_fraction"], one.val_data["val_fraction"]) == ("a", 0.1, 0.1)
     two = load_pretraining_config("pretraining", words("gan", "train_data.folder=a", "val_data.folder=b"))
     assert (two.train_data["val_fraction"], two.val_data["val_fraction"]) == (0.0, 1.0)
+
+
+def test_trackers_are_those_of_the_pipeline(tmp_path):
+    assert load_pretraining_config("pretraining", words("gan")).tracker == {}
+    several = load_pretraining_config(
+        "pretraining", words("gan", "tracker=[tensorboard,wandb]", "tracker.wandb.offline=true")
+    ).tracker
+    assert list(several) == ["tensorboard", "wandb"]
+    assert (several["wandb"]["offline"], several["wandb"]["project"]) == (True, "pretraining")
+    own = (CONFIGS / "scratch/gan.yaml").read_text() + "tracker: tensorboard\n"
+    (tmp_path / "own.yaml").write_text(own)
+    file = f"exp.config_path={tmp_path}/own.yaml"
+    named = load_pretraining_config("pretraining", [file, "tracker.tensorboard.log_dir=elsewhere"]).tracker
+    assert named["tensorboard"]["log_dir"] == "elsewhere"
+    assert load_pretraining_config("pretraining", [file, "tracker=none"]).tracker == {}
+    with pytest.raises(ConfigError, match="tracker=mlflow: no such choice, expected one of clearml"):
+        load_pretraining_config("pretraining", words("gan", "tracker=mlflow"))

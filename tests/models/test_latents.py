@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from src.models.latents import encode_images, to_pixels
+from src.models.latents import encode_images
+from src.models.pixels import to_pixels
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from diffusers import AutoencoderKL
 
 from src.losses.diffusion import MinSNRLoss
 from src.pretraining.diffusion import DiffusionTask
-from src.pretraining.engine import Given, Plan
+from src.pretraining.engine import Given
 from src.pretraining.gan import GanTask
 from src.pretraining.images import ImageSet
+from src.pretraining.plan import Plan
 from src.pretraining.timesteps import UniformTimesteps
 from src.tabletop.captions import SceneCaptions
 from src.tabletop.warm_up import CaptionWarmUp

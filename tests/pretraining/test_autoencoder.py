@@ -5,7 +5,8 @@ import torch
 
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
 from src.pretraining.autoencoder import AutoencoderTask, psnr, restore
-from src.pretraining.engine import Given, Plan, train_from_noise
+from src.pretraining.engine import Given, Watch, train_from_noise
+from src.pretraining.plan import Plan
 from src.tabletop.classifier import AlexNet
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
@@ -82,7 +83,7 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path):
 
 def test_training_restores_better_and_measures_watched_sets(tmp_path):
     task = make(plan=PLAN | {"steps": 30, "lr": 3e-3, "eval_every": 29}, watched={"others": Others()})
-    curves = train_from_noise(task, task.plan, ConstantSchedule(0), 3, StateFolder(tmp_path), "")
+    curves = train_from_noise(task, task.plan, ConstantSchedule(0), 3, StateFolder(tmp_path), Watch("", print))
     first, last = curves.evaluations
     assert {"psnr", "psnr_others"} < set(first)
     assert curves.losses[-1]["l1"] < 0.8 * curves.losses[0]["l1"]

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
-from src.pretraining.engine import Plan, train_from_noise
+from src.pretraining.engine import Watch, train_from_noise
+from src.pretraining.plan import Plan
 from src.training.schedules import CosineSchedule
 from src.training.state import StateFolder
 from tests.pretraining.conftest import PLAN
@@ -14,7 +15,7 @@ class KilledError(Exception):
     """Stands for a kill."""
 
 
-def train(task, folder, killed_after=None, measured="loss"):
+def train(task, folder, killed_after=None, measured="loss", log=None, sample=None):
     """Trains; with `killed_after` the update after so many raises."""
     state = StateFolder(folder)
     state.path.mkdir(parents=True, exist_ok=True)
@@ -26,7 +27,7 @@ def train(task, folder, killed_after=None, measured="loss"):
         return update(step)
 
     task.update = mortal
-    return train_from_noise(task, task.plan, SCHEDULE, 11, state, measured)
+    return train_from_noise(task, task.plan, SCHEDULE, 11, state, Watch(measured, log or print, sample))
 
 
 def everything(task, folder):

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,12 @@ from src.core.errors import CaptionError
 from src.core.pretraining_config import load_pretraining_config
 from src.models.families import load_base_model
 from src.pretraining.captions import WrittenCaptions
+from src.pretraining.gan import GanTask
 from src.sampling import generator
 from src.sampling.prompts import Prompt
+from src.stages import pretraining as stage
 from src.stages.pretraining import name_measures, pretraining_stage, state_folder
+from tests.trackers.fakes import FakeService
 
 SMALL = [
     "train_data.folder=photos",
@@ -91,7 +95,13 @@ def test_the_state_is_named_after_what_decides_weights(photos):
         return state_folder(params(*more), [], "cpu").path.name
 
     plain = name()
-    for watching in ("task.measures=[]", "train.eval_every=7", "train.save_every=7", "exp.run_dir=elsewhere"):
+    for watching in (
+        "task.measures=[]",
+        "train.eval_every=7",
+        "train.save_every=7",
+        "exp.run_dir=elsewhere",
+        "tracker=wandb",
+    ):
         assert name(watching) == plain, watching
     for deciding in ("train.steps=4", "train.log_every=2", "seed=1", "task.noise_size=8"):
         assert name(deciding) != plain, deciding
@@ -125,7 +135,7 @@ def test_a_folder_with_captions_trains_by_text_and_generates(photos, capsys):
     lines = [f"{path.parent.name}/{path.name}|a {path.parent.name} on snow" for path in photos.glob("photos/*/*.png")]
     (photos / "photos/captions.txt").write_text("\n".join(lines))
     config = load_pretraining_config("pretraining", TEXT)
-    train_set = build(config.train_data).load()
+    train_set = build(config.train_data, "train_data").load()
     before = state_folder(config, [train_set], "cpu").path
     other = WrittenCaptions(["a cat"] * len(train_set), train_set.labels.tolist())
     assert state_folder(config, [replace(train_set, captions=other)], "cpu").path != before
@@ -137,6 +147,51 @@ def test_a_folder_with_captions_trains_by_text_and_generates(photos, capsys):
     settings = generator.DrawSettings(8, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
     [(_, image)] = generator.draw(base, settings, [generator.Job(Prompt("p", "test", "snow", ""), "a dog on snow", 0)])
     assert image.size == (8, 8)
+
+
+class Recorder(FakeService):
+    """Keeps every number, and which pictures it got."""
+
+    def __init__(self, log):
+        super().__init__(log)
+        self.numbers, self.pictures = [], []
+
+    def scalars(self, step, values):
+        super().scalars(step, values)
+        self.numbers += [(step, name, value) for name, value in values.items()]
+
+    def images(self, step, name, images, captions):
+        super().images(step, name, images, captions)
+        self.pictures.append((step, name, captions))
+
+
+def written(folder):
+    """Every number of both curves as trackers are to have it."""
+    rows = [row for name in ("loss", "evaluation") for row in pd.read_csv(folder / f"{name}.csv").to_dict("records")]
+    return {(row["step"], f"train/{name}"): value for row in rows for name, value in row.items() if name != "step"}
+
+
+def test_trackers_get_curves_samples_and_model_and_decide_no_weight(trained, monkeypatch):
+    weights = (trained / "model/generator.safetensors").read_bytes()
+    later, live = Recorder(Path("later.log")), Recorder(Path("live.log"))
+    monkeypatch.setattr(stage, "build_each", lambda *_: [later])
+    monkeypatch.setattr(GanTask, "update", None)  # a finished training is reported, not repeated
+    pretraining_stage(params("task.measures=[]", "tracker=tensorboard"))
+    monkeypatch.undo()
+    monkeypatch.chdir(trained.parent)
+    monkeypatch.setattr(stage, "build_each", lambda *_: [live])
+    shutil.rmtree(".train_state")
+    pretraining_stage(params("task.measures=[]", "train.eval_every=2"))
+    assert (trained / "model/generator.safetensors").read_bytes() == weights
+    assert [step for step, _, _ in later.pictures] == [3]
+    assert [step for step, _, _ in live.pictures] == [2, 3]
+    assert live.pictures[-1] == (3, "samples", ["cat"] * 6 + ["dog"] * 6)
+    for recorder in (later, live):
+        assert recorder.calls()[:2] == ["start", "config"]
+        assert recorder.calls()[-2:] == ["artifact", "close"]
+    found = {(step, name): value for step, name, value in live.numbers}
+    assert found == pytest.approx(written(trained), rel=1e-6)
+    assert {key for key in found if key[0] != 2} <= {(step, name) for step, name, _ in later.numbers}
 
 
 def test_measures_are_named_after_their_values_and_their_files(photos):
