@@ -2,12 +2,15 @@ import errno
 import sys
 
 import pytest
+from dvc.utils.hydra import compose_and_dump
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from src.core.app import run_stage
 from src.core.config import compose, load_config, load_stage_params, to_dict
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
+from src.stages.config import guard_params
 
 
 def dump(path, *overrides):
@@ -117,6 +120,18 @@ def test_what_a_file_cannot_say_is_named(tmp_path, text, message):
 def test_unknown_override_over_a_dump_is_named(tmp_path):
     with pytest.raises(ConfigError, match="lrr"):
         load_config([dump(tmp_path / "p.yaml"), "lrr=2"])
+
+
+@pytest.mark.parametrize("override", ["lr=abc", "train.steps=1.5", "subject.tokenn=x"])
+def test_dvc_refuses_what_has_another_type_before_it_writes(tmp_path, override):
+    """As `dvc exp run -S` composes params.yaml; the project's plugin for DVC brings the types."""
+    written = tmp_path / "params.yaml"
+    compose_and_dump(written, str(CONFIGS), None, "config", str(CONFIGS.parent), ["lr=3e-3"])
+    assert guard_params(written)[0].startswith("override lr=0.003")
+    before = written.read_text()
+    with pytest.raises(ConfigCompositionException, match=override.partition("=")[0]):
+        compose_and_dump(written, str(CONFIGS), None, "config", str(CONFIGS.parent), [override])
+    assert written.read_text() == before
 
 
 def test_stage_sees_only_what_dvc_declares():
