@@ -13,14 +13,14 @@ from PIL import Image
 
 from src.reporting import charts
 from src.reporting.inputs import read_inputs
-from src.reporting.metric_page import differences, metric_page
 from src.reporting.metric_tables import metric_table, narrowed
 from src.reporting.pictures import boxed_thumbnail, masked_thumbnail, thumbnail
-from src.reporting.prompt_charts import group_charts
 from src.reporting.scoring import prompt_means, unscored
 from src.reporting.sections import checkpoints, training
 from src.reporting.sections.checkpoints import checkpoint_strip
+from src.reporting.sections.groups import group_charts
 from src.reporting.sections.metric_plane import metric_plane
+from src.reporting.sections.metrics import differences, metric_page
 from src.reporting.sections.summary import selection_reason, summarise
 from src.reporting.templating import shorten_path, shorten_paths
 from src.reporting.texts import TABLE, load_texts

@@ -9,9 +9,9 @@ from src.core.settings import Settings
 from src.metrics.names import NEAREST, SUBJECT
 from src.reporting.charts import Spec, lines_chart
 from src.reporting.inputs import Inputs
-from src.reporting.metric_page import checkpoint_tables
-from src.reporting.metric_tables import narrowed
+from src.reporting.metric_tables import MetricTable, metric_table, narrowed
 from src.reporting.pictures import PICTURE_SCORES, Picture, by_seed, manifest_pictures
+from src.reporting.scoring import development_means
 from src.reporting.sections.metric_plane import metric_plane
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
@@ -89,3 +89,21 @@ def memorising_chart(inputs: Inputs, texts: Texts) -> Spec | None:
     if len(rows) < 2 or SUBJECT not in rows[0]:
         return None
     return lines_chart(pd.DataFrame(rows), {SUBJECT: "val", f"{SUBJECT}_train": "train"}, "subject", texts)
+
+
+def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
+    """Builds the tables of checkpoints, the base model first.
+
+    Args:
+        inputs: The tables.
+
+    Returns:
+        By prompt set: ``dev``, on which the checkpoint is chosen, where there are such scores, and ``test``.
+    """
+    checkpoints = dict(sorted(inputs.metrics["checkpoints"].items()))
+    rows = {"dev": development_means(inputs), "test": {"base": inputs.metrics["base"], **checkpoints}}
+    return {
+        prompt_set: metric_table(means, {}, inputs.quantities, selected=inputs.run_variant)
+        for prompt_set, means in rows.items()
+        if any(means.values())
+    }

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from src.reporting.inputs import read_inputs
-from src.reporting.prompt_charts import group_charts, prompt_heatmap
+from src.reporting.sections.groups import group_charts, prompt_heatmap
 from src.reporting.texts import load_texts
 
 TEXTS = load_texts("en")
