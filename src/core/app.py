@@ -44,15 +44,35 @@ class Stage:
         name: Of dvc.yaml.
         body: Takes the stage's parameters; what it returns is what an optimising sweeper minimises.
         load: Makes them from the stage's name and overrides: an object of a settings class.
-        keys: Loads all that can be set.
+        keys: Loads all that can be set, where that is not configs/.
         writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
     """
 
     name: str
     body: Callable[[Any], object]
-    load: Callable[[str, Sequence[str]], Any]
-    keys: Callable[[Sequence[str]], Any]
-    writes: Path | None
+    load: Callable[[str, Sequence[str]], Any] = load_stage_params
+    keys: Callable[[Sequence[str]], Any] | None = None
+    writes: Path | None = None
+
+    def main(self) -> None:
+        """Runs as the command line says; a user's error becomes one message and exit status 1.
+
+        Raises:
+            SystemExit: The user asked for help, made an error, or pressed Ctrl-C.
+        """
+        flags, overrides = split_flags(sys.argv[1:])
+        try:
+            with one_line(self.name, "; outputs are as before"):
+                if flags.help or flags.cfg == "job":
+                    show(self, flags, overrides)
+                elif flags.hydra:
+                    run_hydra(self, flags.hydra, overrides)
+                else:
+                    end_with_dvc(self.name)
+                    self.run(overrides)
+        except KeyboardInterrupt as error:
+            print(f"{self.name}: interrupted; outputs are as before, the same command goes on", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from error
 
     def run(self, overrides: Sequence[str]) -> object:
         """Runs once."""
@@ -70,41 +90,6 @@ class Stage:
             print(f"{' '.join(settings.overrides.task)}: {run_dir}", flush=True)
         with one_line(self.name, "; outputs are as before"):
             return self.run(overrides)
-
-
-def run_stage(
-    stage: str,
-    body: Callable[[Any], object],
-    load: Callable[[str, Sequence[str]], Any] = load_stage_params,
-    keys: Callable[[Sequence[str]], Any] = load_settings,
-    writes: Path | None = None,
-) -> None:
-    """Runs a stage's body with its parameters; a user's error becomes one message and exit status 1.
-
-    Args:
-        stage: A stage of dvc.yaml.
-        body: Takes the stage's parameters.
-        load: Makes them from the stage's name and the command line.
-        keys: Loads all that can be set, for ``--help``.
-        writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
-
-    Raises:
-        SystemExit: The user asked for help, made an error, or pressed Ctrl-C.
-    """
-    flags, overrides = split_flags(sys.argv[1:])
-    command = Stage(stage, body, load, keys, writes)
-    try:
-        with one_line(stage, "; outputs are as before"):
-            if flags.help or flags.cfg == "job":
-                show(command, flags, overrides)
-            elif flags.hydra:
-                run_hydra(command, flags.hydra, overrides)
-            else:
-                end_with_dvc(stage)
-                command.run(overrides)
-    except KeyboardInterrupt as error:
-        print(f"{stage}: interrupted; outputs are as before, the same command goes on", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from error
 
 
 def split_flags(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -155,7 +140,7 @@ def show(command: Stage, flags: argparse.Namespace, overrides: Sequence[str]) ->
     if flags.help:
         print(f"usage: {command.name} [--multirun] [--cfg job] [--info] [key=value ...]\n")
         print("Every key, with the value that these overrides give it:\n")
-        print(OmegaConf.to_yaml(_readable(command.keys(overrides))))
+        print(OmegaConf.to_yaml(_readable((command.keys or load_settings)(overrides))))
         return
     shown = _readable(command.load(command.name, overrides))
     if flags.package is not None:
@@ -177,7 +162,7 @@ def run_hydra(command: Stage, flags: Sequence[str], overrides: Sequence[str]) ->
         flags: Of Hydra.
         overrides: As a person types them; a sweep's values stand between commas.
     """
-    if command.keys is load_settings:
+    if command.keys is None:
         where, name, words = str(CONFIGS), "config", quote_swept(overrides)
     else:
         # what is not composed from configs/ is what the file of exp.config_path says

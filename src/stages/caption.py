@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.building import build
 from src.core.errors import CaptionError, ConfigError, EmptyDatasetError
 from src.core.files import write_csv
@@ -167,7 +167,7 @@ def _run(params: Settings) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("caption", _run, writes=layout.CAPTIONS)
+    Stage("caption", _run, writes=layout.CAPTIONS).main()
 
 
 if __name__ == "__main__":

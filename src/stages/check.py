@@ -9,7 +9,7 @@ from typing import Any
 
 from src.comparison.selection import SelectionRule
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.errors import CaptionError, ConfigError
 from src.core.files import work_root, write_text
 from src.core.nested import flatten
@@ -124,7 +124,7 @@ def _run(params: Settings) -> None:
 
 def main() -> None:
     """Runs the stage."""
-    run_stage("check", _run)
+    Stage("check", _run).main()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_bytes, write_text
@@ -86,7 +86,7 @@ def class_images_stage(params: Settings) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("class_images", class_images_stage, writes=layout.CLASS_IMAGES)
+    Stage("class_images", class_images_stage, writes=layout.CLASS_IMAGES).main()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.errors import BadPhotoError, ConfigError, WorkerError
 from src.core.files import replaced_folder, write_csv
 from src.core.printable import printable
@@ -201,7 +201,7 @@ def _run(params: Settings) -> None:
 
 def main() -> None:
     """Converts data/raw into data/images on all cores."""
-    run_stage("convert", _run, writes=layout.IMAGES)
+    Stage("convert", _run, writes=layout.IMAGES).main()
 
 
 if __name__ == "__main__":

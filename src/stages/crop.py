@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.building import build
 from src.core.errors import BadPhotoError, ConfigError, EmptyDatasetError
 from src.core.files import replaced_folder, write_csv
@@ -179,7 +179,7 @@ def summarise(records: list[CropRecord]) -> str:
 
 def main() -> None:
     """Runs the stage."""
-    run_stage(
+    Stage(
         "crop",
         lambda params: print(
             summarise(
@@ -193,7 +193,7 @@ def main() -> None:
             )
         ),
         writes=layout.CROPS,
-    )
+    ).main()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pandas as pd
 
 from src.comparison.selection import Selection, SelectionRule, select_checkpoint
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
 from src.core.files import sha256_file, write_csv, write_json
@@ -268,7 +268,7 @@ def _evaluate(params: Settings) -> dict[str, Any]:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("evaluate", _run, writes=layout.SCORES)
+    Stage("evaluate", _run, writes=layout.SCORES).main()
 
 
 if __name__ == "__main__":

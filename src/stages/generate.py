@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.checkpoint_config import load_checkpoint_params
 from src.core.device import choose_device
 from src.core.errors import ConfigError
@@ -91,7 +91,7 @@ def _draw(params: Settings, adapter: Path, out: Path) -> pd.DataFrame:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("generate", generate_stage, load_checkpoint_params)
+    Stage("generate", generate_stage, load_checkpoint_params).main()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, sha256_tree, work_root, write_json, write_text
@@ -170,9 +170,9 @@ def _show(tracker: "Tracker", step: int, samples: "dict[str, Tensor]") -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage(
+    Stage(
         "pretraining", pretraining_stage, load_pretraining_config, keys=partial(load_pretraining_config, "pretraining")
-    )
+    ).main()
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ chart as CSV.
 from pathlib import Path
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.reporting.page import build_report
 
 
 def main() -> None:
     """Builds the report of the project in the working directory."""
-    run_stage("report", lambda params: build_report(Path(), layout.REPORT, params), writes=layout.REPORT)
+    Stage("report", lambda params: build_report(Path(), layout.REPORT, params), writes=layout.REPORT).main()
 
 
 if __name__ == "__main__":

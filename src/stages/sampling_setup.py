@@ -1,5 +1,7 @@
 """What the stages that draw images share: how, and whether the base model can."""
 
+from pathlib import Path
+
 from src.core.errors import ConfigError
 from src.core.provenance import code_digest
 from src.core.settings import Settings
@@ -42,6 +44,26 @@ def draw_settings(params: Settings) -> DrawSettings:
     return settings
 
 
+def find_base(params: Settings) -> Path:
+    """Finds the base model and checks that it has the wanted resolution.
+
+    Args:
+        params: A stage's parameters.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ConfigError: The resolution does not fit it.
+        MissingModelError: It is not on this machine.
+        ModelMismatchError: Its files are not what they should be.
+    """
+    spec = params.model
+    folder = find_model(spec.id, spec.revision, model_patterns(spec.variant))
+    check_resolution(folder, spec.resolution)
+    return folder
+
+
 def check_base(params: Settings, settings: DrawSettings) -> None:
     """Checks against the files of the base model what would fail only when it draws.
 
@@ -54,9 +76,7 @@ def check_base(params: Settings, settings: DrawSettings) -> None:
         MissingModelError: The base model is not on this machine.
         ModelMismatchError: Its files are not what they should be.
     """
-    spec = params.model
-    model = find_model(spec.id, spec.revision, model_patterns(spec.variant))
-    check_resolution(model, settings.resolution)
+    model = find_base(params)
     check_fit(settings.sampler, settings.sampler_options, settings.num_inference_steps, model)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.errors import CaptionError
 from src.core.files import write_csv
 from src.core.tables import read_table
@@ -109,7 +109,7 @@ def main() -> None:
         records = split_photos(layout.CAPTIONS, layout.IMAGE_TABLE, layout.SPLIT, val_fraction, seed)
         print(summarise(records, concerns(describe_photos(records, layout.IMAGE_TABLE, layout.CROP_TABLE))))
 
-    run_stage("split", lambda params: run(params.split.val_fraction, params.split.seed), writes=layout.SPLIT)
+    Stage("split", lambda params: run(params.split.val_fraction, params.split.seed), writes=layout.SPLIT).main()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.core import layout
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.config import OBSERVERS, TRAIN_OBSERVERS
 from src.core.device import choose_device
@@ -212,7 +212,7 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    run_stage("train", train_stage)
+    Stage("train", train_stage).main()
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
 from src.methods.base import Method
 from src.models.base import BaseModel, Conditioning, Denoiser, adaptable
-from src.models.families import check_resolution, load_base_model
+from src.models.families import load_base_model
 from src.models.latents import encode_images
 from src.sampling.generator import Job, draw
 from src.sampling.prompts import Prompt
-from src.stages.sampling_setup import check_base, draw_settings
+from src.stages.sampling_setup import check_base, draw_settings, find_base
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import DrawPlan, LatentSet
@@ -68,7 +68,7 @@ def check_settings(params: Settings) -> None:
         MissingModelError: The base model is not on this machine.
         ModelMismatchError: The base model is of another architecture.
     """
-    train, spec = params.train, params.model
+    train = params.train
     if not 0 <= train.caption_dropout <= 1:
         raise ConfigError(f"train.caption_dropout={train.caption_dropout}: expected a number in [0, 1]")
     warmup_steps = params.lr_schedule["warmup_steps"]
@@ -79,8 +79,8 @@ def check_settings(params: Settings) -> None:
     build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
     if train.sample_every:
         check_base(params, draw_settings(params))
-    model = find_model(spec.id, spec.revision, model_patterns(spec.variant))
-    check_resolution(model, spec.resolution)
+    else:
+        find_base(params)
 
 
 def build_optimizer(settings: Mapping[str, Any], groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -142,7 +142,7 @@ def build_run(
     denoiser = Denoiser(model, method.trains_text, train.gradient_checkpointing)
     if plan.sample_every == 0:
         put_away(model, text=not method.trains_text)
-    rates = [{"params": list(group.parameters.values()), "lr": group.lr or plan.lr} for group in groups]
+    rates = [{"params": list(group.parameters.values()), "lr": plan.rate(group)} for group in groups]
     module, optimizer = accelerator.prepare(denoiser.train(), build_optimizer(params.optimizer, rates))
     photos = Photos(train_set, class_sets[0] if class_sets else None, val_set)
     hooks = build_hooks(params, (model, method), state, tracker, stopping)

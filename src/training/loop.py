@@ -161,7 +161,7 @@ def _grad_norm(parameters: list[torch.nn.Parameter]) -> Tensor:
 def _set_learning_rates(run: Run, step: int) -> None:
     factor = run.schedule.factor(step, run.plan.steps)
     for settings, group in zip(run.optimizer.param_groups, run.groups, strict=True):
-        settings["lr"] = (run.plan.lr if group.lr is None else group.lr) * factor
+        settings["lr"] = run.plan.rate(group) * factor
 
 
 def flush(run: Run, done: int, pending: list[dict[str, Tensor]]) -> list[Row]:
@@ -181,7 +181,7 @@ def flush(run: Run, done: int, pending: list[dict[str, Tensor]]) -> list[Row]:
     rows: list[Row] = []
     for step, values in enumerate(pending, start=done - len(pending) + 1):
         factor = run.schedule.factor(step - 1, run.plan.steps)
-        rates = {f"lr_{g.name}": (run.plan.lr if g.lr is None else g.lr) * factor for g in run.groups}
+        rates = {f"lr_{group.name}": run.plan.rate(group) * factor for group in run.groups}
         row = {"step": step, **{name: float(value) for name, value in values.items()}, **rates}
         if not math.isfinite(row["loss"]):
             raise NonFiniteError(f"the loss is {row['loss']} at step {step}: try a smaller lr, or base_dtype=fp32")

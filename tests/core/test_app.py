@@ -9,7 +9,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from src.core.app import job_name, run_stage
+from src.core.app import Stage, job_name
 from src.core.digest import CONFIGS
 from src.core.pretraining_config import load_pretraining_config
 
@@ -34,11 +34,11 @@ def call(tmp_path, monkeypatch):
         RAN.clear()
         monkeypatch.setattr(sys, "argv", ["stage", *words])
         if scratch:
-            run_stage(
+            Stage(
                 "pretraining", remember_steps, load_pretraining_config, partial(load_pretraining_config, "pretraining")
-            )
+            ).main()
         else:
-            run_stage("split", remember)
+            Stage("split", remember).main()
         return list(RAN)
 
     return call

@@ -6,7 +6,7 @@ from dvc.utils.hydra import compose_and_dump
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from src.core.app import run_stage
+from src.core.app import Stage
 from src.core.config import compose, load_config, load_stage_params, to_dict
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
@@ -166,13 +166,13 @@ def test_several_trackers_at_once():
         (KeyboardInterrupt(), 130, "interrupted; outputs are as before, the same command goes on"),
     ],
 )
-def test_run_stage_says_in_one_line_what_ended_it(monkeypatch, capsys, error, status, message):
+def test_a_stage_says_in_one_line_what_ended_it(monkeypatch, capsys, error, status, message):
     def body(_):
         raise error
 
     monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(SystemExit) as ended:
-        run_stage("split", body)
+        Stage("split", body).main()
     assert ended.value.code == status
     assert capsys.readouterr().err == f"split: {message}\n"
 
@@ -182,17 +182,17 @@ def test_a_stage_in_a_sub_folder_says_where_to_run_it(monkeypatch, capsys):
     monkeypatch.chdir(CONFIGS / "model")
     monkeypatch.setattr(sys, "argv", ["train"])
     with pytest.raises(SystemExit):
-        run_stage("train", lambda _: pytest.fail("it ran"))
+        Stage("train", lambda _: pytest.fail("it ran")).main()
     assert "is a sub-folder of the project: `cd ../..` and run it there" in capsys.readouterr().err
 
 
-def test_run_stage_hides_no_other_trouble_of_the_disk(monkeypatch):
+def test_a_stage_hides_no_other_trouble_of_the_disk(monkeypatch):
     def body(_):
         raise OSError(errno.EIO, "broken", "data")
 
     monkeypatch.setattr(sys, "argv", ["stage"])
     with pytest.raises(OSError, match="broken"):
-        run_stage("split", body)
+        Stage("split", body).main()
 
 
 @pytest.mark.parametrize("text", ["report: {title: '${oc.env:HOME}'}", "model: {id: '${ oc.decode:x}'}"])

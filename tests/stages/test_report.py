@@ -16,7 +16,7 @@ def test_report_stage_starts_without_torch():
 def test_report_stage_writes_the_page_of_the_working_directory(tmp_path, monkeypatch):
     make_project(tmp_path, photos=5)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "run_stage", lambda _, body, **__: body(load_settings(["model=tabletop"])))
+    monkeypatch.setattr(report.Stage, "main", lambda stage: stage.body(load_settings(["model=tabletop"])))
     report.main()
     text = (tmp_path / "metrics/report.html").read_text()
     assert "The embedded model knows a small world" in text

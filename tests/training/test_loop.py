@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
+from src.methods.base import ParameterGroup
 from src.methods.lora_files import WEIGHTS
 from src.models.tensors import load_tensors
 from src.training.determinism import set_deterministic
 from src.training.loop import train
+from src.training.run import TrainPlan
 from src.training.validation import validate
+from tests.training.conftest import PLAN
 
 
 class KilledError(RuntimeError):
@@ -222,3 +225,8 @@ def test_deterministic_kernels_fill_no_fresh_memory(make_run, monkeypatch):
         weights.append(train(make_run(state=str(fill), text=True)).tensors)
     set_deterministic(False)
     assert same(*weights)
+
+
+def test_a_group_keeps_a_rate_of_its_own_even_zero():
+    plan = TrainPlan(**{**PLAN, "lr": 0.5})
+    assert [plan.rate(ParameterGroup("unet", {}, lr)) for lr in (None, 0.25, 0.0)] == [0.5, 0.25, 0.0]
