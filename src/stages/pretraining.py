@@ -1,6 +1,7 @@
 """Trains a model from noise: `python train.py exp.config_path=configs/scratch/NAME.yaml`. Writes exp.run_dir."""
 
 import json
+import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from src.core.typed import as_yaml, plain
 from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
+from src.training.processes import refuse_several
 from src.training.state import StateFolder, resumes_at
 
 if TYPE_CHECKING:
@@ -94,7 +96,11 @@ def pretraining_stage(params: PretrainSettings) -> None:
 
     Args:
         params: The resolved parameters.
+
+    Raises:
+        ConfigError: A launcher started several processes.
     """
+    refuse_several(os.environ)
     set_deterministic(params.train.deterministic)
     from src.pretraining.engine import Given, Watch, train_from_noise
     from src.pretraining.plan import Plan

@@ -13,7 +13,7 @@ from PIL import Image
 from src.commands import scratch_draw
 from src.core.building import build
 from src.core.digest import CONFIGS
-from src.core.errors import CaptionError
+from src.core.errors import CaptionError, ConfigError
 from src.core.pretraining_config import load_pretraining_config
 from src.models.families import load_base_model
 from src.pretraining.captions import WrittenCaptions
@@ -192,6 +192,13 @@ def test_trackers_get_curves_samples_and_model_and_decide_no_weight(trained, mon
     found = {(step, name): value for step, name, value in live.numbers}
     assert found == pytest.approx(written(trained), rel=1e-6)
     assert {key for key in found if key[0] != 2} <= {(step, name) for step, name, _ in later.numbers}
+
+
+def test_one_of_several_processes_is_refused_before_it_trains(photos, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="a launcher started 2"):
+        pretraining_stage(params("task.measures=[]"))
+    assert not (photos / "out").exists()
 
 
 def test_measures_are_named_after_their_values_and_their_files(photos):
