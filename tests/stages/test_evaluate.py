@@ -289,5 +289,5 @@ def test_evaluate_public_judges_are_the_published_ones():
         256,
         224,
     )
-    assert judges.lpips.sha256.startswith("7be5be79")
+    assert judges["lpips"]["sha256"].startswith("7be5be79")
     assert judges["lpips"]["size_px"] == 256
