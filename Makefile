@@ -8,7 +8,7 @@
 # make forget   deletes the photos and all that was made from them, for good (asks first)
 # make remotes    what DVC needs for remotes of your own on S3, SSH or WebDAV
 # make audit    known vulnerabilities of the pinned packages; fails where the registry does not tell
-# make verify-weights MODEL=sd15    that the judges' weights are here, whole, and read rightly
+# make verify-weights MODEL=sd15    that the metric models' weights are here, whole, and read rightly
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)

@@ -1,4 +1,4 @@
-"""Draws images: `python inference.py inferencer.ckpt_dir=DIR prompt="a photo of sksToy toy on the moon"`."""
+"""Generates images: `python inference.py inferencer.ckpt_dir=DIR prompt="a photo of sksToy toy on the moon"`."""
 
 from src.stages.generate import main
 

@@ -18,7 +18,7 @@ from src.core.settings import Settings
 from src.features.store import FeatureStore, ImageFile, image_file
 from src.metrics.base import References, Sample
 from src.metrics.copying import TrainingLikeness, copying_summary
-from src.metrics.copying_verdict import Said, judge_copying
+from src.metrics.copying_verdict import Said, copying_verdict
 from src.metrics.names import BASE, GAP, NEAREST, PART, TEST
 from src.metrics.samples import read_references, read_samples
 from src.metrics.summary import mean_scores, score_table
@@ -122,21 +122,21 @@ def measure(
     store: FeatureStore,
 ) -> Outcome:
     """Scores images in the places of a run's."""
-    drawn = [
+    generated = [
         Sample("step-000001", p.prompt_id, TEST, p.group, p.seed, p.text, image)
         for p, image in zip(places, images, strict=True)
     ]
-    table = score_table(metric.score([*real, *drawn], references, store))
-    judged = judge_copying(table, "step-000001")
-    assert judged is not None, "everything that the rule needs was measured"
-    return Outcome(mean_scores(table, "step-000001", TEST) | copying_summary(table, "step-000001"), judged[0])
+    table = score_table(metric.score([*real, *generated], references, store))
+    compared = copying_verdict(table, "step-000001")
+    assert compared is not None, "everything that the rule needs was measured"
+    return Outcome(mean_scores(table, "step-000001", TEST) | copying_summary(table, "step-000001"), compared[0])
 
 
 def attack_table(params: Settings, data: Path, folder: Path) -> dict[str, Outcome]:
-    """Measures every attack, the memoriser, the held-out photos as if they were drawn, and what the models drew.
+    """Measures every attack, the memoriser, the held-out photos as if generated, and what the models generated.
 
     Args:
-        params: With model, judges and metrics.
+        params: With model, metric models and metrics.
         data: Holds samples/, crops/ and split.csv.
         folder: For the images that are made.
 

@@ -1,7 +1,7 @@
 """Prints the table of damage kinds: refused of n, of those at which the decoder itself warns, and of whole files.
 
 `python -m benchmarks.bench_damage` makes whole photos of several kinds, damages each in several ways, and lets the
-readers of convert judge them. The word of the decoder itself is that of libjpeg (strict), libde265 or libpng; photos of
+readers of convert check them. The word of the decoder itself is that of libjpeg (strict), libde265 or libpng; photos of
 folders that are named are taken for whole, and are damaged, too.
 """
 

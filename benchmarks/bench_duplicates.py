@@ -24,9 +24,9 @@ from src.data.photos.duplicates import Seen, find_pairs, group_names
 from src.data.photos.fingerprint import grey_version, perceptual_hash
 from src.data.photos.keypoints import look_at
 from src.data.splitting import split_images
-from src.tabletop.grounds import GROUNDS
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.render import render
-from src.tabletop.scene import draw_scene, draw_toy
+from src.tabletop.scene import sample_scene, sample_toy
 from src.tabletop.toys import CLASSES
 
 # Toys that look alike from all sides are no different photos.
@@ -37,19 +37,19 @@ PHOTO_NAMES = ("*.jpg", "*.png")
 
 
 def toys(count: int) -> Iterator[tuple[str, list[Image.Image]]]:
-    """Yields toys seen from several sides on one ground: in turn the toy turns, or the camera goes around it."""
+    """Yields toys seen from several sides on one background: in turn the toy turns, or the camera goes around it."""
     names = sorted(set(CLASSES) - ROUND)
     for index in range(count):
-        name, ground = names[index % len(names)], GROUNDS[(3 * index + 1) % len(GROUNDS)]
-        first = draw_scene(draw_toy(name, "red", 100 + index), ground, 100 + index)
+        name, background = names[index % len(names)], BACKGROUNDS[(3 * index + 1) % len(BACKGROUNDS)]
+        first = sample_scene(sample_toy(name, "red", 100 + index), background, 100 + index)
         scenes = [
-            replace(first, azimuth=first.azimuth + a, ground_turn=first.ground_turn + a * (1 - index % 2))
+            replace(first, azimuth=first.azimuth + a, background_turn=first.background_turn + a * (1 - index % 2))
             for a in VIEWS
         ]
         pixels = render(scenes, 256, 192, 1).numpy().astype(np.float32)
         noisy = pixels + np.random.default_rng(index).normal(0, 2, pixels.shape)
         pictures = [Image.fromarray(picture) for picture in np.clip(noisy, 0, 255).astype(np.uint8)]
-        yield f"{name} on {ground}", [picture.resize((LONG_SIDE, LONG_SIDE * 3 // 4)) for picture in pictures]
+        yield f"{name} on {background}", [picture.resize((LONG_SIDE, LONG_SIDE * 3 // 4)) for picture in pictures]
 
 
 def subjects(folder: Path, every: int) -> Iterator[tuple[str, list[Image.Image]]]:

@@ -1,7 +1,7 @@
 """Simulates how often a comparison of two checkpoints reaches its verdict: prompts, images of each, margins.
 
 `python -m benchmarks.bench_power` takes the spreads below; `A B`, two runs as in `python -m src.commands.compare`,
-drawn with two images of a prompt or more, measures theirs and takes the margins of A.
+generated with two images of a prompt or more, measures theirs and takes the margins of A.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from src.commands.compare import read_run
 from src.comparison import statistics
 from src.comparison.runs import EvaluatedRun
-from src.comparison.statistics import DETECTABLE, Comparison, Verdict, compare_scores, judge
+from src.comparison.statistics import DETECTABLE, Comparison, Verdict, compare_scores, verdict_of
 from src.comparison.verdict import margins_of
 from src.core.errors import MetricError
 from src.metrics import intervals
@@ -30,7 +30,7 @@ SPREADS = {
 DESIGNS = ((48, 1), (24, 2), (12, 4), (48, 2))
 MARGINS = ({SUBJECT: 0.02, PROMPT: 0.02}, {SUBJECT: 0.02, PROMPT: 0.04})
 GAINS = (0.0, 0.08)
-# fewer draws than a comparison takes: a verdict changes in less than one of a hundred
+# fewer generates than a comparison takes: a verdict changes in less than one of a hundred
 DRAWS = 1_000
 
 
@@ -82,7 +82,7 @@ def measure(a: EvaluatedRun, b: EvaluatedRun) -> dict[str, tuple[float, float]]:
 def simulate(
     spread: Mapping[str, tuple[float, float]], design: tuple[int, int], gain: float, repeats: int
 ) -> list[dict[str, Comparison]]:
-    """Draws comparisons in which the second run has gained in likeness and in nothing else.
+    """Generates comparisons in which the second run has gained in likeness and in nothing else.
 
     Args:
         spread: See SPREADS.
@@ -94,7 +94,7 @@ def simulate(
         Both metrics of each.
     """
     random = np.random.default_rng(0)
-    drawn = []
+    generated = []
     for repeat in range(repeats):
         pair = {}
         for metric, (between, within) in spread.items():
@@ -102,8 +102,8 @@ def simulate(
             found = compare_scores(grid + (gain if metric == SUBJECT else 0.0), repeat)
             assert found is not None
             pair[metric] = found
-        drawn.append(pair)
-    return drawn
+        generated.append(pair)
+    return generated
 
 
 def table(
@@ -113,9 +113,9 @@ def table(
     rows = []
     for design in DESIGNS:
         for gain in GAINS:
-            drawn = simulate(spread, design, gain, repeats)
-            widths = {m: np.mean([(p[m].interval.high - p[m].interval.low) / 2 for p in drawn]) for m in spread}
-            shares = [sum(judge(pair, of, 1) is Verdict.BETTER for pair in drawn) / repeats for of in margins]
+            generated = simulate(spread, design, gain, repeats)
+            widths = {m: np.mean([(p[m].interval.high - p[m].interval.low) / 2 for p in generated]) for m in spread}
+            shares = [sum(verdict_of(pair, of, 1) is Verdict.BETTER for pair in generated) / repeats for of in margins]
             shown = [f"{design[0]} x {design[1]}", f"{gain:g}", *(f"{width:.3f}" for width in widths.values())]
             rows.append([*shown, *(f"{share:.0%}" for share in shares)])
     return rows

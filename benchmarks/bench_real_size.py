@@ -1,4 +1,4 @@
-"""Training and drawing at the true size of SD 1.5 and SDXL on a GPU: seconds, memory, repeatability; beside diffusers.
+"""Training and sampling at the true size of SD 1.5 and SDXL on a GPU: seconds, memory, repeatability; beside diffusers.
 
 `python -m benchmarks.bench_real_size [sd15] [sdxl]`. The weights are random: time and memory ask for no real ones. Each
 setting is timed in turn with the loop of diffusers' own scripts (`plain_loop`). `tiny15` and `tinyxl` are the same at
@@ -32,7 +32,7 @@ from src.models.base import DTYPES, BaseModel, text_encoders
 from src.models.sd import StableDiffusion
 from src.models.sdxl import StableDiffusionXL
 from src.models.tokenizers import CONTEXT_LENGTH, build_clip_tokenizer
-from src.sampling.generator import DrawSettings, Job, draw
+from src.sampling.generator import Job, SamplingSettings, sample
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 from src.training.loop import train_step
@@ -181,14 +181,14 @@ def _timed(update: Callable[[int], object], updates: int) -> tuple[float, float]
     return took, torch.cuda.max_memory_allocated() / 2**30
 
 
-def drawing_seconds(name: str, dtype: str, device: torch.device) -> float:
+def rendering_seconds(name: str, dtype: str, device: torch.device) -> float:
     """Returns seconds per image, with guidance, eight at once for SD 1.5 and four for SDXL."""
     model = build(name, dtype, device)
-    batch, steps = 4 if name.endswith("xl") else 8, SIZES[name].draw_steps
-    settings = DrawSettings(side_of(model), 1, steps, 7.5, "", batch, 0, "DPMSolverMultistepScheduler", {}, dtype)
+    batch, steps = 4 if name.endswith("xl") else 8, SIZES[name].sample_steps
+    settings = SamplingSettings(side_of(model), 1, steps, 7.5, "", batch, 0, "DPMSolverMultistepScheduler", {}, dtype)
     jobs = [Job(Prompt(str(i), "test", "timed", ""), CAPTION, 0) for i in range(batch)]
-    list(draw(model, settings, jobs[:1]))
-    return seconds(lambda: list(draw(model, settings, jobs))) / batch
+    list(sample(model, settings, jobs[:1]))
+    return seconds(lambda: list(sample(model, settings, jobs))) / batch
 
 
 def report(name: str, setting: Setting, folder: Path) -> str:
@@ -238,7 +238,9 @@ def main(names: Sequence[str]) -> None:
             for setting in SETTINGS[name]:
                 print(report(name, setting, Path(folder)), flush=True)
             for dtype in ("bf16",) if name.endswith("xl") else ("fp32", "bf16"):
-                print(f"{name} drawn in {dtype}: {drawing_seconds(name, dtype, device):.2f} s an image", flush=True)
+                print(
+                    f"{name} generated in {dtype}: {rendering_seconds(name, dtype, device):.2f} s an image", flush=True
+                )
 
 
 if __name__ == "__main__":

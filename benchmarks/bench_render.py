@@ -1,6 +1,6 @@
-"""Drawing the embedded world in two processes of one thread each, against one process with torch's own threads.
+"""Generating the embedded world in two processes of one thread each, against one process with torch's own threads.
 
-`python -m benchmarks.bench_render` draws antialiased pictures of 128 px as the stage does, and prints pictures per
+`python -m benchmarks.bench_render` generates antialiased pictures of 128 px as the stage does, and prints pictures per
 second, with what the antialiasing costs.
 """
 
@@ -20,11 +20,11 @@ PROCESSES, PICTURES, SIDE, OVERSAMPLING, TURNS = 2, 80, 128, 2, 5
 PARTS = PROCESSES * 4
 
 
-def draw(scenes: Sequence[Scene], oversampling: int) -> None:
-    """Draws pictures on one thread.
+def sample(scenes: Sequence[Scene], oversampling: int) -> None:
+    """Generates pictures on one thread.
 
     Args:
-        scenes: What to draw.
+        scenes: What to generate.
         oversampling: Rays per pixel side.
     """
     torch.set_num_threads(1)
@@ -39,7 +39,7 @@ def main() -> None:
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
 
         def in_processes(oversampling: int) -> Callable[[], object]:
-            return lambda: list(pool.map(partial(draw, oversampling=oversampling), parts))
+            return lambda: list(pool.map(partial(sample, oversampling=oversampling), parts))
 
         compare(
             f"{PICTURES} pictures of {SIDE} px, {OVERSAMPLING} x {OVERSAMPLING} rays a pixel, {PROCESSES} processes",

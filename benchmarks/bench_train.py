@@ -17,7 +17,7 @@ from src.methods.lora import LoraMethod
 from src.models.base import BaseModel, Denoiser
 from src.models.families import load_base_model
 from src.stages.training_setup import cached_encoder
-from src.training.batches import DrawPlan, LatentSet
+from src.training.batches import LatentSet, SamplingPlan
 from src.training.loop import train_step
 from src.training.run import Hooks, Photos, Run, TrainPlan
 from src.training.schedules import ConstantSchedule
@@ -71,7 +71,7 @@ def our_run(
         MSELoss(),
         ConstantSchedule(0),
         TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0, 0.0),
-        DrawPlan(0, model.process, 0.0),
+        SamplingPlan(0, model.process, 0.0),
         cached_encoder(model, [CAPTION]),
         Photos(data, None, data),
         StateFolder(state),

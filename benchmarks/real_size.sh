@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times training and drawing at the true size of SD 1.5 and SDXL within the minutes of one loan of a GPU.
+# Times training and generating at the true size of SD 1.5 and SDXL within the minutes of one loan of a GPU.
 #
 #   bash benchmarks/real_size.sh 9.5 [sd15] [sdxl]
 #   bash benchmarks/real_size.sh --dry-run            both at toy size, on a processor

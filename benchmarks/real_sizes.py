@@ -67,7 +67,7 @@ class Size(NamedTuple):
     clip: tuple[dict[str, Any], ...]
     projections: tuple[int, ...]
     updates: int
-    draw_steps: int
+    sample_steps: int
     turns: int
 
 

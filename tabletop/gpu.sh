@@ -5,11 +5,11 @@
 #   bash tabletop/gpu.sh diffusion 9.7 [overrides]   text to image; task.vae=FOLDER names the latent space
 #   bash tabletop/gpu.sh --dry-run vae               the same at toy size, in seconds, on a processor
 #
-# The minutes count from here to the end. All processors draw pictures while the GPU trains on those that are there.
+# The minutes count from here to the end. All processors render pictures while the GPU trains on those that are there.
 # Every minute the weights go to $OUT/piece-NN.part, 15 MiB each, in half precision. To go on with them, put the pieces
 # into tabletop/carried before the next run; nothing else need be kept. From elsewhere it takes, where they are there:
 #   WHEELS=FOLDER    wheels of the packages that the machine lacks; nothing is downloaded
-#   BACKBONE=FOLDER  the AlexNet of LPIPS, by default models/tabletop/judges/alexnet
+#   BACKBONE=FOLDER  the AlexNet of LPIPS, by default models/tabletop/metric_models/alexnet
 #   OUT=FOLDER       where the pieces go, by default tabletop/pieces
 #   PYTHON=python3
 set -euo pipefail
@@ -28,7 +28,7 @@ fi
 
 side=128 sizes="500 5000 20000" val=256 rounds=(--round-seconds 60) settings=()
 if [ "$what" = vae ]; then
-  settings=(task.backbone="${BACKBONE:-models/tabletop/judges/alexnet}"
+  settings=(task.backbone="${BACKBONE:-models/tabletop/metric_models/alexnet}"
             "train_data.folders=[$work/compositions,$work/world/train]"
             task.watched.subject.count=32 train.batch_size=64 train.lr=1e-3 train.ema_decay=0.999)
 else
@@ -48,7 +48,7 @@ if [ $dry = 1 ]; then
 fi
 
 rm -rf "$work/run"
-draw() {  # more and more pictures; what was drawn is not drawn again
+render() {  # more and more pictures; what was rendered is not rendered again
   for size in $sizes; do
     nice "$PYTHON" -m src.commands.tabletop_world --device cpu --resolution $side --train "$size" --val $val --out $work/world
     if [ "$what" = vae ]; then
@@ -56,8 +56,8 @@ draw() {  # more and more pictures; what was drawn is not drawn again
     fi
   done
 }
-draw & drawer=$!
-trap 'pkill -P $drawer 2>/dev/null || true; kill $drawer 2>/dev/null || true' EXIT
+render & renderer=$!
+trap 'pkill -P $renderer 2>/dev/null || true; kill $renderer 2>/dev/null || true' EXIT
 left=$("$PYTHON" -c "import time; print($minutes - (time.time() - $began) / 60)")
 "$PYTHON" -m src.commands.tabletop_minutes --minutes "$left" "${rounds[@]}" --carried tabletop/carried \
   --pieces "$OUT" exp.config_path="configs/scratch/tabletop/$what.yaml" exp.run_dir=$work/run \

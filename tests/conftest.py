@@ -13,7 +13,7 @@ from tests.tiny.models import register_choices
 
 set_environment()
 register_choices()
-pytest_plugins = ["tests.judges"]
+pytest_plugins = ["tests.metric_models"]
 
 
 # the longest files, so that two workers end together; the first two share the projects that they make

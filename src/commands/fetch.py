@@ -1,7 +1,7 @@
 """Downloads what a configuration needs, once, at pinned revisions: the only code of the pipeline that uses a network.
 
 `python -m src.commands.fetch model=sdxl` takes the overrides of the later run. Reads configs/; writes the Hugging Face
-cache (HF_HOME), and the folders that judges name. It is no stage of dvc.yaml: compute nodes may have no network.
+cache (HF_HOME), and the folders that metric models name. It is no stage of dvc.yaml: compute nodes may have no network.
 """
 
 import os
@@ -20,7 +20,7 @@ from src.core.settings import Settings
 from src.core.typed import plain
 from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns
 
-PARTS = ("model", "captioner", "cropper", "judges", "metrics")
+PARTS = ("model", "captioner", "cropper", "metric_models", "metrics")
 TIMEOUT_S = 30
 
 
@@ -36,7 +36,7 @@ def fetch_all(settings: Settings) -> None:
     fetched: list[Mapping[str, Any]] = []
     for part in PARTS:
         for key, spec in _find_specs(part, plain(getattr(settings, part))):
-            if spec in fetched:  # metrics repeat their judges
+            if spec in fetched:  # metrics repeat their metric models
                 continue
             fetched.append(spec)
             path, was_here = fetch_model(spec)

@@ -33,7 +33,7 @@ from src.reporting.comparison.seeds import describe_seeds
 
 MODULE = "python -m src.commands.seeds"
 VERSUS = "vs"
-# how pictures are drawn and judged: another value on one side, and the sides may not be compared
+# how pictures are generated and measured: another value on one side, and the sides may not be compared
 SHARED = ("subject", "sampler", "validation_args", "prompts", "split")
 
 
@@ -112,7 +112,7 @@ def plan_trials(sides: Sequence[Sequence[str]], wanted: str, tree: str) -> list[
         By side, a trial for each seed.
 
     Raises:
-        ConfigError: An override cannot be used, or the sides would be drawn or judged differently.
+        ConfigError: An override cannot be used, or the sides would be generated or measured differently.
     """
     composed = [to_dict(load_config(side)) for side in sides]
     for other in composed[1:]:

@@ -25,48 +25,46 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=layout.EMBEDDED)
     parser.add_argument("--world", default=str(layout.WORLD_VAL))
     parser.add_argument("--autoencoder", type=Path, action="append", default=[], help="a further one; may be repeated")
-    parser.add_argument("--samples", type=int, default=200, help="of each setting, at most 200; 0 draws none")
+    parser.add_argument("--samples", type=int, default=200, help="of each setting, at most 200; 0 renders none")
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     parser.add_argument("--guidance", type=float, nargs="+", default=GUIDANCE)
     parser.add_argument("--out", type=Path, default=layout.WORLD_DIAGNOSIS)
     wanted = parser.parse_args()
     config = load_settings(["model=tabletop"])
     from src.models.families import load_base_model
-    from src.pretraining.drawing import load_vae
     from src.pretraining.reconstruction import load_perceptual
-    from src.stages.sampling_setup import draw_settings
-    from src.tabletop.classifier import ReaderFeatures, load_reader
-    from src.tabletop.diagnosis import diagnose_autoencoder, diagnose_drawing, tables
+    from src.pretraining.sampling import load_vae
+    from src.stages.sampling_setup import sampling_settings
+    from src.tabletop.classifier import ClassifierFeatures, load_classifier
+    from src.tabletop.diagnosis import diagnose_autoencoder, diagnose_sampling, tables
     from src.tabletop.scene import triples
-    from src.tabletop.sources import draw_subject, load_world
+    from src.tabletop.sources import load_world, render_subject
 
-    device, settings = choose_device(config.device), draw_settings(config)
+    device, settings = choose_device(config.device), sampling_settings(config)
     world = load_world(wanted.world)
-    sets = {"world": world, "demo subject": draw_subject(SUBJECTS, world.resolution, 0)}
+    sets = {"world": world, "demo subject": render_subject(SUBJECTS, world.resolution, 0)}
     base = load_base_model(str(wanted.models / "sd"), None, None, "fp32", device)
     autoencoders = {"shipped": base.pipeline.vae}
     for folder in wanted.autoencoder:
         autoencoders[folder.name] = load_vae(folder, device)
-    perceptual, tower = (
-        load_perceptual(str(wanted.models / "judges/alexnet"), device),
-        build(config.judges["dino"], "judges.dino"),
-    )
-    tower = tower.load(str(device))
+    perceptual = load_perceptual(str(wanted.models / "metric_models/alexnet"), device)
+    extractor = build(config.metric_models["dino"], "metric_models.dino").load(str(device))
     restored = {
-        (name, pictures): diagnose_autoencoder(vae, images, perceptual, tower, device)
+        (name, pictures): diagnose_autoencoder(vae, images, perceptual, extractor, device)
         for name, vae in autoencoders.items()
         for pictures, images in sets.items()
     }
     combinations = triples(0)[1]
     chosen = combinations[:: max(1, len(combinations) // wanted.samples)][: wanted.samples] if wanted.samples else []
-    reader, features = load_reader(wanted.models / "reader", device), ReaderFeatures(str(wanted.models / "reader"))
-    drawn = []
+    folder = wanted.models / "classifier"
+    classifier, features = load_classifier(folder, device), ClassifierFeatures(str(folder))
+    rendered = []
     for steps in wanted.steps if chosen else ():
         for guidance in wanted.guidance:
             how = replace(settings, num_inference_steps=steps, guidance_scale=guidance)
-            drawn.append(diagnose_drawing(base, how, chosen, world, reader, features))
-            print(drawn[-1], flush=True)
-    text = tables(restored, drawn)
+            rendered.append(diagnose_sampling(base, how, chosen, world, classifier, features))
+            print(rendered[-1], flush=True)
+    text = tables(restored, rendered)
     print(text)
     write_text(wanted.out, text + "\n")
 

@@ -1,4 +1,4 @@
-"""Draws the demo subject and its look-alikes, and says which differences each metric sees.
+"""Renders the demo subject and its look-alikes, and says which differences each metric sees.
 
 `python -m src.commands.tabletop_lookalikes` writes data/lookalikes for `metrics=lookalikes`; with --trials N it prints
 the table of docs/tabletop.md instead.
@@ -19,8 +19,8 @@ from src.core.files import replaced_folder
 SEED, PHOTOS, OVERSAMPLING = 0, 12, 3
 
 
-def draw_folders(out: Path, side: int, count: int) -> None:
-    """Draws the subject and every look-alike in the same scenes, half from the front and half from the back.
+def render_folders(out: Path, side: int, count: int) -> None:
+    """Renders the subject and every look-alike in the same scenes, half from the front and half from the back.
 
     Args:
         out: Gets a folder for each.
@@ -43,25 +43,28 @@ def draw_folders(out: Path, side: int, count: int) -> None:
 
 @one_line("tabletop_lookalikes")
 def main() -> None:
-    """Draws, or measures and prints."""
+    """Renders, or measures and prints."""
     parser = command_line("tabletop_lookalikes", __doc__)
-    parser.add_argument("--trials", type=int, default=0, help="pairs for each difference; 0 draws the folders")
+    parser.add_argument("--trials", type=int, default=0, help="pairs for each difference; 0 renders the folders")
     parser.add_argument("--out", type=Path, default=layout.LOOKALIKES)
     wanted = parser.parse_args()
     config = load_settings(["model=tabletop"])
     side, device = config.model.resolution, choose_device(config.device)
     if not wanted.trials:
-        draw_folders(wanted.out, side, PHOTOS)
+        render_folders(wanted.out, side, PHOTOS)
         print(f"{wanted.out}: {PHOTOS} pictures of each toy")
         return
     from src.pretraining.reconstruction import load_perceptual
     from src.tabletop.telling import Telling, tell_apart
 
-    judges = {name: build(config.judges[key], f"judges.{key}") for name, key in (("dino", "dino"), ("clip_i", "clip"))}
-    towers = {name: judge.load(str(device)) for name, judge in judges.items()}
-    perceptual = load_perceptual(config.judges["lpips"]["id"], device)
+    metric_models = {
+        name: build(config.metric_models[key], f"metric_models.{key}")
+        for name, key in (("dino", "dino"), ("clip_i", "clip"))
+    }
+    extractors = {name: metric_model.load(str(device)) for name, metric_model in metric_models.items()}
+    perceptual = load_perceptual(config.metric_models["lpips"]["id"], device)
     torch.manual_seed(SEED)
-    rows: list[Telling] = tell_apart(towers, perceptual, side, wanted.trials, device)
+    rows: list[Telling] = tell_apart(extractors, perceptual, side, wanted.trials, device)
     print("| difference | amount | " + " | ".join(rows[0].right) + " |")
     print("|---|---|" + "---|" * len(rows[0].right))
     for row in rows:

@@ -1,4 +1,4 @@
-"""Trains an embedded model for some minutes of a GPU: `bash tabletop/gpu.sh`, which also draws its pictures meanwhile.
+"""Trains an embedded model for some minutes of a GPU: `bash tabletop/gpu.sh`, which renders its pictures meanwhile.
 
 Training begins as soon as a few pictures are there and takes in more as they come. After every round, about a minute,
 the averaged weights in half precision are put into pieces that are small enough to be carried away; the next run
@@ -121,7 +121,7 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
         The share of the clock's time that went into updates and evaluations.
 
     Raises:
-        PipelineError: No picture was drawn in time.
+        PipelineError: No picture was rendered in time.
     """
     set_deterministic(params.train.deterministic)
     from src.pretraining.engine import Given, Watch, train_from_noise
@@ -180,7 +180,7 @@ def count_pictures(params: PretrainSettings, clock: Clock) -> int:
     while not all(file.is_file() for file in needed):
         if time.monotonic() > clock.end:
             missing = ", ".join(str(file) for file in needed if not file.is_file())
-            raise EmptyDatasetError(f"{missing}: not drawn in {clock.minutes:g} minutes")
+            raise EmptyDatasetError(f"{missing}: not rendered in {clock.minutes:g} minutes")
         time.sleep(WAIT_SECONDS)
     return sum(len(np.load(file, mmap_mode="r")) for file in files)
 

@@ -22,10 +22,10 @@ from src.tabletop.world import IMAGES
 PLACES = {
     "refined": "sd",
     "captioner": "blip",
-    "clip": "judges/clip",
-    "dino": "judges/dino",
-    "lpips": "judges/alexnet",
-    "reader": "reader",
+    "clip": "metric_models/clip",
+    "dino": "metric_models/dino",
+    "lpips": "metric_models/alexnet",
+    "classifier": "classifier",
 }
 # what goes on from another training: whose configuration it has, and what stands beside that in tabletop/dvc.yaml
 FURTHER = {"refined": ("diffusion", ", then the stage `refine` of tabletop/dvc.yaml, which is what follows")}

@@ -21,16 +21,16 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="for example validation_args.guidance_scale=4")
     config = load_settings(["model=tabletop", *parser.parse_args().overrides])
 
-    from src.stages.sampling_setup import draw_settings
+    from src.stages.sampling_setup import sampling_settings
     from src.tabletop.scores import Embedded, score_models
     from src.tabletop.sources import load_world
 
     models = Embedded(
         folder=layout.EMBEDDED,
-        clip=build(config.judges["clip"], "judges.clip"),
-        dino=build(config.judges["dino"], "judges.dino"),
+        clip=build(config.metric_models["clip"], "metric_models.clip"),
+        dino=build(config.metric_models["dino"], "metric_models.dino"),
         captioner=build(config.captioner, "captioner"),
-        settings=draw_settings(config),
+        settings=sampling_settings(config),
         device=choose_device(config.device),
         seed=SEED,
     )

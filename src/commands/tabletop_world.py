@@ -1,4 +1,4 @@
-"""Draws the pictures that the embedded models learn from. Reads nothing, writes tabletop/world/{train,val}."""
+"""Renders the pictures that the embedded models learn from. Reads nothing, writes tabletop/world/{train,val}."""
 
 import time
 from pathlib import Path
@@ -9,12 +9,12 @@ from src.core.config_errors import one_line
 from src.core.device import choose_device, describe_device
 from src.core.files import replaced_folder, work_root
 from src.core.running import end_with_dvc, held_output
-from src.tabletop.world import draw_world, plan_world
+from src.tabletop.world import plan_world, render_world
 
 
 @one_line("tabletop_world")
 def main() -> None:
-    """Draws them; shards that an interrupted run drew are kept."""
+    """Renders them; shards that an interrupted run rendered are kept."""
     parser = command_line("tabletop_world", __doc__)
     parser.add_argument("--train", type=int, default=30000)
     parser.add_argument("--val", type=int, default=2000)
@@ -31,7 +31,7 @@ def main() -> None:
         for part in ("train", "val"):
             scenes = plan_world(part, getattr(wanted, part), wanted.seed)
             cache = work_root() / layout.WORLD_CACHE
-            draw_world(folder / part, cache, scenes, wanted.resolution, wanted.oversampling, device)
+            render_world(folder / part, cache, scenes, wanted.resolution, wanted.oversampling, device)
     minutes = (time.monotonic() - began) / 60
     print(f"{wanted.out}: {wanted.train + wanted.val} pictures in {minutes:z.1f} minutes on {describe_device(device)}")
 

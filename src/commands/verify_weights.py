@@ -1,7 +1,8 @@
-"""Checks that the judges' weights are here, whole and read rightly: `make verify-weights`, with the overrides of a run.
+"""Checks that the metric models' weights are here, whole and read rightly: `make verify-weights`, with overrides.
 
-Every judge that embeds images describes three made-up pictures; their cosines are compared with golden numbers that are
-kept by the hash of the weights. Weights that nobody has checked yet are told apart: `--write` records their numbers.
+Every metric model that embeds images describes three made-up pictures; their cosines are compared with golden numbers
+that are kept by the hash of the weights. Weights that nobody has checked yet are told apart: `--write` records their
+numbers.
 """
 
 import json
@@ -42,38 +43,38 @@ def pictures() -> dict[str, Image.Image]:
     return {name: Image.fromarray(array.astype(np.uint8)) for name, array in arrays.items()}
 
 
-def measure(judge: Any, store: FeatureStore) -> list[float]:
+def measure(metric_model: Any, store: FeatureStore) -> list[float]:
     """Returns the cosines of the three pairs of pictures, rounded."""
     with TemporaryDirectory() as folder:
         files = []
         for name, picture in pictures().items():
             picture.save(Path(folder) / f"{name}.png")
             files.append(image_file(Path(folder) / f"{name}.png"))
-        features: NDArray[np.float64] = store.embed_images(judge, files)
+        features: NDArray[np.float64] = store.embed_images(metric_model, files)
     return [round(float(features[i] @ features[j]), DIGITS) for i, j in ((0, 1), (0, 2), (1, 2))]
 
 
 def verify(overrides: list[str], golden: dict[str, list[float]]) -> tuple[list[str], dict[str, list[float]]]:
-    """Measures every judge of the chosen metrics that embeds images.
+    """Measures every metric model of the chosen metrics that embeds images.
 
     Args:
         overrides: Of the configuration.
         golden: Cosines by the weights' hash.
 
     Returns:
-        A line for each judge, and the cosines of those that `golden` does not know.
+        A line for each metric model, and the cosines of those that `golden` does not know.
 
     Raises:
         MissingModelError: Weights are not on this machine.
         ModelMismatchError: Weights or cosines are other than they should be.
     """
     store, lines, fresh = FeatureStore(4, "cpu"), list[str](), dict[str, list[float]]()
-    for name, judge in models_of(build_metrics(load_settings(overrides))).items():
-        judge.check()
-        if not hasattr(store.tower(judge), "embed_images"):
+    for name, metric_model in models_of(build_metrics(load_settings(overrides))).items():
+        metric_model.check()
+        if not hasattr(store.extractor(metric_model), "embed_images"):
             lines.append(f"{name}: here; it embeds no images")
             continue
-        key, found = str(judge.describe()["sha256"]), measure(judge, store)
+        key, found = str(metric_model.describe()["sha256"]), measure(metric_model, store)
         if key not in golden:
             fresh[key] = found
             lines.append(f"{name}: UNVERIFIED: no golden numbers for {key[:12]}; measured {found}")
@@ -86,7 +87,7 @@ def verify(overrides: list[str], golden: dict[str, list[float]]) -> tuple[list[s
 
 @one_line("verify-weights")
 def main() -> None:
-    """Prints a line for each judge.
+    """Prints a line for each metric model.
 
     Raises:
         SystemExit: One is missing or not what it should be.

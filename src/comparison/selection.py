@@ -110,10 +110,10 @@ def select_checkpoint(table: pd.DataFrame, steps: Mapping[str, int], rule: Selec
     if SUBJECT not in chosen_metrics and len(variants) > 1:
         return Selection(variants[-1], "last")
     dev = {variant: mean_scores(table, variant, DEV) for variant in (BASE, *variants)}
-    judged = {SUBJECT, PROMPT} <= set(dev[BASE])
-    floor = rounded(dev[BASE][PROMPT] - rule.clip_t_margin) if judged else 0.0
+    compared = {SUBJECT, PROMPT} <= set(dev[BASE])
+    floor = rounded(dev[BASE][PROMPT] - rule.clip_t_margin) if compared else 0.0
     if len(variants) == 1:
-        kept = not judged or dev[variants[0]][PROMPT] >= floor
+        kept = not compared or dev[variants[0]][PROMPT] >= floor
         return Selection(variants[0], "only", missed="" if kept else _missed(dev, variants[0], floor))
     if not dev[BASE]:
         raise MetricError("there are several checkpoints, but no dev prompts to choose one on")

@@ -8,7 +8,8 @@ from typing import Any
 from src.comparison.runs import EvaluatedRun
 from src.core.files import sha256_bytes
 
-# says where things are, who watches, how a page looks, what is asked for; never what a run draws or how it is judged
+# says where things are, who watches, how a page looks, what is asked for; never what a run generates or how it is
+# measured
 NOT_SETTINGS = (
     *("configs_digest", "exp", "report", "tracker", "metrics", "check", "evaluate.margins"),
     *("inference_metrics", "evaluate.batch_size", "validation_args.batch_size", "device", "inferencer", "prompt"),
@@ -39,7 +40,7 @@ def differing_keys(a: Any, b: Any, key: str = "") -> list[str]:
 
 
 def is_setting(key: str) -> bool:
-    """Tells whether a dotted key of params.yaml decides what a run draws or how it is judged, seeds left out."""
+    """Tells whether a dotted key of params.yaml decides what a run generates or how it is measured, seeds left out."""
     return not any(key == name or key.startswith(f"{name}.") for name in (*NOT_SETTINGS, *SEEDS))
 
 

@@ -149,7 +149,7 @@ def find(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comp
     return findings
 
 
-def judge(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> Verdict:
+def verdict_of(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> Verdict:
     """Draws the conclusion from what `find` says of each primary metric.
 
     The first that applies: EQUIVALENT, all are the same; BETTER, one rose, and no interval reaches below minus its
@@ -190,7 +190,7 @@ def blocked_by(
         Units by metric: intervals shrink by the square root of their number. None where no number would do, because
         the mean itself lies beyond the margin. Nothing where there is a verdict.
     """
-    if judge(primaries, margins, comparisons) is not Verdict.INCONCLUSIVE:
+    if verdict_of(primaries, margins, comparisons) is not Verdict.INCONCLUSIVE:
         return {}
     findings = find(primaries, margins, comparisons)
     blocked: dict[str, int | None] = {}

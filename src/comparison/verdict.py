@@ -19,7 +19,7 @@ from src.comparison.statistics import (
     compare_run_means,
     compare_scores,
     find,
-    judge,
+    verdict_of,
 )
 from src.core.errors import ConfigError, MetricError
 from src.metrics.intervals import Unit, reported_rows, score_grid
@@ -56,7 +56,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """What the primary metrics say together."""
-        return judge(self._primary, self.margins, self.comparisons)
+        return verdict_of(self._primary, self.margins, self.comparisons)
 
     @property
     def findings(self) -> Mapping[str, Finding]:
@@ -178,7 +178,7 @@ def margins_of(run: EvaluatedRun) -> Mapping[str, float]:
 
 
 def check_comparable(a: EvaluatedRun, b: EvaluatedRun) -> None:
-    """Checks that two runs were judged alike.
+    """Checks that two runs were measured alike.
 
     Args:
         a: One.
@@ -194,16 +194,18 @@ def check_comparable(a: EvaluatedRun, b: EvaluatedRun) -> None:
 
 
 def differing_fields(a: EvaluatedRun, b: EvaluatedRun) -> list[str]:
-    """Lists what two runs must have in common and have not: prompts, seeds, photos, sampler, margins, judges."""
+    """Lists what two runs must have in common and have not: prompts, seeds, photos, sampler, margins, metric models."""
     fields = [name for name in SAME_META if a.meta.get(name) != b.meta.get(name)]
     for name in SAME_PARAMS:
         fields += differing_keys(a.params.get(name), b.params.get(name), name)
     section, key = MARGINS
     margins = [_mapping(run.params.get(section)).get(key) for run in (a, b)]
     fields += differing_keys(margins[0], margins[1], f"{section}.{key}")
-    judges = [_mapping(run.meta.get("judges")) for run in (a, b)]
-    shared = sorted(judges[0].keys() & judges[1].keys())
-    fields += [f"judges.{name}" for name in shared if _text(judges[0][name]) != _text(judges[1][name])]
+    metric_models = [_mapping(run.meta.get("metric_models")) for run in (a, b)]
+    shared = sorted(metric_models[0].keys() & metric_models[1].keys())
+    fields += [
+        f"metric_models.{name}" for name in shared if _text(metric_models[0][name]) != _text(metric_models[1][name])
+    ]
     return [field for field in fields if field not in IGNORED_PARAMS]
 
 

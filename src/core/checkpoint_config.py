@@ -1,4 +1,4 @@
-"""What a checkpoint was made with, for drawing with it alone: between configs/ and the command line."""
+"""What a checkpoint was made with, for generating with it alone: between configs/ and the command line."""
 
 import sys
 from collections.abc import Sequence

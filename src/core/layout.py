@@ -28,7 +28,7 @@ ADAPTER = MODELS / "adapter"
 ADAPTER_CONFIG = "config.yaml"
 CHECKPOINT_PREFIX = "step-"
 CHECKPOINTS = f"{CHECKPOINT_PREFIX}*"
-EMBEDDED, FETCHED_JUDGES, SALIENT = MODELS / "tabletop", MODELS / "judges", MODELS / "u2netp"
+EMBEDDED, FETCHED_MODELS, SALIENT = MODELS / "tabletop", MODELS / "metric_models", MODELS / "u2netp"
 
 # what was measured
 METRICS = Path("metrics")

@@ -28,6 +28,11 @@ def trains_from_noise(words: Sequence[str]) -> bool:
     return path is not None and has_file(path) and "task" in load_yaml(path)
 
 
+def shown_pretraining_config(words: Sequence[str]) -> PretrainSettings | DictConfig:
+    """Returns what `--help` shows: every key of what these words would train, else those that all tasks share."""
+    return load_yaml(ROOT_FILE) if _file_of(words) is None else load_pretraining_config("pretraining", words)
+
+
 def load_pretraining_config(_stage: str, words: Sequence[str]) -> PretrainSettings:
     """Loads what the command line asks for, resolved, checked for unknown keys and wrong types.
 
@@ -42,7 +47,10 @@ def load_pretraining_config(_stage: str, words: Sequence[str]) -> PretrainSettin
         ConfigError: A key is unknown, a value has the wrong type, a `_target_` is not allowed, or the file is missing.
     """
     path = _file_of(words)
-    if path is None or not has_file(path):
+    if path is None:
+        files = ", ".join(file.name for file in sorted((CONFIGS / "scratch").glob("*.yaml")))
+        raise ConfigError(f"exp.config_path=FILE says what to train; in configs/scratch there are {files}")
+    if not has_file(path):
         raise ConfigError(f"exp.config_path: no such file: {path}")
     values, file = to_dict(load_yaml(ROOT_FILE)), to_dict(load_yaml(path))
     words = _choose_trackers(values, file, words)

@@ -44,7 +44,7 @@ class _ModelName:
         return None if value in names else f"expected one of {', '.join(names)}"
 
 
-# What a checkpoint says of itself that drawing with it takes over; nothing else in its config.yaml is looked at.
+# What a checkpoint says of itself that generating with it takes over; nothing else in its config.yaml is looked at.
 RECORDED: dict[str, dict[str, _Text | _Whole | _ModelName]] = {
     "model": {
         "name": _ModelName(),

@@ -91,8 +91,8 @@ class SamplingSettings:
     """How images are generated."""
 
     num_images_per_prompt: int
-    lone_prompt: str
-    num_lone_images: int
+    subject_only_prompt: str
+    num_subject_only_images: int
     num_inference_steps: int
     guidance_scale: float
     negative_prompt: str
@@ -204,7 +204,7 @@ class Settings:
     configs_digest: str
     cropper: dict[str, Any]
     captioner: dict[str, Any]
-    judges: dict[str, Any]
+    metric_models: dict[str, Any]
     method: dict[str, Any]
     optimizer: dict[str, Any]
     lr_schedule: dict[str, Any]

@@ -33,7 +33,7 @@ class Dataset:
 
     Attributes:
         train: Photos to learn from.
-        val: Photos that judge.
+        val: Photos to measure on.
     """
 
     train: list[Item]
@@ -48,7 +48,7 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str, resolutio
         captions: captions.csv.
         split: split.csv.
         token: The rare token that every caption must hold.
-        resolution: Side that the model draws, pixels.
+        resolution: Side that the model generates, pixels.
 
     Returns:
         Both sides, each in the split's order.
@@ -89,13 +89,13 @@ def load_class_images(folder: Path, prompt: str, resolution: int) -> list[Item]:
     Args:
         folder: Where the stage class_images wrote them.
         prompt: Their caption.
-        resolution: Side that the model draws, pixels.
+        resolution: Side that the model generates, pixels.
 
     Returns:
         At least one item.
 
     Raises:
-        ConfigError: An image was drawn at another resolution.
+        ConfigError: An image was generated at another resolution.
         EmptyDatasetError: There are none.
         BadPhotoError: An image cannot be read.
     """
@@ -103,7 +103,7 @@ def load_class_images(folder: Path, prompt: str, resolution: int) -> list[Item]:
     if not paths:
         raise EmptyDatasetError(
             f"{folder}: prior.weight above 0 needs class images, found none: `python -m src.stages.class_images` with "
-            "the same overrides draws them"
+            "the same overrides generates them"
         )
     for path in paths:
         _check_side(path, resolution)

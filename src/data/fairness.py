@@ -8,7 +8,7 @@ from src.data.splitting import FEW_GROUPS, Side
 
 Kind = Literal["few_photos", "few_groups", "val_unseen", "train_unseen", "val_doubtful"]
 
-# Fewer photos leave one or two to judge by, whatever the share that is held out.
+# Fewer photos leave one or two to measure on, whatever the share that is held out.
 FEW_PHOTOS = 10
 # Of the crop; a square around a subject that was found holds ten times as much of it.
 LEAST_SHARE = 0.03

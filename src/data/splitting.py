@@ -11,7 +11,7 @@ from src.core.seeding import derive_seed
 Side = Literal["train", "val"]
 
 KEY_RANGE = 2.0**63
-# One held-out photo is no judge where there are photos for a second one.
+# One held-out photo is no metric model where there are photos for a second one.
 ENOUGH_FOR_TWO = 5
 # Photos of one group are one piece of evidence; fewer pieces cannot tell luck from likeness.
 FEW_GROUPS = 3
@@ -48,7 +48,7 @@ def split_groups(sizes: Mapping[str, int], val_fraction: float, seed: int) -> di
         raise ConfigError(f"split.val_fraction={val_fraction}: expected a number between 0 and 1, both excluded")
     if len(sizes) < 2:
         raise EmptyDatasetError(
-            f"the split needs at least 2 distinct photos, one to train on and one to judge by; found {len(sizes)} "
+            f"the split needs at least 2 distinct photos, one to train on and one to measure on; found {len(sizes)} "
             "(near-duplicates count as one). Add photos to data/raw"
         )
     keys = {name: derive_seed(seed, "split", name) / KEY_RANGE for name in sizes}

@@ -1,4 +1,4 @@
-"""CLIP as a judge, through open_clip, from a local file."""
+"""CLIP as a metric model, through open_clip, from a local file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from src.features.weights import WeightFile, check_architecture, freeze, load_st
 
 
 @dataclass(frozen=True)
-class ClipJudge:
+class ClipModel:
     """Names a CLIP model of open_clip (Radford et al., 2021, arXiv:2103.00020).
 
     Attributes:
@@ -67,7 +67,7 @@ class ClipJudge:
             **self.weights.describe(),
         }
 
-    def load(self, device: str) -> "ClipTower":
+    def load(self, device: str) -> "ClipExtractor":
         """Builds the model and loads its weights; open_clip's downloading functions are never called.
 
         Args:
@@ -85,7 +85,7 @@ class ClipJudge:
         load_strictly(model, read_state(path), path)
         frozen = freeze(model, device)
         assert isinstance(frozen, open_clip.CLIP)
-        return ClipTower(frozen, self._preparation(), device)
+        return ClipExtractor(frozen, self._preparation(), device)
 
     def _preparation(self) -> Preparation:
         side = self._model_config()["vision_cfg"]["image_size"]
@@ -101,7 +101,7 @@ class ClipJudge:
             known = ", ".join(name for name in open_clip.list_models() if name.startswith("ViT"))
             raise ConfigError(f"architecture={self.architecture!r} is unknown; open_clip knows {known}")
         if "custom_text" in config or "hf_model_name" in config["text_cfg"]:
-            raise ConfigError(f"architecture={self.architecture!r}: expected a CLIP with CLIP's own text tower")
+            raise ConfigError(f"architecture={self.architecture!r}: expected a CLIP with CLIP's own text extractor")
         found = config.get("quick_gelu", False)  # open_clip's own meaning of an absent key
         if found != self.quick_gelu:
             raise ModelMismatchError(
@@ -110,12 +110,12 @@ class ClipJudge:
         return dict(config)
 
 
-class ClipTower:
+class ClipExtractor:
     """A loaded CLIP.
 
     Args:
         model: In evaluation mode.
-        prepare: Makes the image tower's input.
+        prepare: Makes the image extractor's input.
         device: Where the model is.
     """
 

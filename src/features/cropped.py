@@ -1,4 +1,4 @@
-"""A judge that looks at the subject alone: likeness of whole images rewards a background like the photos' too."""
+"""A metric model that sees the subject alone: likeness of whole images rewards a background like the photos' too."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from PIL import Image
 from torch import Tensor
 
-from src.features.store import ImageTower, Judge
+from src.features.store import ImageExtractor, MetricModel
 
 
 class Square(Protocol):
@@ -26,59 +26,59 @@ class Cropper(Protocol):
 
 
 @dataclass(frozen=True)
-class CroppedJudge:
-    """Another judge on crops around the subject, of drawn images and photos alike.
+class CroppedModel:
+    """Another metric model on crops around the subject, of generated images and photos alike.
 
     Attributes:
-        judge: Embeds the crops.
+        model: Embeds the crops.
         cropper: Finds the subject.
         cropper_name: What the scores' provenance calls the cropper and its settings.
     """
 
-    judge: Judge[ImageTower]
+    model: MetricModel[ImageExtractor]
     cropper: Cropper
     cropper_name: str
 
     @property
     def name(self) -> str:
-        """The judge's; the metric's own name says that it looks at crops."""
-        return self.judge.name
+        """The metric model's; the metric's own name says that it looks at crops."""
+        return self.model.name
 
     @property
     def title(self) -> str:
-        """The judge's."""
-        return self.judge.title
+        """The metric model's."""
+        return self.model.title
 
     def check(self) -> None:
-        """Checks the judge's weights; raises what it raises."""
-        self.judge.check()
+        """Checks the metric model's weights; raises what it raises."""
+        self.model.check()
 
     def describe(self) -> dict[str, Any]:
-        """Returns the judge's identity and preprocessing, and the crop before it."""
-        return {**self.judge.describe(), "crop": self.cropper_name}
+        """Returns the metric model's identity and preprocessing, and the crop before it."""
+        return {**self.model.describe(), "crop": self.cropper_name}
 
-    def load(self, device: str) -> "CroppedTower":
-        """Loads the judge."""
-        return CroppedTower(self.judge.load(device), self.cropper)
+    def load(self, device: str) -> "CroppedExtractor":
+        """Loads the metric model."""
+        return CroppedExtractor(self.model.load(device), self.cropper)
 
 
 @dataclass(frozen=True)
-class CroppedTower:
-    """The loaded judge.
+class CroppedExtractor:
+    """The loaded metric model.
 
     Attributes:
-        tower: Embeds the crops.
+        extractor: Embeds the crops.
         cropper: Finds the subject.
     """
 
-    tower: ImageTower
+    extractor: ImageExtractor
     cropper: Cropper
 
     def prepare(self, image: Image.Image) -> Tensor:
-        """Returns the judge's input for the crop of one sRGB image, shape (3, H, W)."""
+        """Returns the metric model's input for the crop of one sRGB image, shape (3, H, W)."""
         box = self.cropper.find(image)
-        return self.tower.prepare(image.crop((box.left, box.top, box.right, box.bottom)))
+        return self.extractor.prepare(image.crop((box.left, box.top, box.right, box.bottom)))
 
     def embed_images(self, batch: Tensor) -> Tensor:
         """Returns features of shape (B, D) for inputs of shape (B, 3, H, W)."""
-        return self.tower.embed_images(batch)
+        return self.extractor.embed_images(batch)

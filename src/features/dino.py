@@ -1,4 +1,4 @@
-"""DINO as a judge, through timm, from a local file."""
+"""DINO as a metric model, through timm, from a local file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ HUB_OFFSET = 0.1
 
 
 @dataclass(frozen=True)
-class DinoJudge:
+class DinoModel:
     """Names a vision transformer of timm whose class token describes an image.
 
     Papers: DINO (Caron et al., 2021), arXiv:2104.14294; DINOv2 (Oquab et al., 2023), arXiv:2304.07193. Resize and
@@ -80,7 +80,7 @@ class DinoJudge:
             **self.weights.describe(),
         }
 
-    def load(self, device: str) -> "DinoTower":
+    def load(self, device: str) -> "DinoExtractor":
         """Builds the model and loads its weights.
 
         Args:
@@ -112,7 +112,7 @@ class DinoJudge:
             fit_positions(model, side)
         frozen = freeze(model, device)
         assert isinstance(frozen, VisionTransformer)
-        return DinoTower(frozen, self._preparation())
+        return DinoExtractor(frozen, self._preparation())
 
     def _preparation(self) -> Preparation:
         return Preparation(self.resize_px, self.crop_px, IMAGENET)
@@ -144,7 +144,7 @@ def fit_positions(model: VisionTransformer, side: tuple[int, int]) -> None:
     model.pos_embed.copy_(torch.cat([positions[:, :prefix], resampled.flatten(2).transpose(1, 2)], dim=1))
 
 
-class DinoTower:
+class DinoExtractor:
     """A loaded DINO.
 
     Args:

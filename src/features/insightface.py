@@ -18,8 +18,8 @@ TASKS = ("detection", "recognition")
 
 
 @dataclass(frozen=True)
-class InsightFaceJudge:
-    """Names a pack of insightface; another judge for `FaceIdentity`.
+class InsightFaceModel:
+    """Names a pack of insightface; another metric model for `FaceIdentity`.
 
     Papers: SCRFD (Guo et al., 2021), arXiv:2105.04714; ArcFace (Deng et al., 2018), arXiv:1801.07698. The code is
     under the MIT licence, the pretrained packs are for non-commercial research only.
@@ -67,7 +67,7 @@ class InsightFaceJudge:
         if not self.licence_acknowledged:
             raise ConfigError(
                 f"insightface's pack {self.pack!r} may be used for non-commercial research only: if this is, say so "
-                "with `-S metrics.id_sim.judge.licence_acknowledged=true`, or choose metrics=faces, free for any use"
+                "with `-S metrics.id_sim.model.licence_acknowledged=true`, or choose metrics=faces, free for any use"
             )
         import_insightface()
         for path, sha256 in self._files().items():
@@ -75,7 +75,7 @@ class InsightFaceJudge:
                 raise MissingModelError(
                     f"{path}: no such file. Nothing downloads it: unpack {self.pack}.zip of "
                     "https://github.com/deepinsight/insightface/releases/tag/v0.7 into that folder, or name another "
-                    "with `-S metrics.id_sim.judge.folder=FOLDER`"
+                    "with `-S metrics.id_sim.model.folder=FOLDER`"
                 )
             if sha256 is not None and (found := sha256_file(path)) != sha256:
                 raise ModelMismatchError(f"{path}: sha256 is {found}, expected {sha256}")
@@ -94,7 +94,7 @@ class InsightFaceJudge:
             "dtype": "float32",
         }
 
-    def load(self, device: str) -> "InsightFaceTower":  # noqa: ARG002
+    def load(self, device: str) -> "InsightFaceExtractor":  # noqa: ARG002
         """Loads both networks; onnxruntime runs them on the CPU whatever the device.
 
         Args:
@@ -126,7 +126,7 @@ class InsightFaceJudge:
         # without a size, versions from 1 on seek faces in two sizes, 128 and 640 px, and unite what they find
         size = (self.det_size_px, self.det_size_px)
         analysis.prepare(ctx_id=-1, det_thresh=self.min_score, det_size=size)
-        return InsightFaceTower(analysis)
+        return InsightFaceExtractor(analysis)
 
     def _files(self) -> dict[Path, str | None]:
         folder = Path(self.folder)
@@ -137,7 +137,7 @@ class InsightFaceJudge:
 
 
 @dataclass(frozen=True)
-class InsightFaceTower:
+class InsightFaceExtractor:
     """The loaded pack, a `FaceTower`.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""LPIPS as a judge, through torchmetrics, with AlexNet from a local file."""
+"""LPIPS as a metric model, through torchmetrics, with AlexNet from a local file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
-class LpipsJudge:
+class LpipsModel:
     """Names LPIPS v0.1 on AlexNet (Zhang et al., 2018, arXiv:1801.03924); its linear heads come with torchmetrics.
 
     Attributes:
@@ -68,7 +68,7 @@ class LpipsJudge:
             **self.weights.describe(),
         }
 
-    def load(self, device: str) -> "LpipsTower":
+    def load(self, device: str) -> "LpipsExtractor":
         """Builds the model and loads its weights; torchvision's download is never called.
 
         Args:
@@ -93,7 +93,7 @@ class LpipsJudge:
             raise ModelMismatchError(f"{path}: expected torchvision's AlexNet: {error}") from error
         frozen = freeze(model, device)
         assert isinstance(frozen, _LPIPS)
-        return LpipsTower(frozen, self._preparation(), device)
+        return LpipsExtractor(frozen, self._preparation(), device)
 
     def _preparation(self) -> Preparation:
         return Preparation(self.size_px, self.size_px, MINUS_ONE_TO_ONE)
@@ -103,7 +103,7 @@ def _alexnet_name(name: str) -> str:
     return "features." + name.partition(".")[2]
 
 
-class LpipsTower:
+class LpipsExtractor:
     """A loaded LPIPS; an image goes through AlexNet once, however many it is compared with.
 
     Args:
@@ -144,22 +144,22 @@ class LpipsTower:
         return sum(float(head((a - b) ** 2).double().mean()) for head, a, b in heads)
 
 
-def mean_distances(tower: LpipsTower, images: Sequence[ImageFile]) -> list[float | None]:
+def mean_distances(extractor: LpipsExtractor, images: Sequence[ImageFile]) -> list[float | None]:
     """Returns each image's mean distance to the others.
 
     Args:
-        tower: Measures distances.
+        extractor: Measures distances.
         images: The images of one prompt.
 
     Returns:
-        One number per image; None for a lone image.
+        One number per image; None for a single image.
     """
     if len(images) == 1:
         return [None]
-    maps = [tower.embed(tower.prepare(open_rgb(image.path))) for image in images]
+    maps = [extractor.embed(extractor.prepare(open_rgb(image.path))) for image in images]
     sums = [0.0] * len(images)
     for i, j in combinations(range(len(images)), 2):
-        distance = tower.distance(maps[i], maps[j])
+        distance = extractor.distance(maps[i], maps[j])
         sums[i] += distance
         sums[j] += distance
     return [total / (len(images) - 1) for total in sums]

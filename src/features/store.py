@@ -1,4 +1,4 @@
-"""Turns images and texts into features, each once: loads judges, batches, pads, and caches by content."""
+"""Turns images and texts into features, each once: loads metric models, batches, pads, and caches by content."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ MAX_WORKERS = 16
 Features = NDArray[np.float64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-LoadedTower = TypeVar("LoadedTower", covariant=True)
+LoadedExtractor = TypeVar("LoadedExtractor", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ImageFile:
     sha256: str
 
 
-class Judge(Protocol[LoadedTower]):
+class MetricModel(Protocol[LoadedExtractor]):
     """Names a model and how images are prepared for it; cheap until it is loaded."""
 
     @property
@@ -49,11 +49,11 @@ class Judge(Protocol[LoadedTower]):
     def describe(self) -> dict[str, Any]:
         """Returns the model's identity and preprocessing, as the scores' provenance shows them."""
 
-    def load(self, device: str) -> LoadedTower:
+    def load(self, device: str) -> LoadedExtractor:
         """Returns the model, in fp32, in evaluation mode, without gradients."""
 
 
-class ImageTower(Protocol):
+class ImageExtractor(Protocol):
     """A loaded model that embeds images."""
 
     def prepare(self, image: Image.Image) -> Tensor:
@@ -63,14 +63,14 @@ class ImageTower(Protocol):
         """Returns features of shape (B, D) for inputs of shape (B, 3, H, W)."""
 
 
-class TextTower(Protocol):
+class TextExtractor(Protocol):
     """A loaded model that embeds texts."""
 
     def embed_text(self, text: str) -> Tensor:
         """Returns features of shape (D,)."""
 
 
-class FaceTower(Protocol):
+class FaceExtractor(Protocol):
     """A loaded model that finds a face and describes it."""
 
     def face(self, file: ImageFile) -> Features | None:
@@ -78,14 +78,14 @@ class FaceTower(Protocol):
 
 
 class FeatureStore:
-    """Loads each judge once, and sends each image and text through it once, whoever asks.
+    """Loads each metric model once, and sends each image and text through it once, whoever asks.
 
     Batches are padded to one size and every CPU kernel runs in one thread, so that a feature does not depend on
     its neighbours or on the number of cores; the cores share the batches instead.
 
     Args:
         batch_size: Images per forward pass.
-        device: Where the judges run, for example ``cpu``.
+        device: Where the metric models run, for example ``cpu``.
 
     Raises:
         ConfigError: `batch_size` is not positive.
@@ -96,21 +96,21 @@ class FeatureStore:
             raise ConfigError(f"evaluate.batch_size={batch_size}: expected 1 or more")
         self.batch_size = batch_size
         self.device = device
-        self._towers: dict[Judge[Any], Any] = {}
-        self._features: dict[tuple[Judge[Any], str], Features] = {}
-        self._lengths: dict[tuple[Judge[Any], str], float] = {}
+        self._extractors: dict[MetricModel[Any], Any] = {}
+        self._features: dict[tuple[MetricModel[Any], str], Features] = {}
+        self._lengths: dict[tuple[MetricModel[Any], str], float] = {}
 
-    def tower(self, judge: Judge[LoadedTower]) -> LoadedTower:
-        """Returns the judge's model, loaded at the first call."""
-        if judge not in self._towers:
-            self._towers[judge] = judge.load(self.device)
-        return self._towers[judge]
+    def extractor(self, model: MetricModel[LoadedExtractor]) -> LoadedExtractor:
+        """Returns a metric model, loaded at the first call."""
+        if model not in self._extractors:
+            self._extractors[model] = model.load(self.device)
+        return self._extractors[model]
 
-    def embed_images(self, judge: Judge[Any], files: Sequence[ImageFile]) -> Features:
+    def embed_images(self, model: MetricModel[Any], files: Sequence[ImageFile]) -> Features:
         """Returns one unit vector per image.
 
         Args:
-            judge: Loads an `ImageTower`.
+            model: Loads an `ImageTower`.
             files: At least one image.
 
         Returns:
@@ -121,26 +121,26 @@ class FeatureStore:
         """
         if not files:
             raise MetricError("there are no images to embed")
-        wanted = {file.sha256: file for file in files if (judge, file.sha256) not in self._features}
+        wanted = {file.sha256: file for file in files if (model, file.sha256) not in self._features}
         fresh = list(wanted.values())
-        tower: ImageTower = self.tower(judge)
+        extractor: ImageExtractor = self.extractor(model)
         batches = [fresh[i : i + self.batch_size] for i in range(0, len(fresh), self.batch_size)]
-        for batch, rows in zip(batches, self.map(lambda b: self._embed_batch(tower, b), batches), strict=True):
+        for batch, rows in zip(batches, self.map(lambda b: self._embed_batch(extractor, b), batches), strict=True):
             for file, row in zip(batch, rows, strict=True):
-                self._features[judge, file.sha256] = unit_vector(row, str(file.path))
-                self._lengths[judge, file.sha256] = float(np.linalg.norm(row))
-        return np.stack([self._features[judge, file.sha256] for file in files])
+                self._features[model, file.sha256] = unit_vector(row, str(file.path))
+                self._lengths[model, file.sha256] = float(np.linalg.norm(row))
+        return np.stack([self._features[model, file.sha256] for file in files])
 
-    def image_features(self, judge: Judge[Any], files: Sequence[ImageFile]) -> Features:
+    def image_features(self, model: MetricModel[Any], files: Sequence[ImageFile]) -> Features:
         """Returns features of images as the model gives them, (N, D); arguments and errors as `embed_images`."""
-        units = self.embed_images(judge, files)
-        return units * np.array([self._lengths[judge, file.sha256] for file in files])[:, None]
+        units = self.embed_images(model, files)
+        return units * np.array([self._lengths[model, file.sha256] for file in files])[:, None]
 
-    def embed_texts(self, judge: Judge[Any], texts: Sequence[str]) -> Features:
+    def embed_texts(self, model: MetricModel[Any], texts: Sequence[str]) -> Features:
         """Returns one unit vector per text.
 
         Args:
-            judge: Loads a `TextTower`.
+            model: Loads a `TextTower`.
             texts: At least one text.
 
         Returns:
@@ -149,12 +149,12 @@ class FeatureStore:
         Raises:
             MetricError: A text is too long for the model, or its feature is not finite or is zero.
         """
-        tower: TextTower = self.tower(judge)
-        fresh = sorted({text for text in texts if (judge, text) not in self._features})
-        rows = self.map(lambda text: to_numpy(tower.embed_text(text)), fresh)
+        extractor: TextExtractor = self.extractor(model)
+        fresh = sorted({text for text in texts if (model, text) not in self._features})
+        rows = self.map(lambda text: to_numpy(extractor.embed_text(text)), fresh)
         for text, row in zip(fresh, rows, strict=True):
-            self._features[judge, text] = unit_vector(row, repr(text))
-        return np.stack([self._features[judge, text] for text in texts])
+            self._features[model, text] = unit_vector(row, repr(text))
+        return np.stack([self._features[model, text] for text in texts])
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Applies a function without gradients, in exact arithmetic, on all cores.
@@ -175,10 +175,10 @@ class FeatureStore:
         with exact_arithmetic(), ThreadPoolExecutor(workers) as pool:
             return list(pool.map(run, items))
 
-    def _embed_batch(self, tower: ImageTower, files: Sequence[ImageFile]) -> Features:
-        batch = torch.stack([tower.prepare(open_rgb(file.path)) for file in files])
+    def _embed_batch(self, extractor: ImageExtractor, files: Sequence[ImageFile]) -> Features:
+        batch = torch.stack([extractor.prepare(open_rgb(file.path)) for file in files])
         padding = batch.new_zeros(self.batch_size - len(files), *batch.shape[1:])
-        return to_numpy(tower.embed_images(torch.cat([batch, padding]).to(self.device))[: len(files)])
+        return to_numpy(extractor.embed_images(torch.cat([batch, padding]).to(self.device))[: len(files)])
 
 
 @contextmanager

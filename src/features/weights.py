@@ -1,4 +1,4 @@
-"""Finds a judge's weight file and loads it into a model, whole or not at all."""
+"""Finds a metric model's weight file and loads it into a model, whole or not at all."""
 
 import pickle
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ DOWNLOADING_SCHEMES = ("hf-hub:", "hf_hub:")
 
 @dataclass(frozen=True)
 class WeightFile:
-    """Where a judge's weights are and what they must be.
+    """Where a metric model's weights are and what they must be.
 
     Attributes:
         id: A folder on this machine or a hub id.

@@ -131,10 +131,10 @@ def _fill(model: BaseModel, tensors: dict[str, Tensor], complaint: str) -> None:
 
 
 def _file_name(model: BaseModel, component: str, name: str) -> str:
-    return WRAPPER + name if _is_bare(model, component) else name
+    return WRAPPER + name if _is_subject_only(model, component) else name
 
 
-def _is_bare(model: BaseModel, component: str) -> bool:
+def _is_subject_only(model: BaseModel, component: str) -> bool:
     return component in model.adaptable_encoders and not hasattr(getattr(model.pipeline, component), "text_model")
 
 
@@ -143,7 +143,7 @@ def _peft_name(model: BaseModel, name: str) -> str:
     old = {"down": "A", "up": "B"}.get(match["old"]) if match else None  # what files of older versions say
     name = f"{match['layer']}.lora_{old}.weight" if match and old else name
     component, _, rest = name.partition(".")
-    return f"{component}.{rest.removeprefix(WRAPPER)}" if _is_bare(model, component) else name
+    return f"{component}.{rest.removeprefix(WRAPPER)}" if _is_subject_only(model, component) else name
 
 
 def check_fit(model: BaseModel, path: Path, tensors: dict[str, Tensor]) -> None:

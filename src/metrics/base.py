@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from src.core.errors import MetricError
-from src.features.store import FeatureStore, ImageFile, Judge
-from src.metrics.names import DRAWN_SETS
+from src.features.store import FeatureStore, ImageFile, MetricModel
+from src.metrics.names import GENERATED_SETS
 from src.metrics.quantities import Quantity
 
 ReferenceSet = Literal["val", "train", "none"]
@@ -98,7 +98,7 @@ class Metric(Protocol):
     sets: Sequence[str]
 
     @property
-    def judge(self) -> Judge[Any] | None:
+    def model(self) -> MetricModel[Any] | None:
         """The model that it asks, None where it needs none."""
 
     def quantities(self) -> Sequence[Quantity]:
@@ -108,9 +108,9 @@ class Metric(Protocol):
         """Returns at least one row per sample and quantity."""
 
 
-def models_of(metrics: Sequence[Metric]) -> dict[str, Judge[Any]]:
+def models_of(metrics: Sequence[Metric]) -> dict[str, MetricModel[Any]]:
     """Returns the model of each metric that asks one, by the metric's name."""
-    return {metric.name: metric.judge for metric in metrics if metric.judge is not None}
+    return {metric.name: metric.model for metric in metrics if metric.model is not None}
 
 
 def score_images(metric: Metric, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
@@ -126,14 +126,15 @@ def score_images(metric: Metric, samples: Sequence[Sample], references: Referenc
         What the metric returns.
 
     Raises:
-        MetricError: There are no drawn images for it, one cannot be scored, or a number is outside of its range: then
-            it is something else, for example a logit instead of a cosine.
+        MetricError: There are no generated images for it, one cannot be scored, or a number is outside of its range:
+            then it is something else, for example a logit instead of a cosine.
     """
     looked_at = [sample for sample in samples if sample.set in metric.sets]
-    if not any(sample.set in DRAWN_SETS for sample in looked_at):
+    if not any(sample.set in GENERATED_SETS for sample in looked_at):
         raise MetricError(
-            f"{metric.name}: there are no images of its prompt sets ({', '.join(metric.sets)}); draw some "
-            "(validation_args.num_lone_images for prior and bare), or take it out of inference_metrics"
+            f"{metric.name}: there are no images of its prompt sets ({', '.join(metric.sets)}); generate some "
+            "(validation_args.num_subject_only_images for class-only and subject-only), "
+            "or take it out of inference_metrics"
         )
     scores = metric.score(looked_at, references, store)
     ranges = {quantity.name: (quantity.low, quantity.high) for quantity in metric.quantities()}

@@ -1,4 +1,4 @@
-"""Parts of photos in drawn images: half a photo, or the photographed subject on another picture; compares pixels."""
+"""Parts of photos in generated images: half a photo, or the photo's subject on another picture; compares pixels."""
 
 from collections.abc import Sequence
 

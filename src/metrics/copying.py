@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
-from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge
+from src.features.store import Features, FeatureStore, ImageExtractor, ImageFile, MetricModel
 from src.metrics.base import ALONE, Metric, References, Sample, Score
 from src.metrics.copied_parts import part_likeness
-from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_scores
-from src.metrics.names import BARE, DEV, GAP, HELD_OUT_ROWS, NEAREST, PART, PHOTOS, TEST
+from src.metrics.copying_limits import generated_scores, held_out_level, held_out_scores
+from src.metrics.names import DEV, GAP, HELD_OUT_ROWS, NEAREST, PART, PHOTOS, SUBJECT_ONLY, TEST
 from src.metrics.quantities import Quantity
 
 
@@ -23,22 +23,22 @@ class TrainingLikeness:
 
     A maximum over more photos is larger by itself, so both sides are expected maxima over random subsets of the size
     of the smaller side, exactly and without drawing any. A model that has learnt the subject has a gap near zero; one
-    that repeats its training photos has a gap above. A drawing has passed the autoencoder's decoder and a photo has
-    not, so its likeness to a photo is the larger of those to the photo and to what the autoencoder makes of it.
+    that repeats its training photos has a gap above. A generated image has passed the autoencoder's decoder and a photo
+    has not, so its likeness to a photo is the larger of those to the photo and to what the autoencoder makes of it.
 
     Attributes:
         name: The key of the nearest likeness; the gap is called GAP, likeness of parts PART.
-        judge: The model that embeds images.
+        model: The model that embeds images.
         sets: The sets of samples that it looks at.
     """
 
     name: str
-    judge: Judge[ImageTower]
-    sets: Sequence[str] = (DEV, TEST, BARE, PHOTOS)
+    model: MetricModel[ImageExtractor]
+    sets: Sequence[str] = (DEV, TEST, SUBJECT_ONLY, PHOTOS)
 
     def quantities(self) -> list[Quantity]:
         """Returns likeness, gap and likeness of parts: none has a better side, a gap far below 0 is no merit."""
-        model, title = self.judge.name, self.judge.title
+        model, title = self.model.name, self.model.title
         return [
             Quantity(self.name, None, -1, 1, model=model, title=title),
             Quantity(GAP, None, -2, 2, model=model, title=title),
@@ -60,9 +60,9 @@ class TrainingLikeness:
         Raises:
             MetricError: There are no images, or one cannot be embedded.
         """
-        features = store.embed_images(self.judge, [sample.image for sample in samples])
-        train = likeness_to(store, self.judge, (references.train, references.train_decoded), features)
-        val = likeness_to(store, self.judge, (references.val, references.val_decoded), features)
+        features = store.embed_images(self.model, [sample.image for sample in samples])
+        train = likeness_to(store, self.model, (references.train, references.train_decoded), features)
+        val = likeness_to(store, self.model, (references.val, references.val_decoded), features)
         files = [sample.image for sample in samples]
         parts = part_likeness(files, (*references.train, *references.train_decoded))
         scores = [Score(sample, PART, "none", float(value), "") for sample, value in zip(samples, parts, strict=True)]
@@ -84,11 +84,11 @@ class TrainingLikeness:
 def nearest_table(
     metrics: Sequence[Metric], samples: Sequence[Sample], references: References, store: FeatureStore
 ) -> pd.DataFrame:
-    """Names the training photo that each drawn image is nearest to.
+    """Names the training photo that each generated image is nearest to.
 
     Args:
         metrics: The chosen metrics; only a TrainingLikeness tells.
-        samples: Drawn images.
+        samples: Generated images.
         references: The photos.
         store: Has their features.
 
@@ -98,9 +98,9 @@ def nearest_table(
     rows = []
     for metric in (one for one in metrics if isinstance(one, TrainingLikeness)):
         looked_at = [sample for sample in samples if sample.set in metric.sets]
-        features = store.embed_images(metric.judge, [sample.image for sample in looked_at])
+        features = store.embed_images(metric.model, [sample.image for sample in looked_at])
         sides = references.train, references.train_decoded
-        nearest = likeness_to(store, metric.judge, sides, features).argmax(axis=1)
+        nearest = likeness_to(store, metric.model, sides, features).argmax(axis=1)
         rows += [
             (sample.variant, sample.prompt_id, sample.set, sample.seed, references.train[photo].path.stem)
             for sample, photo in zip(looked_at, nearest, strict=True)
@@ -109,20 +109,20 @@ def nearest_table(
 
 
 def likeness_to(
-    store: FeatureStore, judge: Judge[ImageTower], sides: Sequence[Sequence[ImageFile]], features: Features
+    store: FeatureStore, model: MetricModel[ImageExtractor], sides: Sequence[Sequence[ImageFile]], features: Features
 ) -> Features:
     """Compares images with photos, and with the photos through the autoencoder where there is that.
 
     Args:
         store: Computes features.
-        judge: The model that embeds images.
+        model: The model that embeds images.
         sides: The R photos, and the same through the autoencoder or nothing.
         features: Of N images, (N, D), unit vectors.
 
     Returns:
         Cosines, (N, R), the larger of both.
     """
-    cosines = [features @ store.embed_images(judge, files).T for files in sides if files]
+    cosines = [features @ store.embed_images(model, files).T for files in sides if files]
     nearest: Features = np.max(cosines, axis=0)
     return nearest
 
@@ -159,15 +159,16 @@ def copying_summary(table: pd.DataFrame, variant: str) -> dict[str, float]:
         are, at most by `largest_rank_z`.
     """
     real = held_out_scores(table, NEAREST)
-    test, bare = (
-        drawn_scores(table, NEAREST, variant, which)["value"].to_numpy(dtype=np.float64) for which in (TEST, BARE)
+    test, subject_only = (
+        generated_scores(table, NEAREST, variant, which)["value"].to_numpy(dtype=np.float64)
+        for which in (TEST, SUBJECT_ONLY)
     )
     summary = {}
     if len(real) and len(test):
         summary["nn_train_p95"] = float(np.quantile(test, 0.95))
         summary["share_over_real"] = float((test > held_out_level(real)).mean())
-    if len(real) and len(bare):
-        summary["meehan_z"] = rank_z(1 - bare, 1 - real)
+    if len(real) and len(subject_only):
+        summary["meehan_z"] = rank_z(1 - subject_only, 1 - real)
     return summary
 
 

@@ -12,7 +12,7 @@ from src.metrics.names import HELD_OUT_ROWS, REAL, REAL_DECODED, REAL_QUANTILE
 ENOUGH_PHOTOS = round(1 / (1 - REAL_QUANTILE))
 
 
-def drawn_scores(table: pd.DataFrame, metric: str, variant: str, prompt_set: str) -> pd.DataFrame:
+def generated_scores(table: pd.DataFrame, metric: str, variant: str, prompt_set: str) -> pd.DataFrame:
     """Picks what a metric says of a variant's images of a prompt set.
 
     Args:
@@ -36,8 +36,8 @@ def held_out_scores(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
         metric: For example ``nn_train``.
 
     Returns:
-        (R,), finite: of the photos through the autoencoder, as drawings went, or as they are where there is nothing
-        of those.
+        (R,), finite: of the photos through the autoencoder, as generated images went, or as they are where there is
+        nothing of those.
     """
     rows = table[(table["metric"] == metric) & table["variant"].isin(HELD_OUT_ROWS)].dropna(subset="value")
     through = REAL_DECODED if (rows["variant"] == REAL_DECODED).any() else REAL

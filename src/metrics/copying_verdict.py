@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from src.metrics.copying_limits import drawn_scores, held_out_level, held_out_scores
+from src.metrics.copying_limits import generated_scores, held_out_level, held_out_scores
 from src.metrics.intervals import LEVEL
 from src.metrics.names import NEAREST, PART, TEST
 
@@ -58,7 +58,7 @@ class Finding:
     blind: bool
 
 
-def judge_copying(table: pd.DataFrame, variant: str) -> tuple[Said, tuple[Finding, ...]] | None:
+def copying_verdict(table: pd.DataFrame, variant: str) -> tuple[Said, tuple[Finding, ...]] | None:
     """Applies the rule to a variant's test images: copies, if one measure says so; no sign, if both say so.
 
     Args:
@@ -69,7 +69,7 @@ def judge_copying(table: pd.DataFrame, variant: str) -> tuple[Said, tuple[Findin
         The verdict and what it stands on; None where copying was not measured.
     """
     whole, part = (
-        drawn_scores(table, metric, variant, TEST)["value"].to_numpy(dtype=np.float64) for metric in (NEAREST, PART)
+        generated_scores(table, metric, variant, TEST)["value"].to_numpy(dtype=np.float64) for metric in (NEAREST, PART)
     )
     real_whole, real_part = (held_out_scores(table, metric) for metric in (NEAREST, PART))
     if not (len(whole) and len(part) and len(real_whole)):
@@ -93,7 +93,7 @@ def whole_limit(photos: int) -> float:
         photos: Held-out photos, at least one.
 
     Returns:
-        1 - CHANCE^(1 / photos): images that are drawn as the photos are lie above the largest of them with a
+        1 - CHANCE^(1 / photos): images that are generated as the photos are lie above the largest of them with a
         probability of the distribution Beta(1, photos), which exceeds this in CHANCE of all splits.
     """
     return float(1 - CHANCE ** (1 / photos))

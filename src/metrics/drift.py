@@ -9,7 +9,7 @@ from src.core.errors import MetricError
 from src.features.store import Features, FeatureStore
 from src.metrics.base import Metric, Sample
 from src.metrics.intervals import Interval, students_interval
-from src.metrics.names import BASE, KID, PRIOR
+from src.metrics.names import BASE, CLASS_ONLY, KID
 from src.metrics.quantities import Quantity
 from src.metrics.scores import ImageSimilarity
 
@@ -22,11 +22,11 @@ class ClassSimilarity(ImageSimilarity):
     is computed in its features, see `class_kid`.
     """
 
-    sets: Sequence[str] = (PRIOR,)
+    sets: Sequence[str] = (CLASS_ONLY,)
 
     def quantities(self) -> list[Quantity]:
         """Returns PRES and KID."""
-        model, title = self.judge.name, self.judge.title
+        model, title = self.model.name, self.model.title
         return [
             Quantity(self.name, False, -1, 1, model=model, title=title),
             Quantity(KID, False, model=model, title=title),
@@ -47,8 +47,8 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
     Custom Diffusion (Kumari et al., 2022, arXiv:2212.04488) looks for forgetting in this way.
 
     Args:
-        metrics: The chosen metrics; without a ClassSimilarity there is no judge to ask.
-        samples: Drawn images.
+        metrics: The chosen metrics; without a ClassSimilarity there is no metric model to ask.
+        samples: Generated images.
         store: Computes features, each once.
 
     Returns:
@@ -57,12 +57,12 @@ def class_kid(metrics: Sequence[Metric], samples: Sequence[Sample], store: Featu
     Raises:
         MetricError: The variants' seeds differ.
     """
-    judge = next((metric.judge for metric in metrics if isinstance(metric, ClassSimilarity)), None)
-    if judge is None:
+    model = next((metric.model for metric in metrics if isinstance(metric, ClassSimilarity)), None)
+    if model is None:
         return {}
     images: dict[str, dict[tuple[str, int], Features]] = {}
-    looked_at = [sample for sample in samples if sample.set == PRIOR]
-    features = store.image_features(judge, [sample.image for sample in looked_at])
+    looked_at = [sample for sample in samples if sample.set == CLASS_ONLY]
+    features = store.image_features(model, [sample.image for sample in looked_at])
     for sample, feature in zip(looked_at, features, strict=True):
         images.setdefault(sample.variant, {})[sample.prompt_id, sample.seed] = feature
     base = images.pop(BASE)
@@ -98,11 +98,11 @@ def kid_interval(first: Features, second: Features) -> Interval | None:
 
 
 def kid(first: Features, second: Features) -> float:
-    """Computes the kernel distance of two sets drawn from the same noise, row by row.
+    """Computes the kernel distance of two sets of images from the same noise, row by row.
 
     Paper: Demystifying MMD GANs (Bińkowski et al., 2018), arXiv:1801.01401, its kernel (x·y / D + 1)³ with D the number
-    of features, of features as the model gives them; but of the judge's, where the paper has Inception's. Pairs of one
-    seed are left out (the U-statistic): they are alike for another reason than the model.
+    of features, of features as the model gives them; but of the metric model's, where the paper has Inception's. Pairs
+    of one seed are left out (the U-statistic): they are alike for another reason than the model.
 
     Args:
         first: (N, D), as the model gives them.

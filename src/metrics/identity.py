@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from src.core.errors import MetricError
-from src.features.store import FaceTower, Features, FeatureStore, ImageFile, Judge, open_rgb, unit_vector
+from src.features.store import FaceExtractor, Features, FeatureStore, ImageFile, MetricModel, open_rgb, unit_vector
 from src.features.weights import WeightFile
 from src.metrics.base import ALONE, References, Sample, Score
 from src.metrics.names import DEV, FACE_RATE, HELD_OUT_ROWS, IDENTITY, PHOTOS, SIM_DETECTED, TEST
@@ -20,7 +20,7 @@ NMS_THRESHOLD, TOP_K = 0.3, 5000
 
 
 @dataclass(frozen=True)
-class FaceJudge:
+class FaceModel:
     """Names the two networks that recognise faces.
 
     Papers: YuNet (Wu et al., 2023), Machine Intelligence Research; SFace (Zhong et al., 2021), arXiv:2205.12010.
@@ -61,11 +61,11 @@ class FaceJudge:
             "dtype": "float32",
         }
 
-    def load(self, device: str) -> "OpenCvTower":  # noqa: ARG002
+    def load(self, device: str) -> "OpenCvExtractor":  # noqa: ARG002
         """Loads both networks; OpenCV runs them on the CPU whatever the device."""
         self.check()
         size = (self.search_px, self.search_px)
-        return OpenCvTower(
+        return OpenCvExtractor(
             cv2.FaceDetectorYN.create(str(self.detector.find()), "", size, self.min_score, NMS_THRESHOLD, TOP_K),
             cv2.FaceRecognizerSF.create(str(self.recogniser.find()), ""),
             self.search_px,
@@ -73,13 +73,13 @@ class FaceJudge:
 
 
 @dataclass(frozen=True)
-class OpenCvTower:
+class OpenCvExtractor:
     """The loaded networks.
 
     Attributes:
         detector: OpenCV's.
         recogniser: OpenCV's.
-        search_px: See FaceJudge.
+        search_px: See FaceModel.
     """
 
     detector: Any
@@ -123,17 +123,17 @@ class FaceIdentity:
 
     Attributes:
         name: What `inference_metrics` calls it.
-        judge: The networks.
+        model: The networks.
         sets: The sets of samples that it looks at.
     """
 
     name: str
-    judge: Judge[FaceTower]
+    model: MetricModel[FaceExtractor]
     sets: Sequence[str] = (DEV, TEST, PHOTOS)
 
     def quantities(self) -> list[Quantity]:
         """Returns the three conventions."""
-        model, title = self.judge.name, self.judge.title
+        model, title = self.model.name, self.model.title
         return [
             Quantity(IDENTITY, True, -1, 1, model=model, title=title),
             Quantity(SIM_DETECTED, True, -1, 1, model=model, title=title),
@@ -154,15 +154,15 @@ class FaceIdentity:
         Raises:
             MetricError: A held-out photo has no face.
         """
-        tower = store.tower(self.judge)
-        faces = {file.sha256: tower.face(file) for file in references.val}
+        extractor = store.extractor(self.model)
+        faces = {file.sha256: extractor.face(file) for file in references.val}
         if faceless := sorted(file.path.name for file in references.val if faces[file.sha256] is None):
             raise MetricError(f"{self.name}: no face is found in the held-out photos {', '.join(faceless)}")
         known = [face for file in references.val if (face := faces[file.sha256]) is not None]
         scores = []
         for sample in samples:
             if sample.image.sha256 not in faces:
-                faces[sample.image.sha256] = tower.face(sample.image)
+                faces[sample.image.sha256] = extractor.face(sample.image)
             others = (
                 [known[row] for row in references.others(sample.image)] if sample.variant in HELD_OUT_ROWS else known
             )

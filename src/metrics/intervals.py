@@ -61,7 +61,7 @@ def estimate(values: NDArray[np.float64], seed: int) -> Interval | None:
     """Estimates a mean over prompts: the one place that decides how.
 
     Args:
-        values: (P, K), each prompt drawn with the same seeds; finite.
+        values: (P, K), each prompt generated with the same seeds; finite.
         seed: Of the resampling.
 
     Returns:
@@ -124,10 +124,10 @@ def nested_bootstrap(values: NDArray[np.float64], seed: int) -> Interval:
     for _ in range(0, DRAWS, CHUNK):
         chosen = random.integers(prompts, size=(CHUNK, prompts, 1))
         within = random.integers(seeds, size=(CHUNK, prompts, seeds))
-        drawn = values[chosen, within].mean(2)
-        errors = drawn.std(1, ddof=1) / math.sqrt(prompts)
+        generated = values[chosen, within].mean(2)
+        errors = generated.std(1, ddof=1) / math.sqrt(prompts)
         spread = errors > NO_SPREAD * error
-        ratios.append((drawn.mean(1)[spread] - mean) / errors[spread])
+        ratios.append((generated.mean(1)[spread] - mean) / errors[spread])
     kept = np.concatenate(ratios)
     if len(kept) < (1 + LEVEL) / 2 * DRAWS:  # a whole tail was dropped
         return students_interval(of_prompts)

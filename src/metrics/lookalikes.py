@@ -6,7 +6,7 @@ from pathlib import Path
 
 from src.core.errors import MetricError
 from src.core.files import list_files
-from src.features.store import Features, FeatureStore, ImageFile, ImageTower, Judge, image_file
+from src.features.store import Features, FeatureStore, ImageExtractor, ImageFile, MetricModel, image_file
 from src.metrics.base import References, Sample, Score
 from src.metrics.names import DEV, PHOTOS, TEST
 from src.metrics.quantities import Quantity
@@ -25,19 +25,19 @@ class LookalikeRank:
 
     Attributes:
         name: The metric's key.
-        judge: The model that embeds images.
+        model: The model that embeds images.
         folder: A folder of photos for each look-alike and one called OWN, all in the same places and light.
         sets: The sets of samples that it looks at.
     """
 
     name: str
-    judge: Judge[ImageTower]
+    model: MetricModel[ImageExtractor]
     folder: str
     sets: Sequence[str] = (DEV, TEST, PHOTOS)
 
     def quantities(self) -> list[Quantity]:
         """Returns the rank, 0 or 1."""
-        return [Quantity(self.name, True, 0, 1, model=self.judge.name, title=self.judge.title)]
+        return [Quantity(self.name, True, 0, 1, model=self.model.name, title=self.model.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample.
@@ -54,8 +54,8 @@ class LookalikeRank:
             MetricError: There are no photos of the subject or of a look-alike, or one cannot be embedded.
         """
         photos = read_photos(Path(self.folder))
-        toys = {name: store.embed_images(self.judge, files) for name, files in photos.items()}
-        features = store.embed_images(self.judge, [sample.image for sample in samples])
+        toys = {name: store.embed_images(self.model, files) for name, files in photos.items()}
+        features = store.embed_images(self.model, [sample.image for sample in samples])
         first = ranks_first(features, toys)
         return [
             Score(sample, self.name, "none", float(value), "") for sample, value in zip(samples, first, strict=True)

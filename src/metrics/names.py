@@ -1,13 +1,13 @@
 """What rows of the score table are called; imports nothing, so that a report needs no torch."""
 
-# variants beside the checkpoints: the untouched model, held-out photos, training photos in place of drawn images
+# variants beside the checkpoints: the untouched model, held-out photos, training photos in place of generated images
 BASE, REAL, COPY = "base", "real", "copy"
-# both kinds of photos through the base model's autoencoder: as sharp as the model can draw at all
+# both kinds of photos through the base model's autoencoder: as sharp as the model can generate at all
 REAL_DECODED, COPY_DECODED = "real (autoencoder)", "copy (autoencoder)"
 HELD_OUT_ROWS = (REAL, REAL_DECODED)
 # what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
-DEV, TEST, PRIOR, BARE = "dev", "test", "prior", "bare"
-DRAWN_SETS = (DEV, TEST, PRIOR, BARE)
+DEV, TEST, CLASS_ONLY, SUBJECT_ONLY = "dev", "test", "class-only", "subject-only"
+GENERATED_SETS = (DEV, TEST, CLASS_ONLY, SUBJECT_ONLY)
 # the set of the photos
 PHOTOS = "none"
 # metrics are called by what they measure; `Quantity.key` adds the model where numbers of several runs meet
@@ -19,13 +19,13 @@ SIM_DETECTED, FACE_RATE = "id_sim_detected", "face_rate"
 NEAREST, GAP = "nn_train", "copy_gap"
 # the most similar part of a training photo, by pixels: no model measures it
 PART = "part_train"
-# the class noun alone: likeness to the subject, and distance from what the base model draws
+# the class noun alone: likeness to the subject, and distance from what the base model generates
 PRES, KID = "pres", "kid"
 # a figure of pairs of images, so an image's values are not independent
 DIVERSITY = "div_lpips"
 # a metric's figure is its mean on the first of these with values: the class alone for PRES, the subject alone for
 # DIVERSITY where each test prompt has one image
-REPORTED_SETS = (TEST, PRIOR, BARE)
+REPORTED_SETS = (TEST, CLASS_ONLY, SUBJECT_ONLY)
 # what the assignment calls metrics
 ALIASES = {"text_sim": PROMPT, "image_sim": "clip_i"}
 # nearer to a training photo than this share of the held-out photos are: suspected of being a copy

@@ -1,4 +1,4 @@
-"""Reads what is to be scored: the manifest of drawn images, and the photos that stand beside them as reference rows."""
+"""Reads what is to be scored: the manifest of generated images, and the photos that are their reference rows."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from src.core.files import sha256_bytes
 from src.core.tables import read_table
 from src.features.store import image_file
 from src.metrics.base import References, Sample
-from src.metrics.names import BASE, COPY, COPY_DECODED, DRAWN_SETS, REAL, REAL_DECODED, TEST
+from src.metrics.names import BASE, COPY, COPY_DECODED, GENERATED_SETS, REAL, REAL_DECODED, TEST
 
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
 HELD_OUT = "held_out"
@@ -23,7 +23,7 @@ def read_samples(folder: Path, required: str = TEST) -> list[Sample]:
 
     Args:
         folder: Holds manifest.csv and the images that it names.
-        required: The prompt set without which there is nothing to judge.
+        required: The prompt set without which there is nothing to measure.
 
     Returns:
         The samples in order of variant, prompt and seed.
@@ -156,8 +156,8 @@ def _sample(folder: Path, row: "pd.Series[str]") -> Sample:
         raise MetricError(f"{file.path}: sha256 is {file.sha256}, the manifest says {row['sha256']}")
     if row["variant"] != BASE and layout.checkpoint_step(row["variant"]) is None:
         raise MetricError(f"{file.path}: unknown variant {row['variant']!r}; expected base or step-NNNNNN")
-    if row["set"] not in DRAWN_SETS:
-        raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected {', '.join(DRAWN_SETS)}")
+    if row["set"] not in GENERATED_SETS:
+        raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected {', '.join(GENERATED_SETS)}")
     if not row["seed"].isdecimal():
         raise MetricError(f"{file.path}: expected a seed like 0, found {row['seed']!r}")
     return Sample(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.core.errors import MetricError
-from src.features.lpips import LpipsTower, mean_distances
-from src.features.store import Features, FeatureStore, ImageTower, Judge, TextTower
+from src.features.lpips import LpipsExtractor, mean_distances
+from src.features.store import Features, FeatureStore, ImageExtractor, MetricModel, TextExtractor
 from src.metrics.base import ALONE, References, ReferenceSet, Sample, Score
-from src.metrics.names import BARE, DEV, HELD_OUT_ROWS, PHOTOS, TEST
+from src.metrics.names import DEV, HELD_OUT_ROWS, PHOTOS, SUBJECT_ONLY, TEST
 from src.metrics.quantities import Quantity
 
 
@@ -23,17 +23,17 @@ class ImageSimilarity:
 
     Attributes:
         name: The metric's key.
-        judge: The model that embeds images.
+        model: The model that embeds images.
         sets: The sets of samples that it looks at.
     """
 
     name: str
-    judge: Judge[ImageTower]
+    model: MetricModel[ImageExtractor]
     sets: Sequence[str] = (DEV, TEST, PHOTOS)
 
     def quantities(self) -> list[Quantity]:
         """Returns the mean cosine."""
-        return [Quantity(self.name, True, -1, 1, True, self.judge.name, self.judge.title)]
+        return [Quantity(self.name, True, -1, 1, True, self.model.name, self.model.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample against the held-out and against the training photos, apart.
@@ -49,16 +49,16 @@ class ImageSimilarity:
         Raises:
             MetricError: There are no images, or one cannot be embedded.
         """
-        drawn = [sample for sample in samples if sample.variant not in HELD_OUT_ROWS]
+        generated = [sample for sample in samples if sample.variant not in HELD_OUT_ROWS]
         real = [sample for sample in samples if sample.variant in HELD_OUT_ROWS]
-        val, train = store.embed_images(self.judge, references.val), store.embed_images(self.judge, references.train)
+        val, train = store.embed_images(self.model, references.val), store.embed_images(self.model, references.train)
         scores = []
-        if drawn:
-            features = store.embed_images(self.judge, [sample.image for sample in drawn])
-            scores += self._rows(drawn, "val", mean_similarity(features, val))
-            scores += self._rows(drawn, "train", mean_similarity(features, train))
+        if generated:
+            features = store.embed_images(self.model, [sample.image for sample in generated])
+            scores += self._rows(generated, "val", mean_similarity(features, val))
+            scores += self._rows(generated, "train", mean_similarity(features, train))
         if real:
-            features = store.embed_images(self.judge, [sample.image for sample in real])
+            features = store.embed_images(self.model, [sample.image for sample in real])
             scores += self._rows(real, "train", mean_similarity(features, train))
             scores += [
                 self._to_others(sample, feature, val[references.others(sample.image)])
@@ -87,17 +87,17 @@ class TextSimilarity:
 
     Attributes:
         name: The metric's key.
-        judge: The model that embeds images and texts.
+        model: The model that embeds images and texts.
         sets: The sets of samples that it looks at.
     """
 
     name: str
-    judge: Judge[TextTower]
+    model: MetricModel[TextExtractor]
     sets: Sequence[str] = (DEV, TEST, PHOTOS)
 
     def quantities(self) -> list[Quantity]:
         """Returns the cosine."""
-        return [Quantity(self.name, True, -1, 1, model=self.judge.name, title=self.judge.title)]
+        return [Quantity(self.name, True, -1, 1, model=self.model.name, title=self.model.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against its own text.
@@ -113,8 +113,8 @@ class TextSimilarity:
         Raises:
             MetricError: A text is over the model's limit, or an image cannot be embedded.
         """
-        texts = store.embed_texts(self.judge, [sample.text for sample in samples])
-        images = store.embed_images(self.judge, [sample.image for sample in samples])
+        texts = store.embed_texts(self.model, [sample.text for sample in samples])
+        images = store.embed_images(self.model, [sample.image for sample in samples])
         values = np.sum(texts * images, axis=1)
         return [
             Score(sample, self.name, "none", float(value), "") for sample, value in zip(samples, values, strict=True)
@@ -126,21 +126,22 @@ class Diversity:
     """Mean LPIPS distance between an image and the others of its prompt, the higher the more diverse.
 
     The mean over a prompt's S images is the mean over its S(S-1)/2 pairs (DreamBooth, arXiv:2208.12242, 4.3 "DIV").
-    Where each test prompt has one image, the images of the subject alone (prompt set ``bare``) are what is reported.
+    Where each test prompt has one image, the images of the subject alone (prompt set ``subject-only``) are what is
+    reported.
 
     Attributes:
         name: The metric's key.
-        judge: The model that compares images.
+        model: The model that compares images.
         sets: The sets of samples that it looks at.
     """
 
     name: str
-    judge: Judge[LpipsTower]
-    sets: Sequence[str] = (DEV, TEST, BARE, PHOTOS)
+    model: MetricModel[LpipsExtractor]
+    sets: Sequence[str] = (DEV, TEST, SUBJECT_ONLY, PHOTOS)
 
     def quantities(self) -> list[Quantity]:
         """Returns the mean distance."""
-        return [Quantity(self.name, True, 0, model=self.judge.name, title=self.judge.title)]
+        return [Quantity(self.name, True, 0, model=self.model.name, title=self.model.title)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against the others of the same variant and prompt.
@@ -148,7 +149,7 @@ class Diversity:
         Args:
             samples: At least one.
             references: Not used.
-            store: Loads the judge.
+            store: Loads the metric model.
 
         Returns:
             One row per sample; the only image of its prompt has a reason instead of a value.
@@ -159,9 +160,9 @@ class Diversity:
         prompts: dict[tuple[str, str], list[Sample]] = {}
         for sample in samples:
             prompts.setdefault((sample.variant, sample.prompt_id), []).append(sample)
-        tower = store.tower(self.judge)
+        extractor = store.extractor(self.model)
         groups = list(prompts.values())
-        means = store.map(lambda group: mean_distances(tower, [sample.image for sample in group]), groups)
+        means = store.map(lambda group: mean_distances(extractor, [sample.image for sample in group]), groups)
         return [
             self._row(sample, value)
             for group, values in zip(groups, means, strict=True)

@@ -16,7 +16,7 @@ from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, R
 DIGITS = 6
 COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
 SORTED_BY = ["variant", "prompt_id", "seed", "metric", "references"]
-# what a metric's references add to its key; for drawn images the held-out photos are the number that counts
+# what a metric's references add to its key; for generated images the held-out photos are the number that counts
 SUFFIXES = {"val": "", "train": "_train", "none": ""}
 REAL_SUFFIXES = {"train": "", "val": "_leave_one_out", "none": ""}
 
@@ -143,7 +143,7 @@ def summarise(
     for variant, of_class in drift.items():
         checkpoints[variant][KID] = rounded(of_class.kid)
     scored = table.groupby("metric")["value"].agg(["count", "size"])
-    drawn = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
+    generated = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
     intervals = against_base(table, chosen)
     if chosen in drift and (of_kid := drift[chosen].interval) is not None:
         intervals[KID] = of_kid
@@ -163,9 +163,9 @@ def summarise(
         "checkpoints": checkpoints,
         "selected_step": steps[chosen],
         "counts": {
-            "images_per_variant": len(drawn),
-            "test_prompts": int(drawn[drawn["set"] == "test"]["prompt_id"].nunique()),
-            "dev_prompts": int(drawn[drawn["set"] == "dev"]["prompt_id"].nunique()),
+            "images_per_variant": len(generated),
+            "test_prompts": int(generated[generated["set"] == "test"]["prompt_id"].nunique()),
+            "dev_prompts": int(generated[generated["set"] == "dev"]["prompt_id"].nunique()),
             "scored": {str(metric): int(row["count"]) for metric, row in scored.iterrows()},
             "without_value": {str(metric): int(row["size"] - row["count"]) for metric, row in scored.iterrows()},
         },

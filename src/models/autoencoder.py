@@ -1,4 +1,4 @@
-"""Photos as the base model's autoencoder gives them back: what the best possible drawing of them would look like."""
+"""Photos as the base model's autoencoder gives them back: what the best possible generating of them would look like."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from src.models.pixels import as_image, to_bytes, to_pixels
 def reconstruct(
     model_id: str, revision: str | None, variant: str | None, device: str, photos: Sequence[Path], out: Path
 ) -> list[Path]:
-    """Encodes photos to the mean of their latents and decodes those, in float32: nothing is drawn at random.
+    """Encodes photos to the mean of their latents and decodes those, in float32: nothing is random.
 
     Args:
         model_id: Folder or hub id of the base model.
@@ -36,7 +36,7 @@ def reconstruct(
     folder = find_model(model_id, revision, model_patterns(variant)) / "vae"
     if not (folder / "config.json").is_file():
         raise MissingModelError(
-            f"{folder}: no autoencoder there, so photos cannot be shown as the model could draw them"
+            f"{folder}: no autoencoder there, so photos cannot be shown as the model could generate them"
         )
     vae = AutoencoderKL.from_pretrained(folder, variant=variant, local_files_only=True, use_safetensors=True)
     vae = vae.to(device, torch.float32).eval()

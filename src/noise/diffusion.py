@@ -39,7 +39,7 @@ class DiscreteDiffusion:
         return DiscreteDiffusion(scheduler.alphas_cumprod.to(device), scheduler.config.prediction_type)
 
     def sample_time(self, random: torch.Generator) -> Tensor:
-        """Draws uniformly from the steps, int64; see NoiseProcess."""
+        """Samples uniformly from the steps, int64; see NoiseProcess."""
         return torch.randint(len(self.alphas_cumprod), (1,), generator=random)
 
     def time_at(self, fraction: float) -> int:

@@ -26,7 +26,7 @@ class RectifiedFlow:
         self.shift = shift
 
     def sample_time(self, random: torch.Generator) -> Tensor:
-        """Draws a logit-normal time in (0, 1), float32; see NoiseProcess."""
+        """Samples a logit-normal time in (0, 1), float32; see NoiseProcess."""
         return self._shifted(torch.sigmoid(torch.randn(1, generator=random)))
 
     def time_at(self, fraction: float) -> float:

@@ -31,7 +31,7 @@ class NoiseProcess(Protocol):
     """Time, noise and target of one kind of model."""
 
     def sample_time(self, random: torch.Generator) -> Tensor:
-        """Draws a time to train on.
+        """Samples a time to train on.
 
         Args:
             random: On the CPU.

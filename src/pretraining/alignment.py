@@ -53,13 +53,13 @@ class Alignment:
             device: Of the UNet.
         """
         config = json.loads((self.encoder / "config.json").read_text(encoding="utf-8"))
-        tower = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config["model_args"])
+        extractor = timm.create_model(config["architecture"], pretrained=False, num_classes=0, **config["model_args"])
         weights, _ = load_tensors(self.encoder / "model.safetensors")
-        tower.load_state_dict({name: value.float() for name, value in weights.items()})
-        tower.to(device).eval()
+        extractor.load_state_dict({name: value.float() for name, value in weights.items()})
+        extractor.to(device).eval()
         downs = sum(block.downsamplers is not None for block in unet.down_blocks)
         side, width = int(unet.config.sample_size) >> downs, int(unet.config.block_out_channels[-1])
-        self.targets = _look(tower, pixels, side, device)
+        self.targets = _look(extractor, pixels, side, device)
         self.projector = nn.Sequential(
             nn.Conv2d(width, HIDDEN, 1), nn.SiLU(), nn.Conv2d(HIDDEN, self.targets.shape[1], 1)
         ).to(device)
@@ -84,11 +84,13 @@ class Alignment:
 
 
 @torch.no_grad()
-def _look(tower: VisionTransformer, pixels: Tensor, side: int, device: torch.device) -> Tensor:
+def _look(extractor: VisionTransformer, pixels: Tensor, side: int, device: torch.device) -> Tensor:
     """Returns patch features, averaged to (N, D, side, side), fp16 on the CPU."""
     parts = []
     for part in pixels.split(64):
-        tokens = tower.forward_features(normalised(to_unit(part, device), IMAGENET))[:, tower.num_prefix_tokens :]
+        tokens = extractor.forward_features(normalised(to_unit(part, device), IMAGENET))[
+            :, extractor.num_prefix_tokens :
+        ]
         cells = math.isqrt(tokens.shape[1])
         grid = tokens.transpose(1, 2).reshape(len(part), -1, cells, cells)
         parts.append(adaptive_avg_pool2d(grid.float(), side).half().cpu())

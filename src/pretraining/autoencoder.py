@@ -50,7 +50,7 @@ class Terms:
 
 
 class AutoencoderTask:
-    """Reconstruction (L1 and L2), a small Kullback-Leibler term, LPIPS, and towards the end a judge of patches.
+    """Reconstruction (L1 and L2), a small Kullback-Leibler term, LPIPS, and towards the end a discriminator of patches.
 
     Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al., 2021), arXiv:2112.10752,
     appendix G.
@@ -99,10 +99,12 @@ class AutoencoderTask:
         }
         if self.terms.adversary:
             torch.manual_seed(derive_seed(seed, "adversary"))
-            judge = PatchDiscriminator(self.terms.adversary_width).to(device)
-            judge.to(memory_format=torch.channels_last)
-            self.networks["judge"] = judge
-            self.optimizers["judge"] = torch.optim.AdamW(judge.parameters(), plan.lr, betas=(0.5, 0.9), fused=True)
+            discriminator = PatchDiscriminator(self.terms.adversary_width).to(device)
+            discriminator.to(memory_format=torch.channels_last)
+            self.networks["discriminator"] = discriminator
+            self.optimizers["discriminator"] = torch.optim.AdamW(
+                discriminator.parameters(), plan.lr, betas=(0.5, 0.9), fused=True
+            )
         if self.terms.perceptual and backbone is None:
             raise ConfigError(f"task.terms.perceptual={self.terms.perceptual}: task.backbone is needed for it")
         self.perceptual = load_perceptual(str(backbone), device) if self.terms.perceptual else None
@@ -130,7 +132,7 @@ class AutoencoderTask:
             loss = loss + self.terms.perceptual * values["lpips"]
         (gradient,) = torch.autograd.grad(loss, picture)
         if self.terms.adversary:
-            gradient, values["judge"] = self._judged(step, picture, images, gradient)
+            gradient, values["discriminator"] = self._discriminate(step, picture, images, gradient)
         values["loss"] = (loss + self.terms.kl * kl).detach()
         self.plan.descend(self.optimizers["adam"], (decoded * gradient).sum() + self.terms.kl * kl)
         return {name: value.detach() for name, value in values.items()}
@@ -142,16 +144,16 @@ class AutoencoderTask:
             pixels = _quarters(pixels)
         return recoloured(to_unit(pixels, self.device), self.recolour)
 
-    def _judged(self, step: int, picture: Tensor, images: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Trains the judge, and adds its gradient to the picture's."""
+    def _discriminate(self, step: int, picture: Tensor, images: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Trains the discriminator, and adds its gradient to the picture's."""
         if step < self.terms.adversary_from * self.plan.steps:
             return gradient, torch.zeros((), device=self.device)
-        judge = self.networks["judge"]
+        discriminator = self.networks["discriminator"]
         with self.plan.autocast(self.device):
-            found = hinge(judge(images).float(), judge(picture.detach()).float())
-        self.plan.descend(self.optimizers["judge"], found)
+            found = hinge(discriminator(images).float(), discriminator(picture.detach()).float())
+        self.plan.descend(self.optimizers["discriminator"], found)
         with self.plan.autocast(self.device):
-            (wish,) = torch.autograd.grad(-judge(picture).float().mean(), picture)
+            (wish,) = torch.autograd.grad(-discriminator(picture).float().mean(), picture)
         return joined(gradient, wish, self.terms.adversary), found
 
     def evaluate(self) -> dict[str, float]:

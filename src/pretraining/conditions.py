@@ -70,7 +70,7 @@ class Condition(Protocol):
         ...
 
     def showcase(self, classes: list[str], count: int) -> dict[str, list[Any]]:
-        """Returns what to draw for people to look at: `count` conditions under each name."""
+        """Returns what to generate for people to look at: `count` conditions under each name."""
         ...
 
     def save(self, folder: Path, unet: nn.Module, vae: AutoencoderKL | None, scheduler: DDIMScheduler) -> None:

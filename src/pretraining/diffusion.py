@@ -27,10 +27,10 @@ from src.pretraining.conditions import (
     WarmUp,
     captions_of,
 )
-from src.pretraining.drawing import DiffusionDrawer, draw_showcase, load_vae
 from src.pretraining.engine import Given
 from src.pretraining.fid import Measure
 from src.pretraining.images import Draws, ImageSet, check_pair, to_unit
+from src.pretraining.sampling import DiffusionSampler, load_vae, sample_showcase
 from src.pretraining.start import load_start
 from src.pretraining.timesteps import Timesteps
 
@@ -64,8 +64,8 @@ class DiffusionTask:
         loss: Of the prediction; plain MSE of the velocity leaves large shapes their weight at high noise.
         timesteps: Which noise levels are trained on.
         alignment: With a trained image encoder; None goes without.
-        subject_weight: How many times as much as the ground the subject counts in the loss; 1 weighs all alike. A
-            small subject on a ground that cannot be foretold is learnt far sooner so. More than 1 needs masks.
+        subject_weight: How many times as much as the background the subject counts in the loss; 1 weighs all alike. A
+            small subject on a background that cannot be foretold is learnt far sooner so. More than 1 needs masks.
         dropout: Share of the conditions that are left out, in [0, 1).
         measures: What evaluations measure besides the held-out loss, such as FID.
 
@@ -116,7 +116,7 @@ class DiffusionTask:
         self.loss = loss
         self.process = DiscreteDiffusion.of(DDIMScheduler(**NOISE).config, device)
         self.train_set, self.val_set, self.measures = train_set, val_set, measures
-        self.drawer = DiffusionDrawer(
+        self.sampler = DiffusionSampler(
             self.unet, self.vae, self.condition, DDIMScheduler(**NOISE), plan.mixed_precision, device
         )
         self.latents = self.encode(train_set.pixels)
@@ -169,7 +169,7 @@ class DiffusionTask:
         chosen = self.draws.at(step)
         clean = self.batch(self.latents[chosen])
         noise = torch.randn_like(clean)
-        timesteps = self.timesteps.draw(len(clean), len(self.process.alphas_cumprod)).to(self.device)
+        timesteps = self.timesteps.sample(len(clean), len(self.process.alphas_cumprod)).to(self.device)
         noised = self.process.add_noise(clean, noise, timesteps)
         with self.plan.autocast(self.device):
             arguments = self.condition.training_arguments(self.train_set, chosen, step)
@@ -205,14 +205,14 @@ class DiffusionTask:
                 total += float((prediction.float() - noised.target).square().mean()) * len(part)
         row = {"val_loss": total / len(clean) / len(EVAL_TIMESTEPS)}
         for measure in self.measures:
-            row |= measure(self.drawer, self.val_set)
+            row |= measure(self.sampler, self.val_set)
         for network in self.networks.values():
             network.train()
         return row
 
     def samples(self) -> dict[str, Tensor]:
         """Returns some images of each class, or of no class."""
-        return draw_showcase(self.drawer, self.train_set.classes, self.seed)
+        return sample_showcase(self.sampler, self.train_set.classes, self.seed)
 
     def save(self, folder: Path) -> None:
         """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""

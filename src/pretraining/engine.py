@@ -1,4 +1,4 @@
-"""The loop that trains any model from noise: draw, update, average, save; it resumes to the same bytes.
+"""The loop that trains any model from noise: draw a batch, update, average, save; it resumes to the same bytes.
 
 A task knows its networks, losses and optimizers; the loop knows none of them, so that a GAN and a diffusion model
 run through the same lines.
@@ -30,7 +30,7 @@ class Given(NamedTuple):
         train_set: What it learns from.
         val_set: What it is measured on.
         plan: Of the training.
-        seed: Of weights and draws.
+        seed: Of weights and random draws.
         device: Where to.
     """
 

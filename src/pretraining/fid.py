@@ -16,8 +16,8 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import has_file, sha256_file
-from src.pretraining.drawing import Drawer
 from src.pretraining.images import ImageSet
+from src.pretraining.sampling import ImageSampler
 
 # pytorch-fid and torch-fidelity publish one and the same file, its SHA-256 in its name
 INCEPTION_SHA256 = "6726825d"
@@ -38,13 +38,13 @@ HALVES_SEED = 0
 
 
 class Measure(Protocol):
-    """Something that evaluations measure on what a model draws."""
+    """Something that evaluations measure on what a model generates."""
 
     def check(self, images: ImageSet) -> None:
         """Raises before the training if these held-out images cannot be measured on."""
         ...
 
-    def __call__(self, drawer: Drawer, images: ImageSet) -> dict[str, float]:
+    def __call__(self, sampler: ImageSampler, images: ImageSet) -> dict[str, float]:
         """Returns numbers by name."""
         ...
 
@@ -194,11 +194,11 @@ class FidMeasure:
                 file=sys.stderr,
             )
 
-    def __call__(self, drawer: Drawer, images: ImageSet) -> dict[str, float]:
+    def __call__(self, sampler: ImageSampler, images: ImageSet) -> dict[str, float]:
         """Generates, and compares.
 
         Args:
-            drawer: Draws with the model.
+            sampler: Generates with the model.
             images: The real side: images that the model has not learnt from.
 
         Returns:
@@ -209,12 +209,12 @@ class FidMeasure:
             MetricError: The features are not finite.
         """
         self.check(images)
-        wanted = drawer.condition.describe(images, torch.arange(len(images)))
-        fake = drawer.draw(wanted, self.seed, self.steps, self.guidance, self.batch_size)
-        found = self._extract(fake, drawer.device)
+        wanted = sampler.condition.describe(images, torch.arange(len(images)))
+        fake = sampler.sample(wanted, self.seed, self.steps, self.guidance, self.batch_size)
+        found = self._extract(fake, sampler.device)
         if not found.isfinite().all():
             raise MetricError(f"{self.features.name}: features of generated images are not finite")
-        real = self._real_features(images.pixels, drawer.device)
+        real = self._real_features(images.pixels, sampler.device)
         name = self.features.name
         return {
             name: frechet_distance(real, found),

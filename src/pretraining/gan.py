@@ -11,11 +11,11 @@ from src.core.files import write_json
 from src.core.seeding import derive_seed
 from src.models.tensors import save_tensors
 from src.pretraining.conditions import ClassCondition, Condition, NoCondition
-from src.pretraining.drawing import GanDrawer, draw_showcase
 from src.pretraining.engine import Given
 from src.pretraining.fid import Measure
 from src.pretraining.gan_networks import FIRST_SIDE, Discriminator, Generator, normalised_once
 from src.pretraining.images import Draws, ImageSet, check_pair, to_unit
+from src.pretraining.sampling import GanSampler, sample_showcase
 
 # held-out images that the discriminator's held-out loss looks at
 EVALUATED = 256
@@ -30,7 +30,7 @@ class GanTask:
     Args:
         given: What every task is given; a step of the plan is one update of the generator.
         condition: ``none`` or ``class``.
-        noise_size: Values of the noise that an image is drawn from.
+        noise_size: Values of the noise that an image is generated from.
         generator_widths: Channels of the first layer and every block; each block doubles the side, from 4 px.
         discriminator_widths: Channels of every block.
         discriminator_halvings: How many blocks, from the first, halve the side.
@@ -66,7 +66,7 @@ class GanTask:
         classes = len(train_set.classes) if condition == "class" else 0
         self.arguments = {"widths": list(generator_widths), "noise_size": noise_size, "classes": classes}
         self.generator = Generator(generator_widths, noise_size, classes).to(device)
-        self.drawer = GanDrawer(self.generator, self.condition, device)
+        self.sampler = GanSampler(self.generator, self.condition, device)
         self.discriminator = Discriminator(discriminator_widths, discriminator_halvings, classes).to(device)
         self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
         for network in self.networks.values():
@@ -114,19 +114,19 @@ class GanTask:
     def _scores(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         twice = None if labels is None else torch.cat([labels, labels])
         with self.plan.autocast(self.device):
-            told, drawn = self.discriminator(torch.cat([real, fake]), twice).float().chunk(2)
-        return told, drawn
+            of_real, of_fake = self.discriminator(torch.cat([real, fake]), twice).float().chunk(2)
+        return of_real, of_fake
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Returns the discriminator's loss ``val_loss`` on unseen images, and what `measures` add.
 
-        A discriminator that knows its training images by heart takes unseen ones for drawn: the value exceeds the
+        A discriminator that knows its training images by heart takes unseen ones for generated: the value exceeds the
         training loss.
         """
         rows = torch.arange(min(EVALUATED, len(self.val_set)))
-        told = self.condition.describe(self.val_set, rows)
-        fake = self.drawer.draw(told, derive_seed(self.seed, "val"), 1, 1.0, 64)
+        conditions = self.condition.describe(self.val_set, rows)
+        fake = self.sampler.sample(conditions, derive_seed(self.seed, "val"), 1, 1.0, 64)
         self.discriminator.eval()
         total = 0.0
         for part in rows.split(64):
@@ -136,12 +136,12 @@ class GanTask:
         self.discriminator.train()
         row = {"val_loss": total / len(rows)}
         for measure in self.measures:
-            row |= measure(self.drawer, self.val_set)
+            row |= measure(self.sampler, self.val_set)
         return row
 
     def samples(self) -> dict[str, Tensor]:
         """Returns some images of each class, or of no class."""
-        return draw_showcase(self.drawer, self.train_set.classes, self.seed)
+        return sample_showcase(self.sampler, self.train_set.classes, self.seed)
 
     def save(self, folder: Path) -> None:
         """Writes the generator's weights and sizes, and classes.json where it has classes."""
@@ -152,7 +152,7 @@ class GanTask:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Computes the hinge loss of two sets of scores, (B,) each: zero once real ones exceed 1 and drawn ones -1."""
+    """Computes the hinge loss of two sets of scores, (B,) each: zero once real ones exceed 1 and generated ones -1."""
     return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
 
 
@@ -170,10 +170,10 @@ def _condition(kind: str, images: ImageSet, device: torch.device) -> Condition:
 
 
 def _check_sizes(side: int, generator: list[int], discriminator: list[int], halvings: int) -> None:
-    drawn = FIRST_SIDE * 2 ** (len(generator) - 1)
-    if drawn != side:
+    generated = FIRST_SIDE * 2 ** (len(generator) - 1)
+    if generated != side:
         raise ConfigError(
-            f"task.generator_widths: {len(generator)} widths draw images of {drawn} px; the data has {side} px"
+            f"task.generator_widths: {len(generator)} widths generate images of {generated} px; the data has {side} px"
         )
     if not 0 <= halvings <= len(discriminator) or side % 2**halvings:
         raise ConfigError(

@@ -41,7 +41,7 @@ class Generator(nn.Module):
         self.last = _convolution(widths[-1], 3, 3, gain=1.0)
 
     def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
-        """Draws images.
+        """Generates images.
 
         Args:
             noise: (B, noise_size), normal.

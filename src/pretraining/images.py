@@ -1,4 +1,4 @@
-"""Sets of images to learn from, in memory as bytes, and the order in which they are drawn."""
+"""Sets of images to learn from, in memory as bytes, and the order in which they are generated."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Draws:
 
     Args:
         count: How many images there are.
-        batch_size: How many to draw; may exceed `count`.
+        batch_size: How many to generate; may exceed `count`.
         seed: Of the order.
     """
 
@@ -93,7 +93,7 @@ class Draws:
 
 
 def examples(images: ImageSet, names: Iterable[str], count: int) -> dict[str, Tensor]:
-    """Returns the first images of some classes: what is drawn of a class is looked at beside them.
+    """Returns the first images of some classes: what is generated of a class is looked at beside them.
 
     Args:
         images: A set.

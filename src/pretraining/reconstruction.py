@@ -1,4 +1,4 @@
-"""What an autoencoder's pictures are held against, besides their pixels: features, and a judge of patches."""
+"""What an autoencoder's pictures are held against, besides their pixels: features, and a metric model of patches."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.features.lpips import LpipsJudge
+from src.features.lpips import LpipsModel
 
 # below it a gradient's norm is taken for none
 TINY = 1e-12
@@ -28,10 +28,10 @@ def load_perceptual(folder: str, device: torch.device) -> nn.Module:
     Raises:
         MissingModelError: It is not there.
     """
-    judge = LpipsJudge(
+    metric_model = LpipsModel(
         name="lpips", title="LPIPS", size_px=128, id=folder, revision=None, file="alexnet.pth", sha256=None, url=None
     )
-    return judge.load(str(device)).model
+    return metric_model.load(str(device)).model
 
 
 def recoloured(images: Tensor, share: float) -> Tensor:
@@ -53,7 +53,7 @@ def recoloured(images: Tensor, share: float) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """Says of each patch of a picture whether it is drawn or restored.
+    """Says of each patch of a picture whether it is generated or restored.
 
     Papers: Image-to-Image Translation with Conditional Adversarial Networks (Isola et al., 2016), arXiv:1611.07004, for
     patches; Spectral Normalization (Miyato et al., 2018), arXiv:1802.05957, in place of the norms.

@@ -8,7 +8,7 @@ from src.pretraining.images import ImageSet
 
 
 class Source(Protocol):
-    """Images that are read or drawn when they are needed."""
+    """Images that are read or generated when they are needed."""
 
     def load(self) -> ImageSet:
         """Returns the images."""

@@ -10,10 +10,10 @@ from src.core.errors import ConfigError
 
 
 class Timesteps(Protocol):
-    """Draws timesteps."""
+    """Generates timesteps."""
 
-    def draw(self, count: int, steps: int) -> Tensor:
-        """Draws from torch's global stream.
+    def sample(self, count: int, steps: int) -> Tensor:
+        """Samples from torch's global stream.
 
         Args:
             count: How many.
@@ -28,8 +28,8 @@ class Timesteps(Protocol):
 class UniformTimesteps:
     """Every noise level as often as every other (DDPM, Ho et al., 2020, arXiv:2006.11239, algorithm 1)."""
 
-    def draw(self, count: int, steps: int) -> Tensor:
-        """Draws; see Timesteps."""
+    def sample(self, count: int, steps: int) -> Tensor:
+        """Samples; see Timesteps."""
         return torch.randint(steps, (count,))
 
 
@@ -40,7 +40,7 @@ class LogitNormalTimesteps:
     normal.
 
     Args:
-        mean: Of the logit; above 0 draws more noise.
+        mean: Of the logit; above 0 prefers more noise.
         std: Of the logit, > 0.
 
     Raises:
@@ -52,7 +52,7 @@ class LogitNormalTimesteps:
             raise ConfigError(f"task.timesteps: mean={mean}, std={std}: expected a number, and one above 0")
         self.mean, self.std = mean, std
 
-    def draw(self, count: int, steps: int) -> Tensor:
-        """Draws; see Timesteps."""
+    def sample(self, count: int, steps: int) -> Tensor:
+        """Samples; see Timesteps."""
         shares = torch.sigmoid(self.mean + self.std * torch.randn(count))
         return (shares * steps).long().clamp(max=steps - 1)

@@ -31,8 +31,8 @@ class Inputs:
         loss: The training loss per step, floats.
         val_loss: The held-out loss, floats, or None where it was not computed.
         tokens: How each tokenizer splits the rare token.
-        nearest: The training photo that each drawn image is nearest to; no rows where nn_train was not chosen.
-        manifest: One row per drawn image.
+        nearest: The training photo that each generated image is nearest to; no rows where nn_train was not chosen.
+        manifest: One row per generated image.
         images: One row per photo found in data/raw.
         pairs: One row per pair of near-duplicates.
         crops: One row per crop, numbers as floats.

@@ -59,7 +59,7 @@ def build_report(root: Path, out: Path, params: Settings) -> None:
 
 
 def build_sections(inputs: Inputs, params: Settings, texts: Texts) -> tuple[dict[str, Any], dict[str, Spec]]:
-    """Builds all sections; charts that have nothing to draw are left out.
+    """Builds all sections; charts that have nothing to show are left out.
 
     Args:
         inputs: The tables.

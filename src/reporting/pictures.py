@@ -141,7 +141,7 @@ def manifest_pictures(
     label: Callable[[pd.Series], str],
     metrics: Sequence[str] = PICTURE_SCORES,
 ) -> Iterator[Picture]:
-    """Encodes drawn images with their scores.
+    """Encodes generated images with their scores.
 
     Args:
         inputs: The tables.

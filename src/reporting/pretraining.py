@@ -71,8 +71,8 @@ def write_pretraining_report(run_dir: Path, title: str) -> None:
 
     Args:
         run_dir: Holds loss.csv (``step``, ``loss`` and other losses), evaluation.csv (``step`` and measures),
-            config.yaml, time.json (``minutes``, ``device``) and, where the model draws, samples/<class>/*.png; beside
-            them real/<class>/*.png, held-out images.
+            config.yaml, time.json (``minutes``, ``device``) and, where the model generates, samples/<class>/*.png;
+            beside them real/<class>/*.png, held-out images.
         title: The heading.
 
     Raises:
@@ -208,8 +208,8 @@ def _lines(
 
 
 def _class_rows(run_dir: Path) -> list[ClassRow]:
-    drawn, real = (_pictures(run_dir / name) for name in (layout.RUN_SAMPLES, layout.RUN_REAL))
-    return [ClassRow(name, sources, real.get(name, ())) for name, sources in drawn.items()]
+    generated, real = (_pictures(run_dir / name) for name in (layout.RUN_SAMPLES, layout.RUN_REAL))
+    return [ClassRow(name, sources, real.get(name, ())) for name, sources in generated.items()]
 
 
 def _pictures(folder: Path) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from src.metrics.names import DEV, TEST
 from src.reporting.inputs import Inputs
 
 # columns against which an image's own likeness counts; "train" is the memorisation side
-JUDGED = ("val", "none")
+COUNTED = ("val", "none")
 
 
 def development_means(inputs: Inputs) -> dict[str, dict[str, float]]:
@@ -31,7 +31,7 @@ def prompt_means(scores: pd.DataFrame, variant: str, prompt_set: str) -> dict[st
     Returns:
         The mean by metric, rounded like details.json.
     """
-    rows = _judged(scores, variant, prompt_set)
+    rows = _counted(scores, variant, prompt_set)
     by_prompt = rows.groupby(["metric", "prompt_id"], sort=True)["value"].mean()
     return {str(metric): round(float(value), 6) for metric, value in by_prompt.groupby(level=0).mean().items()}
 
@@ -46,17 +46,17 @@ def group_means(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
     Returns:
         Columns metric, group, value, and prompts: how many there are with a value.
     """
-    rows = _judged(scores, variant, "test")
+    rows = _counted(scores, variant, "test")
     by_prompt = rows.groupby(["metric", "group", "prompt_id"], sort=True)["value"].mean()
     groups = by_prompt.groupby(level=[0, 1])
     return groups.mean().round(6).reset_index().assign(prompts=groups.size().to_numpy())
 
 
 def image_scores(scores: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Returns the judged scores of each image by (variant, prompt_id, seed), then by metric."""
+    """Returns the counted scores of each image by (variant, prompt_id, seed), then by metric."""
     found: dict[tuple[str, str, str], dict[str, float]] = {}
-    judged = scores[scores["references"].isin(JUDGED) & scores["value"].notna()]
-    columns = judged[["variant", "prompt_id", "seed", "metric", "value"]]
+    compared = scores[scores["references"].isin(COUNTED) & scores["value"].notna()]
+    columns = compared[["variant", "prompt_id", "seed", "metric", "value"]]
     for variant, prompt_id, seed, metric, value in columns.itertuples(index=False, name=None):
         found.setdefault((variant, prompt_id, seed), {})[metric] = value
     return found
@@ -71,6 +71,6 @@ def unscored(scores: pd.DataFrame) -> list[str]:
     return [f"{count} × {metric}: {reason}" for (metric, reason), count in sorted(counts.items())]
 
 
-def _judged(scores: pd.DataFrame, variant: str, prompt_set: str) -> pd.DataFrame:
-    chosen = (scores["variant"] == variant) & (scores["set"] == prompt_set) & scores["references"].isin(JUDGED)
+def _counted(scores: pd.DataFrame, variant: str, prompt_set: str) -> pd.DataFrame:
+    chosen = (scores["variant"] == variant) & (scores["set"] == prompt_set) & scores["references"].isin(COUNTED)
     return scores[chosen & scores["value"].notna()]

@@ -36,7 +36,7 @@ class Section:
 
     Attributes:
         values: What its template shows, by the names that it knows.
-        figures: Its charts by name; None where there is nothing to draw.
+        figures: Its charts by name; None where there is nothing to show.
     """
 
     values: Mapping[str, Any]

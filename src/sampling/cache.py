@@ -1,4 +1,4 @@
-"""Images drawn before, so that a killed run goes on where it was and a second one draws nothing twice."""
+"""Images generated before, so that a killed run goes on where it was and a second one generates nothing twice."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from PIL import Image
 
 from src.core.files import sha256_bytes
 from src.core.sealed import read_sealed, write_sealed
-from src.sampling.generator import DrawSettings, Job
+from src.sampling.generator import Job, SamplingSettings
 
 PNG_LEVEL = 6
 
@@ -24,7 +24,7 @@ def png_bytes(image: Image.Image) -> bytes:
 
 @dataclass(frozen=True)
 class SampleCache:
-    """Images drawn before, each under a name made of all that decides it; a killed run goes on where it was.
+    """Images generated before, each under a name made of all that decides it; a killed run goes on where it was.
 
     Attributes:
         folder: Where they are.
@@ -35,15 +35,15 @@ class SampleCache:
     setting: str
 
     @staticmethod
-    def open(folder: Path, model: str, device: torch.device, settings: DrawSettings, code: str) -> "SampleCache":
-        """Opens the cache for one base model and one way of drawing.
+    def open(folder: Path, model: str, device: torch.device, settings: SamplingSettings, code: str) -> "SampleCache":
+        """Opens the cache for one base model and one way of generating.
 
         Args:
             folder: Where the images are.
             model: Names the base model's weights.
             device: CPU and GPU differ in the last bits.
-            settings: How images are drawn.
-            code: Names the code that draws, and its arithmetic settings.
+            settings: How images are generated.
+            code: Names the code that generates, and its arithmetic settings.
 
         Returns:
             The cache.
@@ -58,7 +58,7 @@ class SampleCache:
 
         Args:
             adapter: Hash of the adapter's weights, empty for the base model.
-            job: What is drawn.
+            job: What is generated.
 
         Returns:
             A file that may exist.
@@ -67,7 +67,7 @@ class SampleCache:
         return self.folder / f"{sha256_bytes(key.encode())}.png"
 
     def get(self, adapter: str, job: Job) -> bytes | None:
-        """Returns an image as PNG, or None if it was not drawn yet or is damaged; arguments as of `path`."""
+        """Returns an image as PNG, or None if it was not generated yet or is damaged; arguments as of `path`."""
         return read_sealed(self.path(adapter, job))
 
     def put(self, adapter: str, job: Job, image: Image.Image) -> None:

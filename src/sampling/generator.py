@@ -1,4 +1,4 @@
-"""Draws images. An image is a function of weights, text and seed: never of the batch it was drawn in."""
+"""Generates images. An image is a function of weights, text and seed: never of the batch it was generated in."""
 
 import math
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from src.sampling.samplers import build_sampler, check_name
 
 
 @dataclass(frozen=True)
-class DrawSettings:
-    """How images are drawn.
+class SamplingSettings:
+    """How images are generated.
 
     Attributes:
         resolution: Height and width, pixels.
@@ -64,7 +64,7 @@ class DrawSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """One image to draw.
+    """One image to generate.
 
     Attributes:
         prompt: Whose id, with the seed, decides the noise: base and run start from the same.
@@ -77,8 +77,8 @@ class Job:
     seed: int
 
 
-def draw(model: BaseModel, settings: DrawSettings, jobs: list[Job]) -> Iterator[tuple[Job, Image.Image]]:
-    """Draws jobs in batches across prompts.
+def sample(model: BaseModel, settings: SamplingSettings, jobs: list[Job]) -> Iterator[tuple[Job, Image.Image]]:
+    """Generates jobs in batches across prompts.
 
     Every batch has the full size, the last is filled up with repeats: kernels choose their order of summation by
     shape, so another batch size would change the last bits.
@@ -124,5 +124,5 @@ def to_image(pixels: Tensor) -> Image.Image:
         NonFiniteError: A pixel is NaN or infinite, which would come out black.
     """
     if not bool(torch.isfinite(pixels).all()):
-        raise NonFiniteError("a drawn image holds NaN or infinite pixels: try validation_args.dtype=fp32")
+        raise NonFiniteError("a generated image holds NaN or infinite pixels: try validation_args.dtype=fp32")
     return as_image(to_bytes(pixels[0]))

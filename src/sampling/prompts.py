@@ -1,4 +1,4 @@
-"""Prompt sets: what is drawn to choose a checkpoint (dev) and to report on it (test).
+"""Prompt sets: what is generated to choose a checkpoint (dev) and to report on it (test).
 
 A prompt's text has a placeholder: ``{subject}`` stands for the rare token with the class noun after it (for the base
 model: the class noun alone), ``{token}`` for the token alone (for the base model: the class noun).
@@ -16,9 +16,9 @@ from src.core.errors import ConfigError
 from src.core.files import has_file, sha256_bytes
 
 SETS = ("dev", "test")
-# one prompt each, drawn with many seeds: the class noun alone (what has become of the class?), and the subject alone
-# (is a training photo copied?)
-PRIOR, BARE = "prior", "bare"
+# one prompt each, generated with many seeds: the class noun alone (what has become of the class?), and the subject
+# alone (is a training photo copied?)
+CLASS_ONLY, SUBJECT_ONLY = "class-only", "subject-only"
 FIELDS = {"id", "group", "text"}
 FILE_KEYS = {"file", "subject_name", "live_classes", "dev_every"}
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -34,7 +34,7 @@ class Prompt:
 
     Attributes:
         id: Names it in tables and folders; unique over both sets.
-        set: ``dev``, ``test``, ``prior`` or ``bare``.
+        set: ``dev``, ``test``, ``class-only`` or ``subject-only``.
         group: What kind of change it asks for, for example ``recontext``.
         text: With one placeholder; none when a person's own prompt does not name the subject.
     """
@@ -45,13 +45,13 @@ class Prompt:
     text: str
 
     def with_token(self, token: str, class_name: str) -> str:
-        """Returns what the adapted model draws: ``a sksToy toy on the moon``; for `prior` the same as `plain`."""
-        if self.set == PRIOR:
+        """Returns what the adapted model generates: ``a sksToy toy on the moon``; for `prior` the same as `plain`."""
+        if self.set == CLASS_ONLY:
             return self.plain(class_name)
         return self.text.replace("{subject}", f"{token} {class_name}").replace("{token}", token)
 
     def plain(self, class_name: str) -> str:
-        """Returns what the base model draws and CLIP judges: ``a toy on the moon``, ``an owl on the moon``."""
+        """Returns what the base model generates and CLIP reads: ``a toy on the moon``, ``an owl on the moon``."""
         vowel = class_name[0] in "aeiouAEIOU"
         text = ARTICLE.sub(r"\1n " if vowel else r"\1 ", self.text)
         return text.replace("{subject}", class_name).replace("{token}", class_name)
@@ -86,19 +86,19 @@ def load_prompts(prompts: Mapping[str, Any]) -> list[Prompt]:
     return _check(loaded)
 
 
-def lone_prompts(text: str) -> list[Prompt]:
+def subject_only_prompts(text: str) -> list[Prompt]:
     """Makes the two prompts that show nothing but class or subject.
 
     Args:
         text: For example ``a photo of a {subject}``.
 
     Returns:
-        One prompt of the set ``prior``, one of ``bare``.
+        One prompt of the set ``class-only``, one of ``subject-only``.
 
     Raises:
         ConfigError: The text does not name the subject exactly once.
     """
-    return _check([Prompt(name, name, name, text) for name in (PRIOR, BARE)])
+    return _check([Prompt(name, name, name, text) for name in (CLASS_ONLY, SUBJECT_ONLY)])
 
 
 def _read_entry(entry: Any, set_name: str, where: str) -> Prompt:
@@ -126,7 +126,7 @@ def _check(prompts: list[Prompt]) -> list[Prompt]:
 
 
 def single_prompt(text: str, token: str, class_name: str) -> Prompt:
-    """Makes a prompt of what a person typed; the adapted model draws exactly what was typed.
+    """Makes a prompt of what a person typed; the adapted model generates exactly what was typed.
 
     Args:
         text: For example ``a photo of sksToy on the moon``, or with the class noun after the token, or without either.
@@ -140,7 +140,7 @@ def single_prompt(text: str, token: str, class_name: str) -> Prompt:
         ConfigError: The text is empty.
     """
     if not text.strip():
-        raise ConfigError(f"prompt={text!r}: expected what is to be drawn")
+        raise ConfigError(f"prompt={text!r}: expected what is to be generated")
     token_pattern, class_pattern = rf"(?<!\w){re.escape(token)}", rf"{re.escape(class_name)}(?!\w)"
     marked = re.sub(rf"{token_pattern}\s+{class_pattern}", "{subject}", text, flags=re.IGNORECASE)
     marked = re.sub(rf"{token_pattern}(?!\w)", "{token}", marked, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Every prompt and seed with base and every checkpoint: what is drawn, drawing it, and the folder with its manifest."""
+"""Every prompt and seed with base and every checkpoint: what to generate, and the folder with its manifest."""
 
 import json
 import shutil
@@ -19,13 +19,13 @@ from src.methods.base import AdapterFormat
 from src.methods.formats import find_format, weights_names
 from src.models.base import BaseModel
 from src.sampling.cache import SampleCache
-from src.sampling.generator import DrawSettings, Job, draw
-from src.sampling.prompts import BARE, PRIOR, Prompt
+from src.sampling.generator import Job, SamplingSettings, sample
+from src.sampling.prompts import CLASS_ONLY, SUBJECT_ONLY, Prompt
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A model to draw with.
+    """A model to generate with.
 
     Attributes:
         name: ``base`` or the name of a checkpoint.
@@ -72,7 +72,7 @@ def list_checkpoints(folder: Path) -> list[Variant]:
 
 
 def chosen_checkpoint(folder: Path) -> Variant:
-    """Picks what to draw one prompt with: the checkpoint that evaluate chose of a pipeline's run, else the newest.
+    """Picks what to generate one prompt with: the checkpoint that evaluate chose of a pipeline's run, else the newest.
 
     Args:
         folder: What inferencer.ckpt_dir names.
@@ -99,7 +99,7 @@ class Planned(NamedTuple):
     """One image of the plan.
 
     Attributes:
-        variant: Which model draws it.
+        variant: Which model generates it.
         job: What.
         plain: The prompt without the rare token.
     """
@@ -110,7 +110,7 @@ class Planned(NamedTuple):
 
 
 def plan_images(
-    variants: Iterable[Variant], prompts: Sequence[Prompt], subject: tuple[str, str], images: int, lone: int
+    variants: Iterable[Variant], prompts: Sequence[Prompt], subject: tuple[str, str], images: int, subject_only: int
 ) -> list[Planned]:
     """Lists every image: the base model is asked for the class, a checkpoint for the subject.
 
@@ -119,7 +119,7 @@ def plan_images(
         prompts: The prompt set.
         subject: The rare token and the class noun.
         images: Of each prompt.
-        lone: Of each prompt of the class alone and of the subject alone.
+        subject_only: Of each prompt of the class alone and of the subject alone.
 
     Returns:
         By variant, prompt and seed.
@@ -128,12 +128,12 @@ def plan_images(
         Planned(variant, Job(prompt, plain if variant.folder is None else prompt.with_token(*subject), seed), plain)
         for variant in variants
         for prompt, plain in ((prompt, prompt.plain(subject[1])) for prompt in prompts)
-        for seed in range(lone if prompt.set in (PRIOR, BARE) else images)
+        for seed in range(subject_only if prompt.set in (CLASS_ONLY, SUBJECT_ONLY) else images)
     ]
 
 
 def missing_jobs(plan: Iterable[Planned], cache: SampleCache) -> dict[Variant, list[Job]]:
-    """Returns what has not been drawn yet, by variant; variants of which all is there are left out."""
+    """Returns what has not been generated yet, by variant; variants of which all is there are left out."""
     missing: dict[Variant, list[Job]] = {}
     for variant, job, _ in plan:
         if cache.get(variant.digest, job) is None:
@@ -141,10 +141,10 @@ def missing_jobs(plan: Iterable[Planned], cache: SampleCache) -> dict[Variant, l
     return missing
 
 
-def draw_missing(
-    model: BaseModel, settings: DrawSettings, missing: Mapping[Variant, list[Job]], cache: SampleCache
+def generate_missing(
+    model: BaseModel, settings: SamplingSettings, missing: Mapping[Variant, list[Job]], cache: SampleCache
 ) -> None:
-    """Draws into the cache; the base model is loaded once and checkpoints are swapped on it.
+    """Generates into the cache; the base model is loaded once and checkpoints are swapped on it.
 
     Args:
         model: The base.
@@ -154,7 +154,7 @@ def draw_missing(
 
     Raises:
         CaptionError: A prompt is longer than a text encoder takes.
-        ModelMismatchError: A checkpoint was made for another base; nothing has been drawn then.
+        ModelMismatchError: A checkpoint was made for another base; nothing has been generated then.
     """
     texts = {job.text for jobs in missing.values() for job in jobs}
     model.check_captions(sorted(texts | {settings.negative_prompt}))
@@ -164,9 +164,9 @@ def draw_missing(
     for variant, jobs in missing.items():
         applied = nullcontext() if variant.folder is None else variant.format.applied(model, variant.folder)
         with applied:
-            for job, image in draw(model, settings, jobs):
+            for job, image in sample(model, settings, jobs):
                 cache.put(variant.digest, job, image)
-        print(f"{variant.name}: drew {len(jobs)} images", flush=True)
+        print(f"{variant.name}: generated {len(jobs)} images", flush=True)
 
 
 def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: bool) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: 
 
     Args:
         out: The folder to replace; it also gets manifest.csv.
-        plan: All of it has been drawn.
+        plan: All of it has been generated.
         cache: Where images are.
         keep: Whether images of other variants and prompts stay.
 
@@ -186,9 +186,9 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: 
         for variant, job, plain in plan:
             path = Path(variant.name) / job.prompt.id / f"{job.seed}.png"
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            drawn = cache.get(variant.digest, job)
-            assert drawn is not None, "drawn before"
-            write_bytes(folder / path, drawn)
+            generated = cache.get(variant.digest, job)
+            assert generated is not None, "generated before"
+            write_bytes(folder / path, generated)
             rows.append(
                 {
                     "variant": variant.name,
@@ -207,11 +207,11 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: 
     return manifest
 
 
-def _copy_others(earlier: Path, folder: Path, drawn: set[tuple[str, str]]) -> list[dict[str, object]]:
+def _copy_others(earlier: Path, folder: Path, generated: set[tuple[str, str]]) -> list[dict[str, object]]:
     if not (earlier / layout.MANIFEST.name).is_file():
         return []
     table = read_table(earlier / layout.MANIFEST.name, "variant", "prompt_id", "path")
-    rows = [row for row in table.to_dict("records") if (row["variant"], row["prompt_id"]) not in drawn]
+    rows = [row for row in table.to_dict("records") if (row["variant"], row["prompt_id"]) not in generated]
     for row in rows:
         (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(earlier / row["path"], folder / row["path"])

@@ -1,6 +1,6 @@
-"""Finds before the training what would stop a stage after it: prompts too long for the model, judges that are missing.
+"""Finds before the training what would stop a stage after it: prompts too long for the model, missing metric models.
 
-Reads the base model's tokenizers and the judges' files, writes data/check_ok.txt.
+Reads the base model's tokenizers and the metric models' files, writes data/check_ok.txt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ from src.data.captioning import check_length, load_tokenizers
 from src.metrics.base import Metric, models_of
 from src.metrics.names import DEV, TEST
 from src.reporting.texts import load_texts
-from src.sampling.prompts import load_prompts, lone_prompts
+from src.sampling.prompts import load_prompts, subject_only_prompts
 from src.stages.evaluate import build_metrics
-from src.stages.sampling_setup import check_base, draw_settings
+from src.stages.sampling_setup import check_base, sampling_settings
 
 # `dvc repro` takes changed files for a new version, so what it recorded goes back first
 BACK = (
@@ -37,21 +37,21 @@ def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics
     """Checks what generate and evaluate will need.
 
     Args:
-        texts: What will be drawn, under names that messages may use.
+        texts: What will be generated, under names that messages may use.
         tokenizers: The tokenizers of the base model.
         metrics: The chosen metrics.
 
     Raises:
         CaptionError: A text is longer than a tokenizer takes.
-        MissingModelError: A judge is not on this machine.
-        ModelMismatchError: A judge is not what the configuration says.
+        MissingModelError: A metric model is not on this machine.
+        ModelMismatchError: A metric model is not what the configuration says.
     """
     try:
         check_length(texts, tokenizers)
     except CaptionError as error:
         raise CaptionError(f"{error}\nchoose shorter ones: {CHOICES}") from error
-    for judge in models_of(metrics).values():
-        judge.check()
+    for metric_model in models_of(metrics).values():
+        metric_model.check()
 
 
 def check_settings(params: Settings, metrics: Sequence[Metric]) -> None:
@@ -66,17 +66,17 @@ def check_settings(params: Settings, metrics: Sequence[Metric]) -> None:
     """
     SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
     load_texts(params.report.language)
-    lone = params.validation_args.num_lone_images
-    without = [metric.name for metric in metrics if not {DEV, TEST} & set(metric.sets)] if lone < 1 else []
-    if lone < 0 or without:
+    subject_only = params.validation_args.num_subject_only_images
+    without = [metric.name for metric in metrics if not {DEV, TEST} & set(metric.sets)] if subject_only < 1 else []
+    if subject_only < 0 or without:
         wanted = f"{', '.join(without)} of inference_metrics needs 1 or more" if without else "expected 0 or more"
-        raise ConfigError(f"validation_args.num_lone_images={lone}: {wanted}")
+        raise ConfigError(f"validation_args.num_subject_only_images={subject_only}: {wanted}")
 
 
-def texts_to_draw(params: Settings) -> dict[str, str]:
+def texts_to_encode(params: Settings) -> dict[str, str]:
     """Returns every text that generate will have encoded, by the key that it comes from."""
     token, class_name = params.subject.token, params.subject.class_name
-    prompts = load_prompts(params.prompts) + lone_prompts(params.validation_args.lone_prompt)
+    prompts = load_prompts(params.prompts) + subject_only_prompts(params.validation_args.subject_only_prompt)
     with_token = {f"prompts.{p.set}.{p.id}": p.with_token(token, class_name) for p in prompts}
     plain = {f"prompts.{p.set}.{p.id} for the base model": p.plain(class_name) for p in prompts}
     return with_token | plain | {"validation_args.negative_prompt": params.validation_args.negative_prompt}
@@ -113,13 +113,13 @@ def check_remotes(root: Path) -> None:
 def _run(params: Settings) -> None:
     check_remotes(work_root())
     check_models(params)
-    check_base(params, draw_settings(params))
+    check_base(params, sampling_settings(params))
     metrics = build_metrics(params)
     check_settings(params, metrics)
-    check_ahead(texts_to_draw(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
+    check_ahead(texts_to_encode(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
     if params.check.note:
         print(f"check: {params.check.note}")
-    write_text(layout.CHECK_OK, "prompts fit the model, judges are here\n")
+    write_text(layout.CHECK_OK, "prompts fit the model, metric models are here\n")
 
 
 def main() -> None:

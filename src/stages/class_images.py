@@ -1,4 +1,4 @@
-"""Draws class images for prior preservation. Reads the base model, writes data/class_images (none when it is off).
+"""Generates class images for prior preservation. Reads the base model, writes data/class_images (none when it is off).
 
 Paper: DreamBooth (Ruiz et al., 2022), arXiv:2208.12242, section 3.3.
 """
@@ -19,8 +19,8 @@ from src.training.determinism import set_deterministic, set_environment
 NOTE = "note.txt"
 
 
-def draw_class_images(params: Settings, out: Path) -> None:
-    """Draws `prior.num_images` images of the class with the base model, PNG, each from a generator of its own.
+def generate_class_images(params: Settings, out: Path) -> None:
+    """Generates `prior.num_images` images of the class with the base model, PNG, each from a generator of its own.
 
     Args:
         params: The stage's parameters.
@@ -34,11 +34,11 @@ def draw_class_images(params: Settings, out: Path) -> None:
     set_deterministic(True)
     from src.models.families import load_base_model
     from src.sampling.cache import SampleCache
-    from src.sampling.generator import Job, draw
-    from src.stages.sampling_setup import check_base, code_that_draws, draw_settings
+    from src.sampling.generator import Job, sample
+    from src.stages.sampling_setup import check_base, generation_code, sampling_settings
 
     settings = dataclasses.replace(
-        draw_settings(params),
+        sampling_settings(params),
         num_inference_steps=params.prior.num_inference_steps,
         guidance_scale=params.prior.guidance_scale,
         seed=params.prior.seed,
@@ -46,7 +46,7 @@ def draw_class_images(params: Settings, out: Path) -> None:
     settings.check("prior")
     device, spec = choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
-    code = code_that_draws("src.stages.class_images")
+    code = generation_code("src.stages.class_images")
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
@@ -55,18 +55,18 @@ def draw_class_images(params: Settings, out: Path) -> None:
         check_base(params, settings)
         model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
-        for job, image in draw(model, settings, missing):
+        for job, image in sample(model, settings, missing):
             cache.put("", job, image)
     with replaced_folder(out) as folder:
         for job in jobs:
-            drawn = cache.get("", job)
-            assert drawn is not None, "drawn above"
-            write_bytes(folder / f"{job.seed:04d}.png", drawn)
+            generated = cache.get("", job)
+            assert generated is not None, "generated above"
+            write_bytes(folder / f"{job.seed:04d}.png", generated)
         write_text(folder / NOTE, f"{len(jobs)} images of {params.prior.prompt!r}\n")
 
 
 def class_images_stage(params: Settings) -> None:
-    """Draws class images, or leaves an empty folder when prior preservation is off.
+    """Generates class images, or leaves an empty folder when prior preservation is off.
 
     Args:
         params: The stage's parameters.
@@ -77,7 +77,7 @@ def class_images_stage(params: Settings) -> None:
     if params.prior.weight < 0:
         raise ConfigError(f"prior.weight={params.prior.weight}: expected 0 or more")
     if params.prior.weight > 0:
-        draw_class_images(params, layout.CLASS_IMAGES)
+        generate_class_images(params, layout.CLASS_IMAGES)
     else:
         with replaced_folder(layout.CLASS_IMAGES) as folder:
             write_text(folder / NOTE, "prior.weight is 0: no class images\n")

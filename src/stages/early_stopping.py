@@ -20,15 +20,15 @@ from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts
 from src.sampling.variants import Variant
-from src.stages.generate import draw_variants
+from src.stages.generate import generate_variants
 from src.training.determinism import set_deterministic
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Draws the dev prompts with every checkpoint so far, scores them and asks the rule.
+    """Generates the dev prompts with every checkpoint so far, scores them and asks the rule.
 
-    It remembers nothing: images come from the cache of drawn images (and go there, where the stage generate finds
+    It remembers nothing: images come from the cache of generated images (and go there, where the stage generate finds
     them), so a killed run decides as an uninterrupted one.
 
     Attributes:
@@ -47,41 +47,43 @@ class EarlyStopping:
     store: FeatureStore
     data: Path
 
-    def should_stop(self, checkpoints: list[Path], drawn: Path) -> bool:
+    def should_stop(self, checkpoints: list[Path], generated: Path) -> bool:
         """Decides after a checkpoint.
 
         Args:
             checkpoints: The folders of all checkpoints so far.
-            drawn: A folder for the drawn images, replaced each time.
+            generated: A folder for the generated images, replaced each time.
 
         Returns:
             Whether `patience` checkpoints have come after the preferred one.
 
         Raises:
             MetricError: An image cannot be scored.
-            MissingModelError: A judge is not on this machine.
+            MissingModelError: A metric model is not on this machine.
         """
-        choice, steps = self.choose([Variant(BASE, None), *(Variant(path.name, path) for path in checkpoints)], drawn)
+        choice, steps = self.choose(
+            [Variant(BASE, None), *(Variant(path.name, path) for path in checkpoints)], generated
+        )
         later = sum(step > steps[choice.variant] for step in steps.values())
         print(f"early stopping: {choice.variant} is preferred so far, {choice.sentence()}", flush=True)
         if choice.missed:
             print(f"early stopping: WARNING: {choice.missed}", file=sys.stderr, flush=True)
         return later >= self.patience
 
-    def choose(self, variants: list[Variant], drawn: Path) -> tuple[Selection, dict[str, int]]:
+    def choose(self, variants: list[Variant], generated: Path) -> tuple[Selection, dict[str, int]]:
         """Applies the rule.
 
         Args:
             variants: Base and checkpoints.
-            drawn: A folder for the drawn images.
+            generated: A folder for the generated images.
 
         Returns:
             The preferred checkpoint, and the step of each.
         """
-        draw_variants(self.settings, variants, self.prompts, drawn, keep=False)
+        generate_variants(self.settings, variants, self.prompts, generated, keep=False)
         set_deterministic(self.settings.train.deterministic)
         references = read_references(self.data / layout.SPLIT.name, self.data / layout.CROPS.name)
-        samples = read_samples(drawn, DEV)
+        samples = read_samples(generated, DEV)
         scores = [score for metric in self.metrics for score in score_images(metric, samples, references, self.store)]
         steps = checkpoint_steps(samples)
         evaluate = self.settings.evaluate
@@ -89,8 +91,8 @@ class EarlyStopping:
         return select_checkpoint(score_table(scores), steps, rule), steps
 
     def identity(self) -> dict[str, Any]:
-        """Returns what decides beside parameters and code: the judges' weights."""
-        return {"judges": [judge.describe() for judge in models_of(self.metrics).values()]}
+        """Returns what decides beside parameters and code: the metric models' weights."""
+        return {"metric_models": [metric_model.describe() for metric_model in models_of(self.metrics).values()]}
 
 
 def build_early_stopping(params: Settings, data: Path) -> EarlyStopping:
@@ -105,7 +107,7 @@ def build_early_stopping(params: Settings, data: Path) -> EarlyStopping:
 
     Raises:
         ConfigError: Patience is below 1, or the prompts cannot be used.
-        MissingModelError: A judge is not on this machine.
+        MissingModelError: A metric model is not on this machine.
     """
     spec = as_settings(EarlyStoppingSettings, params.early_stopping, "early_stopping.")
     if spec.patience < 1:
@@ -114,7 +116,7 @@ def build_early_stopping(params: Settings, data: Path) -> EarlyStopping:
     vars(settings).update(vars(spec.settings))
     prompts = [prompt for prompt in load_prompts(settings.prompts) if prompt.set == DEV]
     metrics = tuple(build(settings.metrics[name], f"metrics.{name}") for name in (SUBJECT, PROMPT))
-    for judge in models_of(metrics).values():
-        judge.check()
+    for metric_model in models_of(metrics).values():
+        metric_model.check()
     store = FeatureStore(settings.evaluate.batch_size, choose_device(params.device).type)
     return EarlyStopping(settings, spec.patience, prompts, metrics, store, data)

@@ -1,4 +1,4 @@
-"""Scores the drawn images. Reads data/samples, data/split.csv, data/crops, data/captions.csv and the base model's
+"""Scores the generated images. Reads data/samples, data/split.csv, data/crops, data/captions.csv and the base model's
 autoencoder; writes metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv, metrics.json (what DVC
 shows), details.json (all means) and metrics_meta.json. Trackers get the numbers and a grid of the samples.
 """
@@ -24,7 +24,7 @@ from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import Metric, References, Sample, models_of, score_images
 from src.metrics.copying import nearest_table
-from src.metrics.copying_verdict import judge_copying
+from src.metrics.copying_verdict import copying_verdict
 from src.metrics.drift import class_kid
 from src.metrics.headline import headline
 from src.metrics.names import BASE, COPY_DECODED, REAL_DECODED, TEST
@@ -50,8 +50,8 @@ Decoder = Callable[[Sequence[Path]], Sequence[Path]]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was compared: drawn images, reference rows, photos.
+class Compared:
+    """What was compared: generated images, reference rows, photos.
 
     Attributes:
         samples: From the manifest.
@@ -89,31 +89,31 @@ def evaluate_samples(
 
     Raises:
         MetricError: Files and manifest disagree, or an image cannot be scored.
-        MissingModelError: A judge is not on this machine.
-        ModelMismatchError: A judge is not what the configuration says.
+        MissingModelError: A metric model is not on this machine.
+        ModelMismatchError: A metric model is not what the configuration says.
     """
-    check_judges(metrics)
-    judged = read_judged(data, token, decode)
-    every = [*judged.samples, *judged.extra]
-    scores = [score_images(metric, every, judged.references, store) for metric in metrics]
+    check_metric_models(metrics)
+    compared = read_compared(data, token, decode)
+    every = [*compared.samples, *compared.extra]
+    scores = [score_images(metric, every, compared.references, store) for metric in metrics]
     table = score_table([score for of_metric in scores for score in of_metric])
     quantities = {quantity.name: quantity for metric in metrics for quantity in metric.quantities()}
     likenesses = [name for name, quantity in quantities.items() if quantity.likeness]
-    steps = checkpoint_steps(judged.samples)
+    steps = checkpoint_steps(compared.samples)
     selection = select_checkpoint(table, steps, rule)
-    summary = summarise(table, steps, selection.variant, class_kid(metrics, judged.samples, store), likenesses)
-    copying = judge_copying(table, selection.variant)
-    summary["counts"] |= {"val_photos": len(judged.references.val), "train_photos": len(judged.references.train)}
+    summary = summarise(table, steps, selection.variant, class_kid(metrics, compared.samples, store), likenesses)
+    copying = copying_verdict(table, selection.variant)
+    summary["counts"] |= {"val_photos": len(compared.references.val), "train_photos": len(compared.references.train)}
     meta = {
         **describe_selection(selection),
         "quantities": describe([*quantities.values()]),
-        "judges": {name: judge.describe() for name, judge in models_of(metrics).items()},
+        "metric_models": {name: metric_model.describe() for name, metric_model in models_of(metrics).items()},
         "copying": None if copying is None else copying[0].value,
         "device": store.device,
         "counts": summary["counts"],
-        **describe_inputs(judged, data),
+        **describe_inputs(compared, data),
     }
-    write_csv(out / layout.NEAREST.name, nearest_table(metrics, judged.samples, judged.references, store))
+    write_csv(out / layout.NEAREST.name, nearest_table(metrics, compared.samples, compared.references, store))
     write_results(out, (table, selection.variant, quantities), summary, meta)
     print(f"evaluate: copying: {'not measured' if copying is None else copying[0].value.replace('_', ' ')}")
     if selection.missed:
@@ -121,10 +121,10 @@ def evaluate_samples(
     return summary
 
 
-def check_judges(metrics: Sequence[Metric]) -> None:
+def check_metric_models(metrics: Sequence[Metric]) -> None:
     """Checks that the model of each metric is on this machine; see `evaluate_samples`."""
-    for judge in models_of(metrics).values():
-        judge.check()
+    for metric_model in models_of(metrics).values():
+        metric_model.check()
 
 
 def describe_selection(selection: Selection) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def write_results(
     write_json(out / layout.META.name, meta)
 
 
-def read_judged(data: Path, token: str, decode: Decoder) -> Judged:
+def read_compared(data: Path, token: str, decode: Decoder) -> Compared:
     """Reads and checks everything that is compared.
 
     Args:
@@ -175,12 +175,12 @@ def read_judged(data: Path, token: str, decode: Decoder) -> Judged:
     decoded = decode([file.path for file in (*references.val, *references.train)])
     references = replace(references, decoded=tuple(image_file(path) for path in decoded))
     extra = [*real_samples(references, data / layout.CAPTIONS.name, token), *copy_samples(samples, references)]
-    return Judged(samples, extra, references)
+    return Compared(samples, extra, references)
 
 
-def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
+def describe_inputs(compared: Compared, data: Path) -> dict[str, Any]:
     """Returns the provenance of what was scored: prompts, seeds, photos with their hashes, package versions."""
-    files = {"val": judged.references.val, "train": judged.references.train}
+    files = {"val": compared.references.val, "train": compared.references.train}
     return {
         "text": "the prompt without the rare token; the class noun stays; for real photos the caption likewise",
         "rows": {
@@ -189,9 +189,9 @@ def describe_inputs(judged: Judged, data: Path) -> dict[str, Any]:
             "(autoencoder)": "both photos as the base model's autoencoder gives them back",
             "*_train": "against the photos trained on; without suffix: against the held-out photos",
         },
-        "prompt_set_sha256": prompt_digest(judged.samples),
+        "prompt_set_sha256": prompt_digest(compared.samples),
         "manifest_sha256": sha256_file(data / layout.SAMPLES.name / layout.MANIFEST.name),
-        "seeds": sorted({sample.seed for sample in judged.samples}),
+        "seeds": sorted({sample.seed for sample in compared.samples}),
         "references": {side: {file.path.name: file.sha256 for file in photos} for side, photos in files.items()},
         "versions": {package: version(package) for package in PACKAGES},
     }
@@ -217,7 +217,7 @@ def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
     """Returns the first image of each test prompt, of base and of a checkpoint, in the order of the prompts' names.
 
     Args:
-        samples: Drawn images.
+        samples: Generated images.
         run: The checkpoint.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Draws the prompt set with the base model and every kept checkpoint. Reads models/adapter, writes data/samples.
+"""Generates the prompt set with the base model and every kept checkpoint. Reads models/adapter, writes data/samples.
 
-All variants draw the same prompts from the same noise; the base model is loaded once and adapters are swapped.
+All variants generate the same prompts from the same noise; the base model is loaded once and adapters are swapped.
 """
 
 from pathlib import Path
@@ -17,15 +17,15 @@ from src.core.provenance import model_digest
 from src.core.running import held_output
 from src.core.settings import Settings
 from src.metrics.names import BASE
-from src.sampling.prompts import Prompt, load_prompts, lone_prompts, single_prompt
+from src.sampling.prompts import Prompt, load_prompts, single_prompt, subject_only_prompts
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
 from src.training.determinism import set_deterministic, set_environment
 
 
-def draw_variants(
+def generate_variants(
     params: Settings, variants: list[Variant], prompts: list[Prompt], out: Path, keep: bool
 ) -> pd.DataFrame:
-    """Draws every prompt and seed with every variant.
+    """Generates every prompt and seed with every variant.
 
     Args:
         params: The stage's parameters.
@@ -40,16 +40,16 @@ def draw_variants(
     set_deterministic(True)
     from src.models.families import load_base_model
     from src.sampling.cache import SampleCache
-    from src.sampling.variants import draw_missing, missing_jobs, plan_images, write_samples
-    from src.stages.sampling_setup import check_base, code_that_draws, draw_settings
+    from src.sampling.variants import generate_missing, missing_jobs, plan_images, write_samples
+    from src.stages.sampling_setup import check_base, generation_code, sampling_settings
 
-    settings, device, spec = draw_settings(params), choose_device(params.device), params.model
+    settings, device, spec = sampling_settings(params), choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
-    code = code_that_draws("src.stages.generate")
+    code = generation_code("src.stages.generate")
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     subject = (params.subject.token, params.subject.class_name)
     plan = plan_images(
-        variants, prompts, subject, settings.num_images_per_prompt, params.validation_args.num_lone_images
+        variants, prompts, subject, settings.num_images_per_prompt, params.validation_args.num_subject_only_images
     )
     if missing := missing_jobs(plan, cache):
         for variant in variants:
@@ -57,12 +57,12 @@ def draw_variants(
                 variant.format.check_file(variant.folder)
         check_base(params, settings)
         model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device)
-        draw_missing(model, settings, missing, cache)
+        generate_missing(model, settings, missing, cache)
     return write_samples(out, plan, cache, keep)
 
 
 def generate_stage(params: Settings) -> None:
-    """Draws the prompt set, or the one prompt of the command line with one checkpoint, beside what is there.
+    """Generates the prompt set, or the one prompt of the command line with one checkpoint, beside what is there.
 
     Args:
         params: The stage's parameters.
@@ -72,19 +72,21 @@ def generate_stage(params: Settings) -> None:
     adapter = Path(params.inferencer.ckpt_dir)
     out = Path(params.exp.run_dir) / layout.SAMPLES
     with held_output(out):
-        manifest = _draw(params, adapter, out)
+        manifest = _sample(params, adapter, out)
     print(f"{len(manifest)} images in {out}", flush=True)
 
 
-def _draw(params: Settings, adapter: Path, out: Path) -> pd.DataFrame:
+def _sample(params: Settings, adapter: Path, out: Path) -> pd.DataFrame:
     if params.prompt is not None:
         prompts = [single_prompt(params.prompt, params.subject.token, params.subject.class_name)]
-        manifest = draw_variants(params, [chosen_checkpoint(adapter)], prompts, out, keep=True)
+        manifest = generate_variants(params, [chosen_checkpoint(adapter)], prompts, out, keep=True)
         for path in manifest.loc[manifest["prompt_id"] == prompts[0].id, "path"]:
             print(out / path)
     else:
-        prompts = load_prompts(params.prompts) + lone_prompts(params.validation_args.lone_prompt)
-        manifest = draw_variants(params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False)
+        prompts = load_prompts(params.prompts) + subject_only_prompts(params.validation_args.subject_only_prompt)
+        manifest = generate_variants(
+            params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False
+        )
     return manifest
 
 

@@ -13,7 +13,7 @@ from src.core.building import build, build_each
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, sha256_tree, work_root, write_json, write_text
 from src.core.places import without_places
-from src.core.pretraining_config import load_pretraining_config
+from src.core.pretraining_config import load_pretraining_config, shown_pretraining_config
 from src.core.provenance import code_digest
 from src.core.running import held_output
 from src.core.settings import PretrainSettings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from src.pretraining.images import ImageSet
     from src.trackers.protocol import Tracker
 
-# Held-out images of each class that is drawn, for the page.
+# Held-out images of each class that is generated, for the page.
 REAL_EXAMPLES = 4
 # Changing these, or what evaluations measure, changes what is written down, never a weight.
 WATCHING = ("save_every", "eval_every")
@@ -176,9 +176,7 @@ def _show(tracker: "Tracker", step: int, samples: "dict[str, Tensor]") -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage(
-        "pretraining", pretraining_stage, load_pretraining_config, keys=partial(load_pretraining_config, "pretraining")
-    ).main()
+    Stage("pretraining", pretraining_stage, load_pretraining_config, keys=shown_pretraining_config).main()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the stages that draw images share: how, and whether the base model can."""
+"""What the stages that generate images share: how, and whether the base model can."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from src.core.settings import Settings
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES
 from src.models.families import check_resolution
-from src.sampling.generator import DrawSettings
+from src.sampling.generator import SamplingSettings
 from src.sampling.samplers import check_fit
 from src.training.determinism import numerics
 
 
-def draw_settings(params: Settings) -> DrawSettings:
-    """Reads how images are drawn, and checks it.
+def sampling_settings(params: Settings) -> SamplingSettings:
+    """Reads how images are generated, and checks it.
 
     Args:
         params: A stage's parameters.
@@ -28,7 +28,7 @@ def draw_settings(params: Settings) -> DrawSettings:
     values = params.validation_args
     if values.dtype not in DTYPES:
         raise ConfigError(f"validation_args.dtype={values.dtype}: expected one of {', '.join(DTYPES)}")
-    settings = DrawSettings(
+    settings = SamplingSettings(
         resolution=params.model.resolution,
         num_images_per_prompt=values.num_images_per_prompt,
         num_inference_steps=values.num_inference_steps,
@@ -64,12 +64,12 @@ def find_base(params: Settings) -> Path:
     return folder
 
 
-def check_base(params: Settings, settings: DrawSettings) -> None:
-    """Checks against the files of the base model what would fail only when it draws.
+def check_base(params: Settings, settings: SamplingSettings) -> None:
+    """Checks against the files of the base model what would fail only when it generates.
 
     Args:
         params: A stage's parameters.
-        settings: How images are drawn.
+        settings: How images are generated.
 
     Raises:
         ConfigError: Resolution or sampler do not fit the base model.
@@ -80,8 +80,8 @@ def check_base(params: Settings, settings: DrawSettings) -> None:
     check_fit(settings.sampler, settings.sampler_options, settings.num_inference_steps, model)
 
 
-def code_that_draws(stage: str) -> str:
-    """Names the code of a stage that draws images, and its arithmetic settings, for the cache of images.
+def generation_code(stage: str) -> str:
+    """Names the code of a stage that generates images, and its arithmetic settings, for the cache of images.
 
     Args:
         stage: Its module.

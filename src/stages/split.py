@@ -18,8 +18,8 @@ from src.data.fairness import FEW_PHOTOS, Concern, SplitPhoto, concerns
 from src.data.splitting import FEW_GROUPS, Side, split_images
 
 WORDS = {
-    "few_photos": f"{{count}} photos are few: from {FEW_PHOTOS} on two or more judge; add some to data/raw",
-    "few_groups": f"{{count}} near-duplicate groups judge, fewer than {FEW_GROUPS}: their scores are mostly luck",
+    "few_photos": f"{{count}} photos are few: from {FEW_PHOTOS} on two or more are held out; add some to data/raw",
+    "few_groups": f"{{count}} near-duplicate groups to measure on, fewer than {FEW_GROUPS}: scores are mostly luck",
     "val_unseen": "{count} held-out photos show next to none of the subject: {names}",
     "train_unseen": "{count} photos to train on show next to none of the subject: {names}",
     "val_doubtful": "{count} held-out photos have a crop with a warning: {names}",

@@ -21,12 +21,12 @@ from src.methods.base import Method
 from src.models.base import BaseModel, Conditioning, Denoiser, adaptable
 from src.models.families import load_base_model
 from src.models.latents import encode_images
-from src.sampling.generator import Job, draw
+from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
-from src.stages.sampling_setup import check_base, draw_settings, find_base
+from src.stages.sampling_setup import check_base, find_base, sampling_settings
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
-from src.training.batches import DrawPlan, LatentSet
+from src.training.batches import LatentSet, SamplingPlan
 from src.training.curves import report_rows
 from src.training.determinism import numerics
 from src.training.run import Hooks, Photos, Run, TrainPlan, average_of
@@ -78,7 +78,7 @@ def check_settings(params: Settings) -> None:
         )
     build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
     if train.sample_every:
-        check_base(params, draw_settings(params))
+        check_base(params, sampling_settings(params))
     else:
         find_base(params)
 
@@ -146,10 +146,10 @@ def build_run(
     module, optimizer = accelerator.prepare(denoiser.train(), build_optimizer(params.optimizer, rates))
     photos = Photos(train_set, class_sets[0] if class_sets else None, val_set)
     hooks = build_hooks(params, (model, method), state, tracker, stopping)
-    draw = DrawPlan(params.seed, model.process, train.caption_dropout)
+    sample = SamplingPlan(params.seed, model.process, train.caption_dropout)
     average = average_of(groups) if plan.ema_decay else None
     return Run(
-        accelerator, module, optimizer, groups, loss, schedule, plan, draw, encode, photos, state, hooks, average
+        accelerator, module, optimizer, groups, loss, schedule, plan, sample, encode, photos, state, hooks, average
     )
 
 
@@ -255,7 +255,7 @@ def build_hooks(
 
     def sample(step: int) -> None:
         prompts = [Prompt(f"sample-{i}", "dev", "sample", text) for i, text in enumerate(params.train.sample_prompts)]
-        tracker.images(step, "samples", *draw_samples(params, model, prompts))
+        tracker.images(step, "samples", *sample_images(params, model, prompts))
 
     def part(name: str) -> AbstractContextManager[None]:
         return method.only_part(model, name)
@@ -271,24 +271,24 @@ def build_hooks(
     return Hooks(save_checkpoint, part, log, sample, should_stop)
 
 
-def draw_samples(params: Settings, model: BaseModel, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
-    """Draws images with the adapter as it is now; uses generators of its own, so training does not notice.
+def sample_images(params: Settings, model: BaseModel, prompts: list[Prompt]) -> tuple[list[Any], list[str]]:
+    """Generates images with the adapter as it is now; uses generators of its own, so training does not notice.
 
     Args:
         params: The stage's parameters.
         model: The base with its adapter.
-        prompts: What to draw.
+        prompts: What to generate.
 
     Returns:
         The images and their texts.
     """
-    settings = draw_settings(params)
+    settings = sampling_settings(params)
     jobs = [Job(prompt, prompt.text, seed) for prompt in prompts for seed in range(settings.num_images_per_prompt)]
     modules = list(adaptable(model).values())
     training = [module.training for module in modules]
     for module in modules:
         module.eval()
-    images = [image for _, image in draw(model, settings, jobs)]
+    images = [image for _, image in sample(model, settings, jobs)]
     for module, was_training in zip(modules, training, strict=True):
         module.train(was_training)
     return images, [f"{job.text} ({job.seed})" for job in jobs]

@@ -1,4 +1,4 @@
-"""Small changes that leave a picture's toy, colour and ground the same."""
+"""Small changes that leave a picture's toy, colour and background the same."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch.nn import functional
 def augmented(images: Tensor) -> Tensor:
     """Mirrors, shifts, zooms, blurs and dims images; draws from torch's global stream.
 
-    Blur and noise make what learns from renders fit for pictures that a diffusion model draws.
+    Blur and noise make what learns from renders fit for pictures that a diffusion model generates.
 
     Args:
         images: (B, 3, S, S), float32 in [-1, 1].

@@ -84,7 +84,7 @@ class CaptionerTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Returns the share of unseen renders whose colour, class and ground are all named right: ``right``."""
+        """Returns the share of unseen renders whose colour, class and background are all named right: ``right``."""
         self.model.eval()
         said: list[str] = []
         for part in self.val_set.pixels[:EVALUATED].split(100):
@@ -97,7 +97,7 @@ class CaptionerTask:
         return {"right": sum(right) / len(right)}
 
     def samples(self) -> dict[str, Tensor]:
-        """Returns nothing: it draws no pictures."""
+        """Returns nothing: it renders no pictures."""
         return {}
 
     def save(self, folder: Path) -> None:

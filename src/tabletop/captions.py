@@ -38,7 +38,7 @@ COLOUR_WORDS: dict[str, tuple[str, ...]] = {
     "white": ("white",),
     "black": ("black",),
 }
-GROUND_PHRASES: dict[str, tuple[str, ...]] = {
+BACKGROUND_PHRASES: dict[str, tuple[str, ...]] = {
     "asphalt": ("on asphalt", "on the street", "on a road"),
     "bricks": ("on bricks", "on a brick floor"),
     "cloth": ("on a checkered cloth", "on a checkered tablecloth"),
@@ -73,11 +73,13 @@ class SceneCaptions:
         return caption(self.scenes[row], seed)
 
     def showcase(self, classes: list[str], count: int) -> dict[str, list[str]]:
-        """Returns texts about each class, in different colours and on different grounds."""
-        colours, grounds = list(COLOUR_WORDS), list(GROUND_PHRASES)
+        """Returns texts about each class, in different colours and on different backgrounds."""
+        colours, backgrounds = list(COLOUR_WORDS), list(BACKGROUND_PHRASES)
         return {
             name: [
-                plain_caption(name, colours[(row + item) % len(colours)], grounds[(2 * row + item) % len(grounds)])
+                plain_caption(
+                    name, colours[(row + item) % len(colours)], backgrounds[(2 * row + item) % len(backgrounds)]
+                )
                 for item in range(count)
             ]
             for row, name in enumerate(classes)
@@ -108,12 +110,13 @@ def world_scenes(captions: Captions | None) -> list[dict[str, Any]]:
 def caption(scene: Mapping[str, Any], seed: int) -> str:
     """Says what a picture shows; the same arguments give the same words.
 
-    The colour, the ground and the class are each left out now and then, so that a model learns to fill them in. The
+    The colour, the background and the class are each left out now and then, so that a model learns to fill them in. The
     view, the distance and the light are mentioned now and then. Some captions have a word without meaning before the
     noun, so that a rare token does not disturb the model before it has been taught.
 
     Args:
-        scene: A row of a scene table: name, colour, ground, azimuth (degrees), elevation (degrees), distance, warmth.
+        scene: A row of a scene table: name, colour, background, azimuth (degrees), elevation (degrees), distance,
+            warmth.
         seed: Of the choice of words.
 
     Returns:
@@ -130,26 +133,26 @@ def caption(scene: Mapping[str, Any], seed: int) -> str:
     rare = _nonsense(random) if random.uniform() < 0.06 else ""
     subject = " ".join(word for word in (size, colour, rare, noun) if word)
     article = "an" if subject[0] in "aeiou" else "a"
-    ground = "" if random.uniform() < 0.08 else one_of(GROUND_PHRASES[scene["ground"]])
+    background = "" if random.uniform() < 0.08 else one_of(BACKGROUND_PHRASES[scene["background"]])
     view = view_of(scene) if random.uniform() < 0.3 else ""
     light = _light_word(float(scene["warmth"])) if random.uniform() < 0.15 else ""
-    return " ".join(part for part in (one_of(STARTS), article, subject, ground, view, light) if part)
+    return " ".join(part for part in (one_of(STARTS), article, subject, background, view, light) if part)
 
 
-def plain_caption(name: str, colour: str, ground: str) -> str:
+def plain_caption(name: str, colour: str, background: str) -> str:
     """Returns the caption without synonyms and asides, the words that evaluations use."""
     article = "an" if colour[0] in "aeiou" else "a"
-    return f"a photo of {article} {colour} {CLASS_WORDS[name][0]} {GROUND_PHRASES[ground][0]}"
+    return f"a photo of {article} {colour} {CLASS_WORDS[name][0]} {BACKGROUND_PHRASES[background][0]}"
 
 
 def description(scene: Mapping[str, Any]) -> str:
-    """Returns what a captioner should say: colour, class, ground and the side that is seen, without synonyms."""
-    plain = plain_caption(scene["name"], scene["colour"], scene["ground"]).removeprefix(f"{STARTS[0]} ")
+    """Returns what a captioner should say: colour, class, background and the side that is seen, without synonyms."""
+    plain = plain_caption(scene["name"], scene["colour"], scene["background"]).removeprefix(f"{STARTS[0]} ")
     return f"{plain} {view_of(scene)}"
 
 
 def agree(said: str, description: str) -> bool:
-    """Says whether two descriptions name the same colour, class and ground; the view, which comes last, may differ."""
+    """Says whether two descriptions name the same colour, class and background; the view, named last, may differ."""
     return said.split(" seen ")[0] == description.split(" seen ")[0]
 
 
@@ -164,7 +167,7 @@ def view_of(scene: Mapping[str, Any]) -> str:
 def vocabulary() -> list[str]:
     """Returns every word that a caption can have, sorted."""
     phrases = [*STARTS, *VIEWS, "small", "big", "a", "an", "in warm light", "in cold light", ANY_TOY]
-    for table in (CLASS_WORDS, COLOUR_WORDS, GROUND_PHRASES):
+    for table in (CLASS_WORDS, COLOUR_WORDS, BACKGROUND_PHRASES):
         phrases += [phrase for choices in table.values() for phrase in choices]
     return sorted({word for phrase in phrases for word in phrase.split()})
 

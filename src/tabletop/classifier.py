@@ -1,7 +1,7 @@
-"""Classifiers of the embedded world: which toy, which colour, what ground; they learn from renders alone.
+"""Classifiers of the embedded world: which toy, which colour, what background; they learn from renders alone.
 
-The reader judges what a diffusion model draws, and its features serve FID (``fid_tabletop``). The other is AlexNet,
-whose features LPIPS compares.
+The classifier measures what a diffusion model generates, and its features serve FID (``fid_tabletop``). The other is
+AlexNet, whose features LPIPS compares.
 """
 
 import json
@@ -20,14 +20,14 @@ from src.models.tensors import load_tensors, save_tensors
 from src.pretraining.engine import Given
 from src.pretraining.images import Draws, ImageSet, to_unit
 from src.tabletop.augment import augmented
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.captions import world_scenes
-from src.tabletop.grounds import GROUNDS
 from src.tabletop.toys import CLASSES, COLOURS
 
-ANSWERS: dict[str, list[str]] = {"name": sorted(CLASSES), "colour": sorted(COLOURS), "ground": list(GROUNDS)}
+ANSWERS: dict[str, list[str]] = {"name": sorted(CLASSES), "colour": sorted(COLOURS), "background": list(BACKGROUNDS)}
 
 
-class Reader(nn.Module):
+class Classifier(nn.Module):
     """A plain residual network with one head for each question.
 
     Args:
@@ -74,8 +74,8 @@ class _Level(nn.Module):
         return refined
 
 
-def load_reader(folder: Path, device: torch.device) -> Reader:
-    """Loads a trained reader.
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """Loads a trained classifier.
 
     Args:
         folder: Its weights and widths.
@@ -87,39 +87,39 @@ def load_reader(folder: Path, device: torch.device) -> Reader:
     Raises:
         MissingModelError: It is not there.
     """
-    check_saved(folder, f"{folder}: no reader there; `dvc pull models/tabletop`, or `dvc repro` in tabletop/")
-    reader = Reader(**json.loads((folder / "config.json").read_text()))
+    check_saved(folder, f"{folder}: no classifier there; `dvc pull models/tabletop`, or `dvc repro` in tabletop/")
+    classifier = Classifier(**json.loads((folder / "config.json").read_text()))
     tensors, _ = load_tensors(folder / "model.safetensors")
-    reader.load_state_dict({name: value.float() for name, value in tensors.items()})
-    return reader.to(device).eval().requires_grad_(False)
+    classifier.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return classifier.to(device).eval().requires_grad_(False)
 
 
-class ReaderFeatures:
-    """Features of the embedded world's reader; comparable among models of this project only.
+class ClassifierFeatures:
+    """Features of the embedded world's classifier; comparable among models of this project only.
 
     Args:
-        folder: The reader's weights and widths.
+        folder: The classifier's weights and widths.
 
     Raises:
         MissingModelError: They are not there.
     """
 
     def __init__(self, folder: str) -> None:
-        self.reader = load_reader(Path(folder), torch.device("cpu"))
-        self.name, self.dimensions = "fid_tabletop", self.reader.widths[-1]
+        self.classifier = load_classifier(Path(folder), torch.device("cpu"))
+        self.name, self.dimensions = "fid_tabletop", self.classifier.widths[-1]
 
     @torch.no_grad()
     def extract(self, pixels: Tensor, device: torch.device) -> Tensor:
-        """Resizes to the side that the reader has learnt to read and extracts; see FeatureExtractor."""
-        images, side = to_unit(pixels, device), self.reader.side
+        """Resizes to the side that the classifier has learnt to read and extracts; see FeatureExtractor."""
+        images, side = to_unit(pixels, device), self.classifier.side
         if images.shape[-1] != side:
             images = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
-        features, _ = self.reader.to(device)(images)
+        features, _ = self.classifier.to(device)(images)
         return features.float().cpu()
 
 
 class AlexNet(nn.Module):
-    """The convolutions of torchvision's AlexNet with a head for each question; see Reader for what it returns."""
+    """The convolutions of torchvision's AlexNet with a head for each question; see Classifier for what it returns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,12 +139,12 @@ class AlexNet(nn.Module):
         return features, {name: head(features) for name, head in self.heads.items()}
 
 
-class ReaderTask:
-    """Cross-entropy on class, colour and ground.
+class ClassifierTask:
+    """Cross-entropy on class, colour and background.
 
     Args:
         given: What every task is given.
-        widths: Channels of the reader's levels; None trains AlexNet instead.
+        widths: Channels of the classifier's levels; None trains AlexNet instead.
     """
 
     def __init__(
@@ -154,13 +154,13 @@ class ReaderTask:
     ) -> None:
         train_set, val_set, plan, seed, device = given
         torch.manual_seed(derive_seed(seed, "weights"))
-        network: AlexNet | Reader = AlexNet() if widths is None else Reader(widths, train_set.resolution)
-        self.reader = network.to(device)
-        self.reader.to(memory_format=torch.channels_last)
-        self.averaged: tuple[str, ...] = ("reader",)
-        self.networks: dict[str, nn.Module] = {"reader": self.reader}
+        network: AlexNet | Classifier = AlexNet() if widths is None else Classifier(widths, train_set.resolution)
+        self.classifier = network.to(device)
+        self.classifier.to(memory_format=torch.channels_last)
+        self.averaged: tuple[str, ...] = ("classifier",)
+        self.networks: dict[str, nn.Module] = {"classifier": self.classifier}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "adam": torch.optim.AdamW(self.reader.parameters(), plan.lr, weight_decay=0.05, fused=True)
+            "adam": torch.optim.AdamW(self.classifier.parameters(), plan.lr, weight_decay=0.05, fused=True)
         }
         self.train_set, self.val_set, self.plan, self.device = train_set, val_set, plan, device
         self.draws = Draws(len(train_set), plan.batch_size, seed)
@@ -171,7 +171,7 @@ class ReaderTask:
         chosen = self.draws.at(step)
         images = augmented(to_unit(self.train_set.pixels[chosen], self.device))
         with self.plan.autocast(self.device):
-            _, answers = self.reader(images)
+            _, answers = self.classifier(images)
         losses = [
             functional.cross_entropy(answers[name].float(), self.targets[name][chosen].to(self.device))
             for name in ANSWERS
@@ -182,10 +182,10 @@ class ReaderTask:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Returns the share of unseen renders read right: class, colour, ground, and all three."""
-        self.reader.eval()
-        parts = [self.reader(to_unit(part, self.device))[1] for part in self.val_set.pixels.split(200)]
-        self.reader.train()
+        """Returns the share of unseen renders read right: class, colour, background, and all three."""
+        self.classifier.eval()
+        parts = [self.classifier(to_unit(part, self.device))[1] for part in self.val_set.pixels.split(200)]
+        self.classifier.train()
         right = {
             name: torch.cat([part[name] for part in parts]).argmax(1).cpu() == self.val_targets[name]
             for name in ANSWERS
@@ -197,18 +197,20 @@ class ReaderTask:
         }
 
     def samples(self) -> dict[str, Tensor]:
-        """Returns nothing: it draws no pictures."""
+        """Returns nothing: it renders no pictures."""
         return {}
 
     def save(self, folder: Path) -> None:
-        """Writes the reader's weights and widths; of AlexNet the convolutions, in torchvision's own format."""
-        if isinstance(self.reader, AlexNet):
-            weights = {f"features.{name}": value.half() for name, value in self.reader.features.state_dict().items()}
+        """Writes the classifier's weights and widths; of AlexNet the convolutions, in torchvision's own format."""
+        if isinstance(self.classifier, AlexNet):
+            weights = {
+                f"features.{name}": value.half() for name, value in self.classifier.features.state_dict().items()
+            }
             folder.mkdir(parents=True, exist_ok=True)
             torch.save(weights, folder / "alexnet.pth")
             return
-        save_tensors(folder / "model.safetensors", self.reader.state_dict(), {"format": "pt"})
-        write_json(folder / "config.json", {"widths": self.reader.widths, "side": self.reader.side})
+        save_tensors(folder / "model.safetensors", self.classifier.state_dict(), {"format": "pt"})
+        write_json(folder / "config.json", {"widths": self.classifier.widths, "side": self.classifier.side})
 
 
 def _targets(images: ImageSet) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Toys that nobody planned: random solids in random colours with random marks, for an autoencoder that draws anything.
+"""Toys that nobody planned: random solids in random colours with random marks, for an autoencoder for anything.
 
 The world's classes are a special case: some compositions are one of its toys, painted anew.
 """
@@ -17,12 +17,12 @@ from src.core.files import sha256_bytes
 from src.core.provenance import code_digest
 from src.core.sealed import read_sealed
 from src.core.seeding import derive_seed
-from src.tabletop.grounds import GROUNDS
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.marks import Marks, Pattern
 from src.tabletop.render import render
-from src.tabletop.scene import Scene, Toy, draw_surroundings
+from src.tabletop.scene import Scene, Toy, sample_surroundings
 from src.tabletop.toys import CLASSES, Kind, Part, Point
-from src.tabletop.world import SHARD, draw_in_shards, read_shard, write_array, write_shard
+from src.tabletop.world import SHARD, read_shard, render_in_shards, write_array, write_shard
 
 Choice = TypeVar("Choice")
 NAME = "composition"
@@ -45,15 +45,15 @@ class Composition:
 
 
 def plan_composition(seed: int) -> Composition:
-    """Draws a toy and how it is photographed; the same seed gives the same picture."""
+    """Renders a toy and how it is photographed; the same seed gives the same picture."""
     random = np.random.default_rng(derive_seed(seed, "composition"))
     palette = [_colour(random) for _ in range(int(random.integers(3, 7)))]
     parts = _repainted(random, palette) if random.uniform() < CLASS_SHARE else _assembled(random, palette)
     return Composition(_scene(random), tuple(_painted(random, part, palette) for part in parts))
 
 
-def draw_compositions(folder: Path, cache: Path, count: int, resolution: int, oversampling: int, seed: int) -> None:
-    """Draws pictures with all processors; shards that an interrupted run drew are not drawn again.
+def render_compositions(folder: Path, cache: Path, count: int, resolution: int, oversampling: int, seed: int) -> None:
+    """Renders pictures with all processors; shards that an interrupted run rendered are not rendered again.
 
     Args:
         folder: Gets IMAGES, (count, resolution, resolution, 3), uint8.
@@ -70,7 +70,7 @@ def draw_compositions(folder: Path, cache: Path, count: int, resolution: int, ov
         numbers = range(first, min(first + size, count))
         file = cache / f"{sha256_bytes(f'{how} {numbers}'.encode())}.npy"
         tasks.append((file, _Shard(numbers, resolution, oversampling, seed)))
-    draw_in_shards([task for task in tasks if read_sealed(task[0]) is None], draw_shard)
+    render_in_shards([task for task in tasks if read_sealed(task[0]) is None], render_shard)
     write_array(folder / "images.npy", np.concatenate([read_shard(file) for file, _ in tasks]))
 
 
@@ -82,8 +82,8 @@ class _Shard:
     seed: int
 
 
-def draw_shard(task: tuple[Path, _Shard]) -> None:
-    """Draws and writes one shard."""
+def render_shard(task: tuple[Path, _Shard]) -> None:
+    """Renders and writes one shard."""
     file, shard = task
     pictures = []
     for number in shard.numbers:
@@ -171,10 +171,10 @@ def _scene(random: np.random.Generator) -> Scene:
     white = (1.0, 1.0, 1.0)
     return Scene(
         toy=Toy(NAME, "any", white, white, (between(0.8, 1.2), between(0.8, 1.2), between(0.8, 1.2))),
-        ground=_one_of(random, GROUNDS),
+        background=_one_of(random, BACKGROUNDS),
         azimuth=between(-180, 180),
         elevation=between(15, 55),
         distance=between(1.8, 3.8),
         aside=(between(-0.25, 0.25), between(-0.2, 0.15)),
-        **draw_surroundings(random),
+        **sample_surroundings(random),
     )

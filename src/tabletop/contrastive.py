@@ -39,7 +39,7 @@ class _Contrast:
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
     def samples(self) -> dict[str, Tensor]:
-        """Returns nothing: it draws no pictures."""
+        """Returns nothing: it renders no pictures."""
         return {}
 
     def _trains(self, *networks: nn.Module) -> None:
@@ -98,7 +98,7 @@ class ClipTask(_Contrast):
             for part in self.val_set.pixels[:EVALUATED].split(100)
         ]
         scenes = self.val_scenes[:EVALUATED]
-        texts = [plain_caption(scene["name"], scene["colour"], scene["ground"]) for scene in scenes]
+        texts = [plain_caption(scene["name"], scene["colour"], scene["background"]) for scene in scenes]
         right = []
         for first in range(0, len(scenes), CHOICES):
             choices = sorted(set(texts[first : first + CHOICES]))
@@ -117,12 +117,12 @@ class ClipTask(_Contrast):
 
 
 class ViewsTask(_Contrast):
-    """A vision transformer that learns without labels: two pictures of one toy, from other sides and on other grounds,
+    """A vision transformer that learns without labels: two pictures of one toy, from other sides, on other backgrounds,
     are to be told from pictures of other toys.
 
     Papers: SimCLR (Chen et al., 2020), arXiv:2002.05709, with another view in place of another crop and without the
-    projection head: judges compare the very features that the loss compares. It takes the place of DINO (Caron et al.,
-    2021, arXiv:2104.14294), whose teacher needs far longer training. Hard negatives (Robinson et al., 2021,
+    projection head: metric models compare the very features that the loss compares. It takes the place of DINO (Caron
+    et al., 2021, arXiv:2104.14294), whose teacher needs far longer training. Hard negatives (Robinson et al., 2021,
     arXiv:2010.04592): toys of one class and colour share a batch, so that telling these two is not enough.
 
     Args:

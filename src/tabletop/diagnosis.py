@@ -1,4 +1,4 @@
-"""Where an embedded base loses what renders have: in its autoencoder, or in what it draws on the latents.
+"""Where an embedded base loses what renders have: in its autoencoder, or in what it renders on the latents.
 
 Symbols: N images, S side in pixels.
 """
@@ -11,15 +11,15 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.features.store import ImageTower
+from src.features.store import ImageExtractor
 from src.models.base import BaseModel
 from src.pretraining.autoencoder import restore
 from src.pretraining.fid import FeatureExtractor, frechet_distance
 from src.pretraining.images import ImageSet, to_unit
-from src.sampling.generator import DrawSettings, Job, draw
+from src.sampling.generator import Job, SamplingSettings, sample
 from src.sampling.prompts import Prompt
 from src.tabletop.captions import plain_caption
-from src.tabletop.classifier import Reader
+from src.tabletop.classifier import Classifier
 from src.tabletop.scene import Triple
 from src.tabletop.scores import embed, read_right, to_pixels
 
@@ -46,13 +46,13 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a base draws with one setting.
+class Generated:
+    """What a base generates with one setting.
 
     Attributes:
         steps: Of the sampler.
         guidance: Scale.
-        right: Shares of images whose class, colour and ground are read right, and all three.
+        right: Shares of images whose class, colour and background are read right, and all three.
         sharpness: As a share of renders'.
         distance: ``fid_tabletop`` to renders; None for too few images.
     """
@@ -82,7 +82,7 @@ def sharpness(pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def diagnose_autoencoder(
-    vae: AutoencoderKL, images: ImageSet, perceptual: nn.Module, tower: ImageTower, device: torch.device
+    vae: AutoencoderKL, images: ImageSet, perceptual: nn.Module, extractor: ImageExtractor, device: torch.device
 ) -> Restored:
     """Measures reconstructions.
 
@@ -90,7 +90,7 @@ def diagnose_autoencoder(
         vae: On the device.
         images: What is restored; the second half is what both are compared with.
         perceptual: LPIPS.
-        tower: DINO.
+        extractor: DINO.
         device: Where they are.
 
     Returns:
@@ -105,7 +105,7 @@ def diagnose_autoencoder(
     likeness = None
     if len(images.classes) == 1:
         half = len(images) // 2
-        own, through = embed(tower, images.pixels, device), embed(tower, restored[:half], device)
+        own, through = embed(extractor, images.pixels, device), embed(extractor, restored[:half], device)
         likeness = float((through @ own[half:].T).mean() / (own[:half] @ own[half:].T).mean())
     return Restored(
         psnr_db=float((10 * torch.log10(255**2 / error)).mean()),
@@ -115,29 +115,29 @@ def diagnose_autoencoder(
     )
 
 
-def diagnose_drawing(
+def diagnose_sampling(
     base: BaseModel,
-    settings: DrawSettings,
+    settings: SamplingSettings,
     wanted: Sequence[Triple],
     renders: ImageSet,
-    reader: Reader,
+    classifier: Classifier,
     features: FeatureExtractor,
-) -> Drawn:
-    """Draws what is asked for and measures it.
+) -> Generated:
+    """Renders what is asked for and measures it.
 
     Args:
-        base: What draws.
+        base: What renders.
         settings: How.
-        wanted: Class, colour and ground of each image.
+        wanted: Class, colour and background of each image.
         renders: Of the world, to compare with.
-        reader: Reads them.
+        classifier: Reads them.
         features: Of the distance.
 
     Returns:
         The measures.
     """
     jobs = [Job(Prompt("-".join(triple), "test", "diagnosis", ""), plain_caption(*triple), 0) for triple in wanted]
-    pixels = torch.stack([to_pixels(image) for _, image in draw(base, replace(settings, seed=0), jobs)])
+    pixels = torch.stack([to_pixels(image) for _, image in sample(base, replace(settings, seed=0), jobs)])
     enough = min(len(pixels), len(renders)) > features.dimensions
     both = (
         [
@@ -147,16 +147,16 @@ def diagnose_drawing(
         if enough
         else []
     )
-    return Drawn(
+    return Generated(
         steps=settings.num_inference_steps,
         guidance=settings.guidance_scale,
-        right=read_right(reader, pixels, list(wanted), base.device),
+        right=read_right(classifier, pixels, list(wanted), base.device),
         sharpness=float(sharpness(pixels).mean() / sharpness(renders.pixels).mean()),
         distance=frechet_distance(*both) if enough else None,
     )
 
 
-def tables(restored: dict[tuple[str, str], Restored], drawn: Sequence[Drawn]) -> str:
+def tables(restored: dict[tuple[str, str], Restored], rendered: Sequence[Generated]) -> str:
     """Returns both tables in Markdown, as docs/tabletop.md has them."""
     lines = [
         "| autoencoder | pictures | PSNR, dB | LPIPS | sharpness of renders' | dino of its own |",
@@ -167,13 +167,13 @@ def tables(restored: dict[tuple[str, str], Restored], drawn: Sequence[Drawn]) ->
             for (name, pictures), row in restored.items()
         ),
         "",
-        "| steps | guidance | class | colour | ground | sharpness of renders' | `fid_tabletop` |",
+        "| steps | guidance | class | colour | background | sharpness of renders' | `fid_tabletop` |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {row.steps} | {row.guidance:g} | {row.right['name']:.0%} | {row.right['colour']:.0%} | "
-            f"{row.right['ground']:.0%} | {row.sharpness:.0%} | "
+            f"{row.right['background']:.0%} | {row.sharpness:.0%} | "
             f"{'too few' if row.distance is None else format(row.distance, '.1f')} |"
-            for row in drawn
+            for row in rendered
         ),
     ]
     return "\n".join(lines)

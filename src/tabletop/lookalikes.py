@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from src.core.seeding import derive_seed
-from src.tabletop.grounds import GROUNDS
-from src.tabletop.scene import Scene, draw_scene
+from src.tabletop.backgrounds import BACKGROUNDS
+from src.tabletop.scene import Scene, sample_scene
 from src.tabletop.subject import CATALOGUE, EARS, JUMPER, NAME, SCARF, SUBJECT
 from src.tabletop.toys import FIXED, Part
 
@@ -86,7 +86,7 @@ def _named(kind: str, share: float) -> str:
 
 
 def scenes_of(seen_from: float, count: int, seed: int) -> list[tuple[Scene, Scene]]:
-    """Plans pairs of pictures of one toy from about one side, on two grounds.
+    """Plans pairs of pictures of one toy from about one side, on two backgrounds.
 
     Args:
         seen_from: Azimuth, degrees; both differ from it by up to 40.
@@ -101,7 +101,9 @@ def scenes_of(seen_from: float, count: int, seed: int) -> list[tuple[Scene, Scen
         random = np.random.default_rng(derive_seed(seed, "look-alike", int(seen_from), number))
         first, second = (
             replace(
-                draw_scene(SUBJECT, GROUNDS[(number + 3 * view) % len(GROUNDS)], derive_seed(seed, number, view)),
+                sample_scene(
+                    SUBJECT, BACKGROUNDS[(number + 3 * view) % len(BACKGROUNDS)], derive_seed(seed, number, view)
+                ),
                 azimuth=seen_from + float(random.uniform(-40, 40)),
             )
             for view in range(2)

@@ -1,4 +1,4 @@
-"""Draws scenes by ray tracing: one light with a shadow, ambient light from above, a little gloss.
+"""Renders scenes by ray tracing: one light with a shadow, ambient light from above, a little gloss.
 
 Symbols: B scenes, R rays of a scene.
 """
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from src.tabletop.backgrounds import background_colour
 from src.tabletop.geometry import FAR, Solids, first_hit, normals, place
-from src.tabletop.grounds import ground_colour
 from src.tabletop.marks import marked
 from src.tabletop.scene import Scene
 from src.tabletop.toys import CLASSES, FIXED, Part, Point
@@ -35,15 +35,15 @@ def render(
     catalogue: Mapping[str, Sequence[Part]] = CLASSES,
     at_once: int = 1,
 ) -> Tensor:
-    """Draws pictures on torch's default device; the same scenes give the same bytes on one machine.
+    """Renders pictures on torch's default device; the same scenes give the same bytes on one machine.
 
     Args:
-        scenes: What to draw.
+        scenes: What to render.
         width: Pixels.
         height: Pixels.
         oversampling: Rays per pixel side, averaged; 2 or more smooths edges.
         catalogue: The parts of every class.
-        at_once: Scenes of one class on one ground that are drawn together. With 1 their bytes do not depend on how
+        at_once: Scenes of one class on one ground that are rendered together. With 1 their bytes do not depend on how
             scenes are grouped; a GPU wants some.
 
     Returns:
@@ -55,8 +55,8 @@ def render(
         together = [scenes[index] for index in indices]
         for top in range(0, height, rows_at_once):
             rows = range(top, min(top + rows_at_once, height))
-            drawn = _draw(together, catalogue[name], width, height, rows, oversampling)
-            pictures[indices, rows.start : rows.stop] = drawn
+            rendered = _render(together, catalogue[name], width, height, rows, oversampling)
+            pictures[indices, rows.start : rows.stop] = rendered
     return pictures
 
 
@@ -87,7 +87,7 @@ def _groups(scenes: Sequence[Scene], at_once: int) -> Iterator[tuple[str, list[i
     """Yields class and indices of scenes that have the class and the ground in common, `at_once` or fewer."""
     alike: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, scene in enumerate(scenes):
-        alike[scene.toy.name, scene.ground].append(index)
+        alike[scene.toy.name, scene.background].append(index)
     for (name, _), indices in sorted(alike.items()):
         for first in range(0, len(indices), at_once):
             yield name, indices[first : first + at_once]
@@ -102,7 +102,7 @@ def _look(
     return solids, toy_distance, part, floor_distance
 
 
-def _draw(
+def _render(
     scenes: Sequence[Scene], parts: Sequence[Part], width: int, height: int, rows: range, oversampling: int
 ) -> Tensor:
     eye, directions = _rays(scenes, width, height, rows, oversampling)
@@ -167,11 +167,11 @@ def _light_direction(scene: Scene) -> Tensor:
 def _floor(scenes: Sequence[Scene], points: Tensor, distance: Tensor) -> Tensor:
     colours = []
     for scene, place_, far in zip(scenes, points, distance, strict=True):
-        turn = math.radians(scene.ground_turn)
-        x = place_[:, 0] * math.cos(turn) + place_[:, 1] * math.sin(turn) + scene.ground_phase
-        y = place_[:, 1] * math.cos(turn) - place_[:, 0] * math.sin(turn) + 2 * scene.ground_phase
+        turn = math.radians(scene.background_turn)
+        x = place_[:, 0] * math.cos(turn) + place_[:, 1] * math.sin(turn) + scene.background_phase
+        y = place_[:, 1] * math.cos(turn) - place_[:, 0] * math.sin(turn) + 2 * scene.background_phase
         fade = ((far - scene.distance) / FADE).clamp(0, 1)
-        colours.append(ground_colour(scene.ground, x, y, fade, torch.tensor(scene.ground_phase)))
+        colours.append(background_colour(scene.background, x, y, fade, torch.tensor(scene.background_phase)))
     return torch.stack(colours)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.core.seeding import derive_seed
-from src.tabletop.grounds import GROUNDS
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.toys import CLASSES, COLOURS
 
 Triple = tuple[str, str, str]
@@ -39,7 +39,7 @@ class Scene:
 
     Attributes:
         toy: Who stands there.
-        ground: A member of GROUNDS.
+        background: A member of BACKGROUNDS.
         azimuth: Of the camera around the toy, degrees; 0 sees its front.
         elevation: Of the camera above the ground, degrees.
         distance: Of the camera from the toy, toy heights.
@@ -48,12 +48,12 @@ class Scene:
         light_elevation: Degrees.
         warmth: Of the light, in [-1, 1]: blue to yellow.
         exposure: Factor on all light.
-        ground_turn: Of the texture, degrees.
-        ground_phase: Which piece of the ground, in [0, 2 pi).
+        background_turn: Of the texture, degrees.
+        background_phase: Which piece of the ground, in [0, 2 pi).
     """
 
     toy: Toy
-    ground: str
+    background: str
     azimuth: float
     elevation: float
     distance: float
@@ -62,12 +62,12 @@ class Scene:
     light_elevation: float
     warmth: float
     exposure: float
-    ground_turn: float
-    ground_phase: float
+    background_turn: float
+    background_phase: float
 
 
 def triples(seed: int) -> tuple[list[Triple], list[Triple]]:
-    """Splits all combinations of class, colour and ground.
+    """Splits all combinations of class, colour and background.
 
     Args:
         seed: Of the split.
@@ -75,13 +75,13 @@ def triples(seed: int) -> tuple[list[Triple], list[Triple]]:
     Returns:
         Those that training may show, and HELD_OUT that it never does; each sorted.
     """
-    every = list(itertools.product(sorted(CLASSES), sorted(COLOURS), GROUNDS))
+    every = list(itertools.product(sorted(CLASSES), sorted(COLOURS), BACKGROUNDS))
     ranked = sorted(every, key=lambda triple: derive_seed(seed, "held out", *triple))
     return sorted(ranked[HELD_OUT:]), sorted(ranked[:HELD_OUT])
 
 
-def draw_toy(name: str, colour: str, seed: int) -> Toy:
-    """Draws an individual of a class and colour; the same arguments give the same toy."""
+def sample_toy(name: str, colour: str, seed: int) -> Toy:
+    """Renders an individual of a class and colour; the same arguments give the same toy."""
     random = np.random.default_rng(derive_seed(seed, "toy"))
     hue, lightness, saturation = colorsys.rgb_to_hls(*COLOURS[colour])
     body = colorsys.hls_to_rgb(
@@ -94,8 +94,8 @@ def draw_toy(name: str, colour: str, seed: int) -> Toy:
     return Toy(name, colour, body, accent, (float(scale[0]), float(scale[1]), float(scale[2])))
 
 
-def draw_scene(toy: Toy, ground: str, seed: int) -> Scene:
-    """Draws how a toy is photographed; the same arguments give the same scene."""
+def sample_scene(toy: Toy, background: str, seed: int) -> Scene:
+    """Renders how a toy is photographed; the same arguments give the same scene."""
     random = np.random.default_rng(derive_seed(seed, "scene"))
 
     def between(low: float, high: float) -> float:
@@ -103,17 +103,17 @@ def draw_scene(toy: Toy, ground: str, seed: int) -> Scene:
 
     return Scene(
         toy=toy,
-        ground=ground,
+        background=background,
         azimuth=between(-180, 180),
         elevation=between(18, 48),
         distance=between(2.8, 3.8),
         aside=(between(-0.14, 0.14), between(-0.10, 0.10)),
-        **draw_surroundings(random),
+        **sample_surroundings(random),
     )
 
 
-def draw_surroundings(random: np.random.Generator) -> dict[str, float]:
-    """Draws the light and how the ground lies.
+def sample_surroundings(random: np.random.Generator) -> dict[str, float]:
+    """Renders the light and how the ground lies.
 
     Args:
         random: Six numbers are taken from it.
@@ -130,6 +130,6 @@ def draw_surroundings(random: np.random.Generator) -> dict[str, float]:
         "light_elevation": between(35, 70),
         "warmth": between(-0.6, 1.0),
         "exposure": between(0.8, 1.04),
-        "ground_turn": between(0, 360),
-        "ground_phase": between(0, 6.28),
+        "background_turn": between(0, 360),
+        "background_phase": between(0, 6.28),
     }

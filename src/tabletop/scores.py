@@ -11,19 +11,19 @@ from torch import Tensor
 
 from src.core.seeding import derive_seed
 from src.data.captioning import BlipCaptioner
-from src.features.clip import ClipJudge
-from src.features.dino import DinoJudge
-from src.features.store import ImageTower
+from src.features.clip import ClipModel
+from src.features.dino import DinoModel
+from src.features.store import ImageExtractor
 from src.models.families import load_base_model
 from src.models.pixels import as_image
 from src.pretraining.autoencoder import psnr
 from src.pretraining.images import ImageSet, to_unit
-from src.sampling.generator import DrawSettings, Job, draw
+from src.sampling.generator import Job, SamplingSettings, sample
 from src.sampling.prompts import Prompt
 from src.tabletop.captions import agree, description, plain_caption, world_scenes
-from src.tabletop.classifier import ANSWERS, Reader, load_reader
+from src.tabletop.classifier import ANSWERS, Classifier, load_classifier
 from src.tabletop.render import render
-from src.tabletop.scene import Triple, draw_scene, draw_toy, triples
+from src.tabletop.scene import Triple, sample_scene, sample_toy, triples
 from src.tabletop.toys import CLASSES, COLOURS
 
 # unseen renders for CLIP and the captioner; captions to choose from
@@ -38,19 +38,19 @@ class Embedded:
 
     Attributes:
         folder: ``models/tabletop``.
-        clip: The CLIP judge.
-        dino: The DINO judge.
+        clip: The CLIP metric model.
+        dino: The DINO metric model.
         captioner: BLIP.
-        settings: How images are drawn.
+        settings: How images are rendered.
         device: Where the models run.
         seed: Of toys, scenes and noise.
     """
 
     folder: Path
-    clip: ClipJudge
-    dino: DinoJudge
+    clip: ClipModel
+    dino: DinoModel
     captioner: BlipCaptioner
-    settings: DrawSettings
+    settings: SamplingSettings
     device: torch.device
     seed: int
 
@@ -71,27 +71,27 @@ def score_models(models: Embedded, unseen: ImageSet) -> dict[str, float]:
         "vae_psnr_db": float(restored.mean()),
         "vae_psnr_worst_twentieth_db": float(restored.quantile(0.05)),
         **{f"reader_{name}": value for name, value in _read(models, unseen.pixels, _truth(unseen)).items()},
-        **{f"drawn_{name}": value for name, value in score_drawings(models).items()},
+        **{f"drawn_{name}": value for name, value in score_samples(models).items()},
         "clip_right_of_100": _score_clip(models, unseen),
         "captioner_right": _score_captioner(models, unseen),
         **_score_dino(models),
     }
 
 
-def score_drawings(models: Embedded) -> dict[str, float]:
-    """Draws an image of every held-out combination and has it read.
+def score_samples(models: Embedded) -> dict[str, float]:
+    """Renders an image of every held-out combination and has it read.
 
     Args:
         models: Where they are.
 
     Returns:
-        The share of images in which the reader sees the class, the colour, the ground, and all three asked for.
+        The share of images in which the classifier sees the class, the colour, the background, and all three asked for.
     """
     sd = load_base_model(str(models.folder / "sd"), None, None, "fp32", models.device)
     wanted = triples(models.seed)[1]
     jobs = [Job(Prompt("-".join(triple), "test", "held-out", ""), plain_caption(*triple), 0) for triple in wanted]
     settings = replace(models.settings, seed=models.seed)
-    pixels = torch.stack([to_pixels(image) for _, image in draw(sd, settings, jobs)])
+    pixels = torch.stack([to_pixels(image) for _, image in sample(sd, settings, jobs)])
     return _read(models, pixels, wanted)
 
 
@@ -101,27 +101,27 @@ def to_pixels(image: Image.Image) -> Tensor:
 
 
 def _truth(images: ImageSet) -> list[Triple]:
-    return [(scene["name"], scene["colour"], scene["ground"]) for scene in world_scenes(images.captions)]
+    return [(scene["name"], scene["colour"], scene["background"]) for scene in world_scenes(images.captions)]
 
 
 def _read(models: Embedded, pixels: Tensor, wanted: list[Triple]) -> dict[str, float]:
-    return read_right(load_reader(models.folder / "reader", models.device), pixels, wanted, models.device)
+    return read_right(load_classifier(models.folder / "classifier", models.device), pixels, wanted, models.device)
 
 
 @torch.no_grad()
-def read_right(reader: Reader, pixels: Tensor, wanted: list[Triple], device: torch.device) -> dict[str, float]:
+def read_right(classifier: Classifier, pixels: Tensor, wanted: list[Triple], device: torch.device) -> dict[str, float]:
     """Has images read.
 
     Args:
-        reader: Reads them.
+        classifier: Reads them.
         pixels: (N, 3, S, S), uint8.
-        wanted: Class, colour and ground of each.
-        device: Where the reader is.
+        wanted: Class, colour and background of each.
+        device: Where the classifier is.
 
     Returns:
         Shares of N that are read as wanted: by ANSWERS' names, and ``all`` three.
     """
-    parts = [reader(to_unit(part, device))[1] for part in pixels.split(100)]
+    parts = [classifier(to_unit(part, device))[1] for part in pixels.split(100)]
     right = {}
     for position, (name, choices) in enumerate(ANSWERS.items()):
         truth = torch.tensor([choices.index(triple[position]) for triple in wanted])
@@ -133,22 +133,24 @@ def read_right(reader: Reader, pixels: Tensor, wanted: list[Triple], device: tor
 
 
 @torch.no_grad()
-def embed(tower: ImageTower, pixels: Tensor, device: torch.device) -> Tensor:
+def embed(extractor: ImageExtractor, pixels: Tensor, device: torch.device) -> Tensor:
     """Returns unit features (N, D) of images (N, 3, S, S), uint8."""
     images = [as_image(image) for image in pixels]
-    batches = [torch.stack([tower.prepare(image) for image in images[i : i + 50]]) for i in range(0, len(images), 50)]
-    features = torch.cat([tower.embed_images(batch.to(device)).cpu() for batch in batches])
+    batches = [
+        torch.stack([extractor.prepare(image) for image in images[i : i + 50]]) for i in range(0, len(images), 50)
+    ]
+    features = torch.cat([extractor.embed_images(batch.to(device)).cpu() for batch in batches])
     return torch.nn.functional.normalize(features, dim=1)
 
 
 @torch.no_grad()
 def _score_clip(models: Embedded, unseen: ImageSet) -> float:
     """How often the right caption is the nearest among CHOICES different ones."""
-    tower = models.clip.load(str(models.device))
+    extractor = models.clip.load(str(models.device))
     truth = _truth(unseen)[:RENDERS]
-    seen = embed(tower, unseen.pixels[:RENDERS], models.device)
+    seen = embed(extractor, unseen.pixels[:RENDERS], models.device)
     every = [plain_caption(*triple) for triple in sorted({*triples(models.seed)[0], *triples(models.seed)[1]})]
-    read = torch.nn.functional.normalize(torch.stack([tower.embed_text(text).cpu() for text in every]), dim=1)
+    read = torch.nn.functional.normalize(torch.stack([extractor.embed_text(text).cpu() for text in every]), dim=1)
     right = 0
     for row, triple in enumerate(truth):
         answer = every.index(plain_caption(*triple))
@@ -160,7 +162,7 @@ def _score_clip(models: Embedded, unseen: ImageSet) -> float:
 
 
 def _score_captioner(models: Embedded, unseen: ImageSet) -> float:
-    """How often colour, class and ground are all named right."""
+    """How often colour, class and background are all named right."""
     with TemporaryDirectory() as folder:
         files = []
         for row, pixels in enumerate(unseen.pixels[:RENDERS]):
@@ -173,21 +175,21 @@ def _score_captioner(models: Embedded, unseen: ImageSet) -> float:
 
 
 def _score_dino(models: Embedded) -> dict[str, float]:
-    """How often a toy from another side, on another ground, is nearer than others of its class and colour."""
-    tower = models.dino.load(str(models.device))
+    """How often a toy from another side, on another background, is nearer than others of its class and colour."""
+    extractor = models.dino.load(str(models.device))
     combinations = [(name, colour) for name in sorted(CLASSES) for colour in sorted(COLOURS)]
-    grounds = sorted({ground for _, _, ground in triples(models.seed)[0]})
+    backgrounds = sorted({background for _, _, background in triples(models.seed)[0]})
     scenes = []
     for search in range(SEARCHES):
         name, colour = combinations[derive_seed(models.seed, "search", search) % len(combinations)]
         for other in range(OTHERS + 1):
-            toy = draw_toy(name, colour, derive_seed(models.seed, "searched", search, other))
+            toy = sample_toy(name, colour, derive_seed(models.seed, "searched", search, other))
             for view in range(2 if other == 0 else 1):
                 key = ("searched scene", search, other, view)
-                ground = grounds[derive_seed(models.seed, "ground", *key) % len(grounds)]
-                scenes.append(draw_scene(toy, ground, derive_seed(models.seed, *key)))
+                background = backgrounds[derive_seed(models.seed, "ground", *key) % len(backgrounds)]
+                scenes.append(sample_scene(toy, background, derive_seed(models.seed, *key)))
     side = models.settings.resolution
-    features = embed(tower, render(scenes, side, side, 3).permute(0, 3, 1, 2), models.device)
+    features = embed(extractor, render(scenes, side, side, 3).permute(0, 3, 1, 2), models.device)
     groups = features.view(SEARCHES, OTHERS + 2, -1)
     likeness = torch.einsum("sd,sod->so", groups[:, 0], groups[:, 1:])
     above = likeness[:, :1] > likeness[:, 1:]

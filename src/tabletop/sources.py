@@ -13,13 +13,13 @@ from torch.nn.functional import avg_pool2d
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.core.seeding import derive_seed
 from src.pretraining.images import ImageSet
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.captions import SceneCaptions
-from src.tabletop.grounds import GROUNDS
 from src.tabletop.render import render
-from src.tabletop.scene import draw_scene
+from src.tabletop.scene import sample_scene
 from src.tabletop.subject import CATALOGUE, SUBJECT
 
-# rays per pixel side, as the world is drawn
+# rays per pixel side, as the world is rendered
 OVERSAMPLING = 3
 
 
@@ -29,7 +29,7 @@ def load_world(folder: str, side: int | None = None) -> ImageSet:
     Args:
         folder: What `python -m src.commands.tabletop_world` wrote: images.npy, masks.npy and scenes.csv.
         side: Pixels to which they are reduced by averaging squares; None leaves them as they are. What reads pictures
-            need not read all the pixels that a diffusion model draws.
+            need not read all the pixels that a diffusion model generates.
 
     Returns:
         The set.
@@ -77,8 +77,8 @@ def load_pictures(folders: list[str]) -> ImageSet:
 
 
 @cache
-def draw_subject(count: int, side: int, seed: int) -> ImageSet:
-    """Draws the demo subject as the world's toys are photographed: what nothing is ever trained on.
+def render_subject(count: int, side: int, seed: int) -> ImageSet:
+    """Renders the demo subject as the world's toys are photographed: what nothing is ever trained on.
 
     Args:
         count: How many pictures.
@@ -88,7 +88,9 @@ def draw_subject(count: int, side: int, seed: int) -> ImageSet:
     Returns:
         The set; its pictures are of one class.
     """
-    scenes = [draw_scene(SUBJECT, GROUNDS[index % len(GROUNDS)], derive_seed(seed, index)) for index in range(count)]
+    scenes = [
+        sample_scene(SUBJECT, BACKGROUNDS[index % len(BACKGROUNDS)], derive_seed(seed, index)) for index in range(count)
+    ]
     pixels = render(scenes, side, side, OVERSAMPLING, CATALOGUE).permute(0, 3, 1, 2).contiguous()
     return ImageSet(pixels, torch.zeros(count, dtype=torch.int64), [SUBJECT.name], None, None)
 
@@ -127,12 +129,12 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Subject:
-    """The demo subject on the world's grounds; the fields are the arguments of `draw_subject`."""
+    """The demo subject on the world's backgrounds; the fields are the arguments of `draw_subject`."""
 
     count: int
     side: int
     seed: int
 
     def load(self) -> ImageSet:
-        """Draws the pictures."""
-        return draw_subject(self.count, self.side, self.seed)
+        """Renders the pictures."""
+        return render_subject(self.count, self.side, self.seed)

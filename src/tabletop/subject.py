@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from src.core.seeding import derive_seed
-from src.tabletop.grounds import GROUNDS
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.render import HALF_VIEW, render
 from src.tabletop.scene import Scene, Toy
 from src.tabletop.toys import Kind, Part, Point
@@ -21,15 +21,15 @@ BALL, TUBE = Kind.ELLIPSOID, Kind.FRUSTUM
 NAME, CLASS_NOUN = "subject", "bear"
 PHOTOS = 24
 # kept for pictures of the subject on a ground it was never photographed on
-UNSEEN_GROUNDS = ("cloth", "grass", "snow")
-SEEN_GROUNDS = tuple(ground for ground in GROUNDS if ground not in UNSEEN_GROUNDS)
+UNSEEN_BACKGROUNDS = ("cloth", "grass", "snow")
+SEEN_BACKGROUNDS = tuple(background for background in BACKGROUNDS if background not in UNSEEN_BACKGROUNDS)
 # photos that nearly repeat the one before, show a small subject, or have it far from the middle
 REPEATS, FAR_ONES, OFF_CENTRE = (4, 15), (6, 12, 20), (2, 8, 14, 18)
 # which of several tries at each shot was kept: the first that a cropper framed well
 TAKES = (0, 9, 1, 5, 0, 1, 6, 0, 0, 0, 0, 0, 1, 0, 0, 4, 0, 0, 2, 6, 1, 1, 9, 0)
 # from the ears' tips to the feet as seen from a little above
 SUBJECT_HEIGHT = 1.2
-# 12 megapixels are drawn with a quarter of the rays and enlarged; no crop needs more
+# 12 megapixels are rendered with a quarter of the rays and enlarged; no crop needs more
 ENLARGED = 2
 SENSOR_NOISE = 1.0
 
@@ -147,14 +147,14 @@ def _plan_shot(seed: int, index: int, take: int) -> Shot:
         return float(random.uniform(low, high))
 
     quarter_turns = int(random.choice(4, p=(0.3, 0.4, 0.1, 0.2)))
-    # steps of the golden ratio spread evenly; the power draws them to the front
+    # steps of the golden ratio spread evenly; the power renders them to the front
     around = 2 * ((index * 0.618034 + between(0, 0.05)) % 1) - 1
     height_share = between(0.26, 0.32) if index in FAR_ONES else between(0.44, 0.58)
     half_height = HALF_VIEW * (4 / 3 if quarter_turns % 2 else 3 / 4)
     off = between(0.22, 0.30) * (1 if index % 4 else -1) if index in OFF_CENTRE else between(-0.10, 0.10)
     scene = Scene(
         toy=SUBJECT,
-        ground=SEEN_GROUNDS[index % len(SEEN_GROUNDS)],
+        background=SEEN_BACKGROUNDS[index % len(SEEN_BACKGROUNDS)],
         azimuth=math.copysign(180 * abs(around) ** 1.6, around),
         elevation=between(24, 46),
         distance=SUBJECT_HEIGHT / (2 * half_height * height_share),
@@ -163,8 +163,8 @@ def _plan_shot(seed: int, index: int, take: int) -> Shot:
         light_elevation=between(38, 70),
         warmth=between(-0.5, 0.9),
         exposure=between(0.85, 1.02),
-        ground_turn=between(0, 360),
-        ground_phase=between(0, 6.28),
+        background_turn=between(0, 360),
+        background_phase=between(0, 6.28),
     )
     return Shot(scene, quarter_turns, wide_gamut=index % 3 == 1, noise_seed=0)
 
@@ -182,18 +182,18 @@ def _nearly(shot: Shot, seed: int, index: int, take: int) -> Shot:
 
 
 def take_photo(shot: Shot, long_side: int) -> Image.Image:
-    """Draws a shot and adds the sensor's noise.
+    """Renders a shot and adds the sensor's noise.
 
     Args:
-        shot: What to draw.
+        shot: What to render.
         long_side: Of the photo, pixels; a multiple of 8.
 
     Returns:
         4:3 or 3:4, upright, RGB, sRGB.
     """
     width, height = shot.picture_size(long_side)
-    drawn = render([shot.scene], width // ENLARGED, height // ENLARGED, 1, CATALOGUE)[0].float()
+    rendered = render([shot.scene], width // ENLARGED, height // ENLARGED, 1, CATALOGUE)[0].float()
     generator = torch.Generator().manual_seed(shot.noise_seed)
-    noisy = drawn + SENSOR_NOISE * torch.randn(drawn.shape, generator=generator)
+    noisy = rendered + SENSOR_NOISE * torch.randn(rendered.shape, generator=generator)
     small = Image.fromarray(noisy.round().clamp(0, 255).to(torch.uint8).numpy())
     return small.resize((width, height), Image.Resampling.BICUBIC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from src.features.store import ImageTower
+from src.features.store import ImageExtractor
 from src.pretraining.images import to_unit
 from src.tabletop.lookalikes import look_alikes, scenes_of
 from src.tabletop.render import render
@@ -17,7 +17,7 @@ from src.tabletop.subject import CATALOGUE, NAME
 from src.tabletop.toys import Part
 
 # where the two that are compared with the first stand
-PLACES = ("same ground", "other ground")
+PLACES = ("same background", "other background")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Telling:
     Attributes:
         difference: See Lookalike.
         amount: See Lookalike.
-        right: Shares of trials, by metric and by whether the ground changes too; a half is chance.
+        right: Shares of trials, by metric and by whether the background changes too; a half is chance.
     """
 
     difference: str
@@ -36,14 +36,14 @@ class Telling:
 
 
 def tell_apart(
-    towers: Mapping[str, ImageTower], perceptual: nn.Module, side: int, trials: int, device: torch.device
+    extractors: Mapping[str, ImageExtractor], perceptual: nn.Module, side: int, trials: int, device: torch.device
 ) -> list[Telling]:
     """Shows each metric a photo of the subject, and another of it beside the same photo of a look-alike.
 
-    Once the other photo is of the same ground and light from another side, and once all of that differs.
+    Once the other photo is of the same background and light from another side, and once all of that differs.
 
     Args:
-        towers: Metrics that embed, by name.
+        extractors: Metrics that embed, by name.
         perceptual: LPIPS.
         side: Pixels.
         trials: Pairs for each difference.
@@ -60,13 +60,13 @@ def tell_apart(
             asked_of, shown = _plan(other.seen_from, place, trials)
             if (other.seen_from, place) not in own:
                 own[other.seen_from, place] = (
-                    _draw(asked_of, CATALOGUE[NAME], side),
-                    _draw(shown, CATALOGUE[NAME], side),
+                    _render(asked_of, CATALOGUE[NAME], side),
+                    _render(shown, CATALOGUE[NAME], side),
                 )
             asked, true = own[other.seen_from, place]
-            false = _draw(shown, other.parts, side)
-            for name, tower in towers.items():
-                known, first, second = (embed(tower, pixels, device) for pixels in (asked, true, false))
+            false = _render(shown, other.parts, side)
+            for name, extractor in extractors.items():
+                known, first, second = (embed(extractor, pixels, device) for pixels in (asked, true, false))
                 right[f"{name}, {place}"] = _share((known * first).sum(1), (known * second).sum(1))
             near, far = (_distances(perceptual, asked, pixels, device) for pixels in (true, false))
             right[f"lpips, {place}"] = _share(-near, -far)
@@ -83,7 +83,7 @@ def _plan(seen_from: float, place: str, trials: int) -> tuple[list[Scene], list[
     return asked, [second for _, second in pairs]
 
 
-def _draw(scenes: list[Scene], parts: tuple[Part, ...], side: int) -> Tensor:
+def _render(scenes: list[Scene], parts: tuple[Part, ...], side: int) -> Tensor:
     return render(scenes, side, side, OVERSAMPLING, {NAME: parts}).permute(0, 3, 1, 2).contiguous()
 
 

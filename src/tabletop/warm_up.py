@@ -13,19 +13,19 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from src.core.seeding import derive_seed
 from src.pretraining.captions import Captions
-from src.tabletop.captions import CLASS_WORDS, COLOUR_WORDS, GROUND_PHRASES, world_scenes
+from src.tabletop.captions import BACKGROUND_PHRASES, CLASS_WORDS, COLOUR_WORDS, world_scenes
 
 QUESTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "name": CLASS_WORDS,
     "colour": COLOUR_WORDS,
-    "ground": GROUND_PHRASES,
+    "background": BACKGROUND_PHRASES,
 }
 BATCH, RATE = 128, 1e-3
 UNSAID = -100
 
 
 class CaptionWarmUp:
-    """Trains an encoder until every token after a caption's last word tells class, colour and ground; see WarmUp.
+    """Trains an encoder until every token after a caption's last word tells class, colour and background; see WarmUp.
 
     Args:
         updates: How many; 0 leaves the encoder as it is.

@@ -19,12 +19,12 @@ from src.core.provenance import code_digest
 from src.core.sealed import read_sealed, write_sealed
 from src.core.seeding import derive_seed
 from src.tabletop.render import cover, render
-from src.tabletop.scene import Scene, draw_scene, draw_toy, triples
+from src.tabletop.scene import Scene, sample_scene, sample_toy, triples
 from src.tabletop.toys import CLASSES, COLOURS
 
-# pictures of one toy, from different sides and on different grounds
+# pictures of one toy, from different sides and on different backgrounds
 VIEWS = 2
-# pictures that are drawn before they are put away, by kind of device; and how many of them together
+# pictures that are rendered before they are put away, by kind of device; and how many of them together
 SHARD, AT_ONCE = {"cpu": 100, "cuda": 4000}, {"cpu": 1, "cuda": 16}
 IMAGES, MASKS, SCENES = "images.npy", "masks.npy", "scenes.csv"
 Shard = TypeVar("Shard")
@@ -42,67 +42,67 @@ def plan_world(purpose: str, count: int, seed: int) -> list[Scene]:
         The scenes.
     """
     allowed: dict[tuple[str, str], list[str]] = {}
-    for name, colour, ground in triples(seed)[0]:
-        allowed.setdefault((name, colour), []).append(ground)
+    for name, colour, background in triples(seed)[0]:
+        allowed.setdefault((name, colour), []).append(background)
     scenes = []
     for index in range(count):
         number = index // VIEWS
         random = np.random.default_rng(derive_seed(seed, purpose, number))
         name, colour = sorted(CLASSES)[random.integers(len(CLASSES))], sorted(COLOURS)[random.integers(len(COLOURS))]
-        grounds = allowed[name, colour]
-        toy = draw_toy(name, colour, derive_seed(seed, purpose, "toy", number))
-        first = int(random.integers(len(grounds)))
-        ground = grounds[(first + index % VIEWS) % len(grounds)]
-        scenes.append(draw_scene(toy, ground, derive_seed(seed, purpose, "scene", index)))
+        backgrounds = allowed[name, colour]
+        toy = sample_toy(name, colour, derive_seed(seed, purpose, "toy", number))
+        first = int(random.integers(len(backgrounds)))
+        background = backgrounds[(first + index % VIEWS) % len(backgrounds)]
+        scenes.append(sample_scene(toy, background, derive_seed(seed, purpose, "scene", index)))
     return scenes
 
 
-def draw_world(
+def render_world(
     folder: Path, cache: Path, scenes: Sequence[Scene], resolution: int, oversampling: int, device: torch.device
 ) -> None:
-    """Draws pictures with all processors or with a GPU; shards that an interrupted run drew are not drawn again.
+    """Renders pictures with all processors or a GPU; shards that an interrupted run rendered are kept.
 
     Args:
         folder: Gets IMAGES (N, resolution, resolution, 3), MASKS (N, resolution, resolution), 1 on the toy, both
             uint8, and SCENES.
         cache: Where finished shards stay, each under a name made from everything that decides it; may be shared by
             any number of worlds, and deleted.
-        scenes: What to draw.
+        scenes: What to render.
         resolution: Side, pixels.
         oversampling: Rays per pixel side.
-        device: What draws; another one rounds a few pixels otherwise.
+        device: What renders; another one rounds a few pixels otherwise.
     """
     size = SHARD[device.type]
     shards = [scenes[start : start + size] for start in range(0, len(scenes), size)]
     how = f"{code_digest('src.tabletop.render')} {resolution} {oversampling} {device.type}"
     files = [cache / f"{_shard_digest(shard, how)}.npy" for shard in shards]
     missing = [(file, shard) for file, shard in zip(files, shards, strict=True) if not _is_whole(file)]
-    draw = partial(_draw_shard, resolution=resolution, oversampling=oversampling, device=device)
+    write = partial(_render_shard, resolution=resolution, oversampling=oversampling, device=device)
     if device.type == "cuda":
         for task in missing:
-            draw(task)
+            write(task)
     else:
-        draw_in_shards(missing, draw)
+        render_in_shards(missing, write)
     write_array(folder / IMAGES, np.concatenate([read_shard(file) for file in files]))
     write_array(folder / MASKS, np.concatenate([read_shard(_mask_of(file)) for file in files]))
     write_csv(folder / SCENES, scene_table(scenes))
 
 
-def draw_in_shards(missing: Sequence[Shard], draw: Callable[[Shard], None]) -> None:
-    """Draws shards with all processors.
+def render_in_shards(missing: Sequence[Shard], write: Callable[[Shard], None]) -> None:
+    """Renders shards with all processors.
 
     Args:
-        missing: What to draw.
-        draw: Draws and writes one; can be pickled.
+        missing: What to render.
+        write: Renders and writes one; can be pickled.
     """
     if len(missing) < 2:
         for task in missing:
-            draw(task)
+            write(task)
         return
     # spawned, not forked: threads of torch do not survive a fork
     context = get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_start_worker) as pool:
-        list(pool.map(draw, missing))
+        list(pool.map(write, missing))
 
 
 def _start_worker() -> None:
@@ -126,7 +126,7 @@ def _shard_digest(scenes: Sequence[Scene], how: str) -> str:
     return sha256_bytes("\0".join([how, *map(repr, scenes)]).encode())
 
 
-def _draw_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversampling: int, device: torch.device) -> None:
+def _render_shard(task: tuple[Path, Sequence[Scene]], resolution: int, oversampling: int, device: torch.device) -> None:
     file, scenes = task
     at_once = AT_ONCE[device.type]
     with device:
@@ -148,7 +148,7 @@ def write_shard(file: Path, array: np.ndarray) -> None:
 def read_shard(file: Path) -> np.ndarray:
     """Reads an array of a cache that is known to be whole."""
     data = read_sealed(file)
-    assert data is not None, "drawn above"
+    assert data is not None, "rendered above"
     return np.load(BytesIO(data), allow_pickle=False)
 
 
@@ -174,7 +174,7 @@ def scene_table(scenes: Sequence[Scene]) -> pd.DataFrame:
             "toy": [index // VIEWS for index in range(len(scenes))],
             "name": [scene.toy.name for scene in scenes],
             "colour": [scene.toy.colour for scene in scenes],
-            "ground": [scene.ground for scene in scenes],
+            "background": [scene.background for scene in scenes],
             "azimuth": [round(scene.azimuth, 2) for scene in scenes],
             "elevation": [round(scene.elevation, 2) for scene in scenes],
             "distance": [round(scene.distance, 3) for scene in scenes],

@@ -55,7 +55,7 @@ def report_evaluation(tracker: Tracker, details: Mapping[str, Any], grid: Image.
 
 
 def draw_grid(columns: Sequence[str], rows: Sequence[GridRow]) -> Image.Image:
-    """Draws pictures in rows and columns, each row under its label.
+    """Generates pictures in rows and columns, each row under its label.
 
     Args:
         columns: Their heads.

@@ -65,7 +65,7 @@ def epoch_order(count: int, seed: int, *purpose: str | int) -> Tensor:
     Args:
         count: Items per epoch.
         seed: The run's seed.
-        *purpose: Of the draw; the epoch's number is a part of it.
+        *purpose: Of the generate; the epoch's number is a part of it.
 
     Returns:
         A permutation of [0, count), int64.
@@ -89,10 +89,10 @@ def pick_item(seed: int, purpose: str, position: int, count: int) -> int:
     return int(epoch_order(count, seed, "order", purpose, epoch)[offset])
 
 
-def draw_batch(
-    data: LatentSet, purpose: str, step: int, slots: Sequence[int], batch_size: int, plan: "DrawPlan"
+def sample_batch(
+    data: LatentSet, purpose: str, step: int, slots: Sequence[int], batch_size: int, plan: "SamplingPlan"
 ) -> Batch:
-    """Draws some slots of a step.
+    """Samples some slots of a step.
 
     Args:
         data: The images.
@@ -122,7 +122,7 @@ def draw_batch(
 
 
 @dataclass(frozen=True)
-class DrawPlan:
+class SamplingPlan:
     """What is random in a batch.
 
     Attributes:

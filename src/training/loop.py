@@ -8,7 +8,7 @@ from torch import Tensor
 
 from src.core.errors import ModelMismatchError, NonFiniteError
 from src.methods.base import trained_weights
-from src.training.batches import draw_batch
+from src.training.batches import sample_batch
 from src.training.ema import warmed_up
 from src.training.run import Run
 from src.training.state import Row, SavedState, pack_optimizer, unpack_optimizer
@@ -108,7 +108,7 @@ def train_step(run: Run, step: int) -> dict[str, Tensor]:
     """
     plan, accelerator = run.plan, run.accelerator
     _set_learning_rates(run, step)
-    torch.manual_seed(run.draw.seed + step)  # only dropout draws from the global stream
+    torch.manual_seed(run.sampling.seed + step)  # only dropout draws from the global stream
     per_pass = plan.batch_size // (plan.accumulation * accelerator.num_processes)
     sums: dict[str, Tensor] = {}
     for pass_index in range(plan.accumulation):
@@ -134,7 +134,7 @@ def train_step(run: Run, step: int) -> dict[str, Tensor]:
 def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
     sets = {"instance": run.photos.train, "class": run.photos.prior}
     batches = [
-        draw_batch(data, name, step, slots, run.plan.batch_size, run.draw)
+        sample_batch(data, name, step, slots, run.plan.batch_size, run.sampling)
         for name, data in sets.items()
         if data is not None
     ]
@@ -143,7 +143,7 @@ def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
         for field in ("latents", "noise", "time", "size_px")
     )
     text = run.encode([caption for batch in batches for caption in batch.captions])
-    noised = run.draw.process.add_noise(latents, noise, time)
+    noised = run.sampling.process.add_noise(latents, noise, time)
     with run.accelerator.autocast():
         prediction = run.module(noised.x_t, time, text, size_px)
     per_sample = run.loss(prediction, noised)

@@ -13,7 +13,7 @@ from src.core.errors import ConfigError
 from src.losses.diffusion import DiffusionLoss
 from src.methods.base import ParameterGroup
 from src.models.base import Conditioning
-from src.training.batches import DrawPlan, LatentSet
+from src.training.batches import LatentSet, SamplingPlan
 from src.training.ema import WeightAverage
 from src.training.ranges import check_counts, check_update
 from src.training.schedules import LrSchedule
@@ -95,7 +95,7 @@ class Hooks:
         save_checkpoint: Writes the adapter into a folder.
         only_part: Switches off the adapters of all parts but one.
         log: Takes a step and named numbers, to be watched.
-        sample: Draws sample images after a step, to be watched.
+        sample: Generates sample images after a step, to be watched.
         should_stop: Says, given the step of a kept checkpoint, whether training ends there.
     """
 
@@ -138,7 +138,7 @@ class Run:
         loss: Per sample.
         schedule: Of the learning rates.
         plan: How long and when.
-        draw: What is random.
+        sampling: What is random.
         encode: Captions to what the denoiser takes: cached conditioning, or the captions themselves.
         photos: What is trained and validated on.
         state: Where to resume from.
@@ -153,7 +153,7 @@ class Run:
     loss: DiffusionLoss
     schedule: LrSchedule
     plan: TrainPlan
-    draw: DrawPlan
+    sampling: SamplingPlan
     encode: Callable[[list[str]], Conditioning | list[str]]
     photos: Photos
     state: StateFolder

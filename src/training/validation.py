@@ -32,13 +32,13 @@ def validate(run: Run) -> dict[str, float]:
 
 @torch.no_grad()
 def _mean_loss(run: Run, module: torch.nn.Module) -> float:
-    data, total, process = run.photos.val, [], run.draw.process
+    data, total, process = run.photos.val, [], run.sampling.process
     times = [process.time_at(fraction) for fraction in run.plan.val_timesteps]
     time = torch.tensor(times, device=run.device)
     for index, name in enumerate(data.ids):
         latents = data.mean[0, index].expand(len(times), -1, -1, -1)
         noise = torch.stack(
-            [torch.randn(latents.shape[1:], generator=generator(run.draw.seed, "val", name, at)) for at in times]
+            [torch.randn(latents.shape[1:], generator=generator(run.sampling.seed, "val", name, at)) for at in times]
         )
         noised = process.add_noise(latents.to(run.device), noise.to(run.device), time)
         size_px = data.size_px[index].expand(len(times), -1).to(run.device)

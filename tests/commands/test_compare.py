@@ -43,12 +43,12 @@ def test_a_gain_is_found_and_told(tmp_path):
         ({"prompt_set_sha256": "q"}, {}, "prompt_set_sha256"),
         ({"seeds": [0, 1, 2]}, {}, "seeds"),
         ({"references": {"val": {"b.png": "2"}}}, {}, "references"),
-        ({"judges": {"dino": {"sha256": "z"}, "clip_t": {"sha256": "y"}}}, {}, "judges.dino"),
+        ({"metric_models": {"dino": {"sha256": "z"}, "clip_t": {"sha256": "y"}}}, {}, "metric_models.dino"),
         ({}, {"validation_args": {"guidance_scale": 7.5, "batch_size": 8}}, "validation_args.guidance_scale"),
         ({}, {"sampler": {"class_name": "Euler"}}, "sampler.class_name"),
     ],
 )
-def test_runs_that_differ_in_how_they_were_judged_are_refused(tmp_path, meta, params, field):
+def test_runs_that_differ_in_how_they_were_measured_are_refused(tmp_path, meta, params, field):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", meta=meta, params=params)
     assert differing_fields(a, b) == [field]
     with pytest.raises(MetricError, match=field):

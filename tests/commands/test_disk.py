@@ -52,7 +52,10 @@ def test_clean_states_deletes_what_only_saves_time(project, monkeypatch):
 
 def test_forget_leaves_nothing_of_the_subject_and_all_else(project, monkeypatch, capsys):
     run(monkeypatch, "forget", "--yes")
-    kept = {f"{name}/deep/file" for name in ("models/judges", "models/tabletop", "models/u2netp", "data/class_images")}
+    kept = {
+        f"{name}/deep/file"
+        for name in ("models/metric_models", "models/tabletop", "models/u2netp", "data/class_images")
+    }
     assert files(project) == kept | {"metrics/.gitignore", "configs/config.yaml"}
     assert "dvc gc" in capsys.readouterr().out
 

@@ -70,7 +70,7 @@ def web(tmp_path):
     server.server_close()
 
 
-def judge(**values):
+def metric_model(**values):
     return {"id": "timm/clip", "revision": COMMIT, "file": "open_clip_model.safetensors", "sha256": None, **values}
 
 
@@ -81,8 +81,8 @@ def config(**parts):
             "model": {"id": "sd/model", "revision": COMMIT, "variant": None},
             "captioner": {"id": "blip/base", "revision": COMMIT, "weights": "pytorch_model.bin"},
             "cropper": {"_target_": "src.data.croppers.Centre"},
-            "judges": {"clip": judge()},
-            "metrics": {"clip_t": {"judge": judge()}},
+            "metric_models": {"clip": metric_model()},
+            "metrics": {"clip_t": {"model": metric_model()}},
             **{name: {**tiny, **value} for name, value in parts.items()},
         }
     )
@@ -103,8 +103,9 @@ def test_fetch_downloads_what_the_configuration_names_and_no_more(hub, capsys):
     assert fetched(hub.cache, "blip/base") == {"config.json", "vocab.txt", "pytorch_model.bin"}
     assert fetched(hub.cache, "owl/vit") == {"config.json", "model.safetensors"}
     assert fetched(hub.cache, "timm/clip") == {"open_clip_model.safetensors"}
-    assert f"judges.clip: sha256 is not pinned; this file has {sha256_bytes(b'open_clip_model.safetensors')}" in (
-        capsys.readouterr().out
+    assert (
+        f"metric_models.clip: sha256 is not pinned; this file has {sha256_bytes(b'open_clip_model.safetensors')}"
+        in (capsys.readouterr().out)
     )
 
 
@@ -141,20 +142,20 @@ def test_fetch_without_a_connection_names_the_model(hub):
         fetch.fetch_all(config(model={"id": "no/where", "revision": COMMIT}))
 
 
-def test_fetch_checks_the_hash_of_a_judge(hub):
+def test_fetch_checks_the_hash_of_a_metric_model(hub):
     good = sha256_bytes(b"open_clip_model.safetensors")
-    fetch.fetch_model(judge(sha256=good))
+    fetch.fetch_model(metric_model(sha256=good))
     with pytest.raises(ModelMismatchError, match=f"sha256 is {good}"):
-        fetch.fetch_model(judge(sha256="0" * 64))
+        fetch.fetch_model(metric_model(sha256="0" * 64))
 
 
-def test_fetch_downloads_a_judge_from_its_url(tmp_path, web):
+def test_fetch_downloads_a_metric_model_from_its_url(tmp_path, web):
     good = sha256_bytes(b"alexnet")
-    spec = {"id": str(tmp_path / "judges"), "revision": None, "file": "alexnet.pth", "url": f"{web}/alexnet.pth"}
+    spec = {"id": str(tmp_path / "metric_models"), "revision": None, "file": "alexnet.pth", "url": f"{web}/alexnet.pth"}
     with pytest.raises(ModelMismatchError, match=f"sha256 is {good}, expected 00"):
         fetch.fetch_model({**spec, "sha256": "00"})
-    assert list((tmp_path / "judges").iterdir()) == []
-    path = tmp_path / "judges" / "alexnet.pth"
+    assert list((tmp_path / "metric_models").iterdir()) == []
+    path = tmp_path / "metric_models" / "alexnet.pth"
     assert fetch.fetch_model({**spec, "sha256": good}) == (path, False)
     assert path.read_bytes() == b"alexnet"
     assert fetch.fetch_model({**spec, "sha256": good}) == (path, True)

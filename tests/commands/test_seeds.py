@@ -36,7 +36,7 @@ def test_settings_stand_on_both_sides_of_vs():
             seeds.split_sides(words)
 
 
-def test_every_run_holds_out_the_same_photos_and_draws_with_the_same_noise():
+def test_every_run_holds_out_the_same_photos_and_generates_with_the_same_noise():
     first, second = seeds.plan_trials([[], ["lr=3e-4"]], "3", "tree")
     assert [trial.overrides for trial in first] == [(*FIXED, f"seed={seed}") for seed in (42, 1, 2)]
     assert [trial.overrides for trial in second] == [("lr=3e-4", *FIXED, f"seed={seed}") for seed in (42, 1, 2)]
@@ -47,7 +47,7 @@ def test_every_run_holds_out_the_same_photos_and_draws_with_the_same_noise():
 
 
 @pytest.mark.parametrize("other", ["validation_args.guidance_scale=9", "split.val_fraction=0.5"])
-def test_settings_that_would_be_judged_differently_are_refused_before_any_training(other):
+def test_settings_that_would_be_measured_differently_are_refused_before_any_training(other):
     with pytest.raises(ConfigError, match=f"they differ in {re.escape(other.partition('=')[0])}"):
         seeds.plan_trials([[], [other]], "3", "tree")
 

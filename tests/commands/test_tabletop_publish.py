@@ -45,7 +45,7 @@ def test_models_are_published_in_half_precision_where_they_belong(trained, tmp_p
 
 def test_cards_name_data_updates_time_and_scores(trained, tmp_path):
     publish(trained, tmp_path / "out")
-    card = (tmp_path / "out/judges/dino/README.md").read_text()
+    card = (tmp_path / "out/metric_models/dino/README.md").read_text()
     assert card.startswith("# dino\n")
     for line in (
         "configs/scratch/tabletop/dino.yaml",
@@ -87,7 +87,7 @@ def test_a_model_that_is_not_trained_leaves_what_was_published(trained, tmp_path
     (trained / "clip/model").rename(trained / "clip/other")
     with pytest.raises(ModelMismatchError, match="clip/model: not trained yet"):
         publish(trained, tmp_path / "out")
-    assert (tmp_path / "out/judges/clip/README.md").is_file()
+    assert (tmp_path / "out/metric_models/clip/README.md").is_file()
 
 
 def test_models_that_are_too_large_are_refused(trained, tmp_path, monkeypatch):

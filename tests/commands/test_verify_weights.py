@@ -1,4 +1,4 @@
-"""Judges against golden numbers; on the tiny judges, through their real loaders."""
+"""Metric models against golden numbers; on the tiny metric models, through their real loaders."""
 
 import json
 import sys
@@ -8,20 +8,20 @@ import pytest
 from src.commands import verify_weights
 from src.commands.verify_weights import pictures, verify
 from src.core.errors import MissingModelError, ModelMismatchError
-from tests.tiny.judges import build_judges
+from tests.tiny.metric_models import build_metric_models
 
 OVERRIDES = ["model=tiny", "inference_metrics=[dino,clip_t,div_lpips]"]
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory):
+def metric_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    build_judges(folder / "models/tiny/judges", seed=0)
+    build_metric_models(folder / "models/tiny/metric_models", seed=0)
     return folder
 
 
-def test_weights_are_unverified_until_their_numbers_are_recorded(judges, monkeypatch):
-    monkeypatch.chdir(judges)
+def test_weights_are_unverified_until_their_numbers_are_recorded(metric_models, monkeypatch):
+    monkeypatch.chdir(metric_models)
     lines, fresh = verify(OVERRIDES, {})
     assert [line.split(":")[1].split()[0] for line in lines] == ["UNVERIFIED", "UNVERIFIED", "here;"]
     assert len(fresh) == 2
@@ -36,12 +36,12 @@ def test_weights_are_unverified_until_their_numbers_are_recorded(judges, monkeyp
 
 def test_missing_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(MissingModelError, match="models/tiny/judges/dino"):
+    with pytest.raises(MissingModelError, match="models/tiny/metric_models/dino"):
         verify(OVERRIDES, {})
 
 
-def test_the_command_records_on_demand(judges, monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(judges)
+def test_the_command_records_on_demand(metric_models, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(metric_models)
     golden = tmp_path / "golden.json"
     golden.write_text("{}")
     monkeypatch.setattr(verify_weights, "GOLDEN", golden)

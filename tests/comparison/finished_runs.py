@@ -15,7 +15,7 @@ META = {
     "seeds": [0, 1],
     "references": {"val": {"a.png": "1"}},
     "quantities": described(),
-    "judges": {"dino": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
+    "metric_models": {"dino": {"sha256": "x"}, "clip_t": {"sha256": "y"}},
 }
 PARAMS = {
     "lr": 1e-4,
@@ -67,7 +67,7 @@ def write_seeds(folder, name, effects):
 def with_pres(scores, gain):
     """Adds PRES: one prompt of the class alone, eight seeds, for base and the chosen checkpoint."""
     rows = [
-        (variant, "class", "prior", "none", k, "pres", "val", level + 0.01 * (k - 3.5) * level, "")
+        (variant, "class", "class-only", "none", k, "pres", "val", level + 0.01 * (k - 3.5) * level, "")
         for variant, level in (("base", 0.3), (CHOSEN, 0.4 + gain))
         for k in range(8)
     ]

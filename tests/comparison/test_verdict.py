@@ -51,7 +51,10 @@ def test_diversity_of_one_image_per_prompt_is_compared_on_the_subject_alone(tmp_
     for name, gain in (("a", 0.0), ("b", 0.1)):
         run = write_run(tmp_path / name)
         prompts = [(CHOSEN, f"p{n}", "test", "g", 0, "div_lpips", "none", None, "the only image") for n in range(24)]
-        alone = [(CHOSEN, "bare", "bare", "bare", k, "div_lpips", "none", 0.3 + gain * k, "") for k in range(8)]
+        alone = [
+            (CHOSEN, "subject-only", "subject-only", "subject-only", k, "div_lpips", "none", 0.3 + gain * k, "")
+            for k in range(8)
+        ]
         scores = pd.concat([run.scores, pd.DataFrame([*prompts, *alone], columns=COLUMNS)])
         runs.append(replace(run, scores=scores))
     found = compare_runs(*runs, 0)

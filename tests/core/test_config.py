@@ -28,7 +28,7 @@ def test_command_line_reaches_interpolations_of_a_resolved_dump(tmp_path):
 def test_dump_of_other_choices_is_taken_as_it_is(tmp_path):
     config = load_config([dump(tmp_path / "p.yaml", "model=sdxl", "lr=3e-4", "cropper=centre")])
     direct = load_config(["model=sdxl", "lr=3e-4", "cropper=centre"])
-    for key in ("model", "captioner", "judges", "cropper", "crop", "lr", "metrics"):
+    for key in ("model", "captioner", "metric_models", "cropper", "crop", "lr", "metrics"):
         assert config[key] == direct[key], key
 
 
@@ -77,7 +77,7 @@ def test_values_of_a_file_survive_a_group_choice_on_the_command_line(tmp_path):
         (["tracker=[]"], r"tracker=\[\]: no such choice"),
         (["cropper=null"], "cropper=null: no such choice, expected one of centre, detector, face, salient"),
         (["metrics=[null]"], r"metrics=\[None\]: no such choice"),
-        (["judges=[]"], r"judges=\[\]: no such choice"),
+        (["metric_models=[]"], r"metric_models=\[\]: no such choice"),
         (["model=1"], "model=1: no such choice"),
         (["model=../../x"], r"model=\.\./\.\./x: no such choice"),
         (["~cropper"], "~cropper: expected one of centre"),

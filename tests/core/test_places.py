@@ -35,7 +35,7 @@ def test_an_adapter_tells_name_and_content_of_its_base_but_not_where_it_lay(publ
     assert (model["id"], model["sha256"]) == ("mine", sha256_tree(published / "home/ira/mine"))
 
 
-def test_drawing_asks_where_that_base_is_and_looks_at_its_content(published, capsys):
+def test_generating_asks_where_that_base_is_and_looks_at_its_content(published, capsys):
     words = [f"inferencer.ckpt_dir={published}/run/models/adapter"]
     with pytest.raises(ConfigError, match=r"trained on a folder 'mine'; say where it is: model\.id=PATH/mine"):
         recorded_overrides(words)
@@ -51,12 +51,15 @@ def test_only_absolute_paths_of_path_keys_are_places():
     params = {
         "model": {"id": "models/sd", "name": "x"},
         "prompt": "/imagine a toy",
-        "judges": {"clip": {"id": "/srv/clip", "architecture": "local-dir:/srv/clip"}},
+        "metric_models": {"clip": {"id": "/srv/clip", "architecture": "local-dir:/srv/clip"}},
         "captioner": {"id": "~/blip"},
     }
-    assert places(params) == {"judges.clip.id": "/srv/clip", "judges.clip.architecture": "local-dir:/srv/clip"}
+    assert places(params) == {
+        "metric_models.clip.id": "/srv/clip",
+        "metric_models.clip.architecture": "local-dir:/srv/clip",
+    }
     named = without_places(params)
-    assert named["judges"]["clip"] == {"id": "clip", "architecture": "local-dir:clip"}
+    assert named["metric_models"]["clip"] == {"id": "clip", "architecture": "local-dir:clip"}
     assert (named["model"], named["prompt"], named["captioner"]["id"]) == (params["model"], params["prompt"], "blip")
 
 
@@ -78,7 +81,7 @@ def test_a_place_of_any_system_is_told_by_its_last_name_and_nothing_else_is(path
     assert place_name(path, mark="…/") == marked
 
 
-def test_the_record_of_a_judge_names_no_place(tmp_path):
+def test_the_record_of_a_metric_model_names_no_place(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"w")
     described = WeightFile(str(tmp_path), None, "model.safetensors", None, None).describe()
     assert described["id"] == tmp_path.name

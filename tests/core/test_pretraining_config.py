@@ -4,7 +4,7 @@ from src.core.building import check_class
 from src.core.digest import CONFIGS, PRETRAINING, configs_digest
 from src.core.errors import ConfigError
 from src.core.nested import flatten
-from src.core.pretraining_config import load_pretraining_config, trains_from_noise
+from src.core.pretraining_config import load_pretraining_config, shown_pretraining_config, trains_from_noise
 from src.core.typed import plain
 
 FILES = sorted((CONFIGS / "scratch").rglob("*.yaml"))
@@ -110,3 +110,10 @@ def test_trackers_are_those_of_the_pipeline(tmp_path):
     assert load_pretraining_config("pretraining", [file, "tracker=none"]).tracker == {}
     with pytest.raises(ConfigError, match="tracker=mlflow: no such choice, expected one of clearml"):
         load_pretraining_config("pretraining", words("gan", "tracker=mlflow"))
+
+
+def test_without_a_file_help_shows_what_all_tasks_share_and_a_run_names_the_files():
+    assert shown_pretraining_config(["train.steps=3"]).exp.run_dir == "outputs/scratch"
+    assert shown_pretraining_config(words("gan", "train.steps=3")).train.steps == 3
+    with pytest.raises(ConfigError, match=r"says what to train; in configs/scratch there are .*gan\.yaml"):
+        load_pretraining_config("pretraining", ["train.steps=3"])

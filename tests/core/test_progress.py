@@ -32,7 +32,7 @@ def test_follow_says_nothing_of_what_is_soon_done(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_follow_draws_a_bar_on_a_terminal(monkeypatch, capsys):
+def test_follow_generates_a_bar_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", Terminal())
     list(follow(iter("abc"), 3, "crop"))
     assert "3/3" in sys.stderr.getvalue()

@@ -13,11 +13,11 @@ from src.core.weights import find_model, find_weight_file
 from src.data.caption_file import read_captions
 from src.methods.lora_files import read_adapter
 from src.pretraining.alignment import Alignment
-from src.pretraining.drawing import load_drawer, load_vae
+from src.pretraining.sampling import load_sampler, load_vae
 from src.pretraining.start import load_narrower, load_start
 from src.sampling.prompts import load_prompts
 from src.sampling.variants import list_checkpoints
-from src.tabletop.classifier import load_reader
+from src.tabletop.classifier import load_classifier
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 READERS = {
@@ -32,7 +32,7 @@ READERS = {
     f"step-000001/{WEIGHTS}": list_checkpoints,
     "tokenizer/merges.txt": lambda folder: find_model(str(folder), None),
     "unet/config.json": lambda folder: find_model(str(folder), None),
-    "judge.pth": lambda folder: find_weight_file(str(folder), None, "judge.pth", None),
+    "model.pth": lambda folder: find_weight_file(str(folder), None, "model.pth", None),
     "config.json": lambda folder: load_vae(folder, "cpu"),
 }
 
@@ -47,8 +47,8 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_by_name(tmp_path, name):
 
 LOADERS = {
     "autoencoder": lambda folder: load_vae(folder, "cpu"),
-    "model from noise": lambda folder: load_drawer(folder, "no", "cpu"),
-    "reader": lambda folder: load_reader(folder, "cpu"),
+    "model from noise": lambda folder: load_sampler(folder, "no", "cpu"),
+    "reader": lambda folder: load_classifier(folder, "cpu"),
     "start": lambda folder: load_start(folder, {"unet": None}),
     "narrower start": lambda folder: load_narrower(folder, None),
     "encoder": lambda folder: Alignment(str(folder), 1.0),

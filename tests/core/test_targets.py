@@ -96,9 +96,9 @@ def test_parts_optimizers_and_schedulers_are_built():
         (
             {
                 "_target_": "src.metrics.scores.ImageSimilarity",
-                "judge": {"_target_": "src.features.dino.DinoJudge", "crop_px": "big"},
+                "model": {"_target_": "src.features.dino.DinoModel", "crop_px": "big"},
             },
-            r"^part\.judge\.crop_px: Value 'big'",
+            r"^part\.model\.crop_px: Value 'big'",
         ),
         ({"_target_": "torch.optim.AdamW", "_partial_": True, "weight_decay": "x"}, r"^part\.weight_decay: Value 'x'"),
     ],

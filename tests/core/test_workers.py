@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from multiprocessing import forkserver
 
 import pytest
 
@@ -29,6 +30,12 @@ def die(kind):
             pass
     os.kill(os.getpid(), signal.SIGSEGV)
     return None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_server():
+    """A server that began in another test's copy of the project would look for this module there."""
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture

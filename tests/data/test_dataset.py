@@ -39,7 +39,7 @@ def test_crops_for_another_resolution_are_refused(data):
 
 
 @pytest.mark.parametrize("folder", ["crops/none", "nowhere"])
-def test_missing_class_images_say_which_command_draws_them(data, folder):
+def test_missing_class_images_say_which_command_generates_them(data, folder):
     with pytest.raises(
         EmptyDatasetError, match=r"needs class images, found none: `python -m src\.stages\.class_images`"
     ):

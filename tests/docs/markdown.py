@@ -16,9 +16,9 @@ ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 PROGRAMS = {"accelerate", "clearml-init", "clearml-task", "cp", "dvc", "git", "lint-imports", "make", "mkdir", "mypy"}
 PROGRAMS |= {"pip", "pydoclint", "python", "rm", "ruff", "source", "tensorboard", "torchrun", "unzip", "uv", "wandb"}
 # a program's name alone, in the text, is no command
-LONE = {"clearml-init", "mypy", "lint-imports"}
+ALONE = {"clearml-init", "mypy", "lint-imports"}
 FORMS = ("...", "<name>")
-BARE = re.compile(r"python (-m|\S+\.py) |dvc exp run ")
+UNMARKED = re.compile(r"python (-m|\S+\.py) |dvc exp run ")
 OVERRIDES = re.compile(r"-S \S+=")
 
 
@@ -67,7 +67,7 @@ def documented(names: list[str]) -> list[Command]:
 def comments(text: str) -> str:
     """Returns the comments of a configuration; a line of them that begins with a program is a command."""
     lines = [line.partition("#")[2].strip() for line in re.sub(r"\\\n\s*#", "", text).splitlines()]
-    return "\n".join(f"`{line}`" if BARE.match(line) else line for line in lines)
+    return "\n".join(f"`{line}`" if UNMARKED.match(line) else line for line in lines)
 
 
 def read_commands(name: str, text: str) -> list[Command]:
@@ -114,7 +114,7 @@ def is_command(span: str) -> bool:
         words = words[1:]
     if not words:
         return False
-    return bool(OVERRIDES.match(span)) or (words[0] in PROGRAMS and (len(words) > 1 or words[0] in LONE))
+    return bool(OVERRIDES.match(span)) or (words[0] in PROGRAMS and (len(words) > 1 or words[0] in ALONE))
 
 
 def split_line(line: str) -> list[str]:

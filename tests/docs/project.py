@@ -29,8 +29,8 @@ GIVEN = ("config",)
 CLONED = ("convert", "train", "evaluate")
 # few, because DVC parses the lock file again and again
 CLONED_PARAMS = ("lr", "rank", "method")
-# these see pictures only, however they were drawn: once for each model and set of metrics
-JUDGING = {"evaluate": ("model", "metrics"), "report": ("model",)}
+# these see pictures only, however they were generated: once for each model and set of metrics
+MEASURING = {"evaluate": ("model", "metrics"), "report": ("model",)}
 COPIED = ("configs", "src", "hydra_plugins", "train.py", "inference.py", "Makefile", ".gitignore", ".dvcignore")
 COPIED += (".dvc/config", "data/.gitignore", "models/.gitignore", "params.yaml", "requirements.txt")
 
@@ -78,10 +78,10 @@ class Place:
         for name in _in_order():
             if name in GIVEN:
                 continue
-            read = JUDGING.get(name, _declared(name))
-            above = [] if name in JUDGING else sorted(keys[other] for other in _upstream(name))
+            read = MEASURING.get(name, _declared(name))
+            above = [] if name in MEASURING else sorted(keys[other] for other in _upstream(name))
             keys[name] = json.dumps([{key: values[key] for key in read}, above], sort_keys=True)
-            if self.done.get(name) != keys[name] and not (name in JUDGING and keys[name] in self.done):
+            if self.done.get(name) != keys[name] and not (name in MEASURING and keys[name] in self.done):
                 self.done.pop(name, None)
                 run_module(f"src.stages.{name}", ["exp.config_path=params.yaml", "exp.run_dir=."])
                 self.done |= {name: keys[name], keys[name]: name}

@@ -147,7 +147,7 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
     elif name in ("fetch", "verify_weights"):
         require(command, "network")
         refused("HF_HUB_OFFLINE forbids to fetch it|src.commands.fetch", lambda: run_module(module, words))
-    elif name == "scratch_draw":
+    elif name == "pretraining_sample":
         words = [
             *words[:1],
             str(place.home / words[1].replace("/", "-") / Path(command.where.replace(":", "-")).name),

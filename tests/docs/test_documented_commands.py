@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.core import config
-from src.pretraining import drawing
+from src.pretraining import sampling
 from src.stages import train
 from tests.docs.markdown import documented, documents
 from tests.docs.run import Place, run_command
@@ -32,7 +32,7 @@ def place(tmp_path_factory):
         for name, value in (environment() | home).items():
             patch.setenv(name, value)
         patch.setattr(config, "load_config", remember(config.load_config))
-        patch.setattr(drawing, "SHOWN_STEPS", 2)
+        patch.setattr(sampling, "SHOWN_STEPS", 2)
         patch.setattr(train, "build_accelerator", partial(build_accelerator, train.build_accelerator))
         yield Place(root)
 

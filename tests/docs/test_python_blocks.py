@@ -12,7 +12,7 @@ from src.methods.lora_files import save_adapter
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-def test_the_python_of_readme_draws_with_the_adapter(load_tiny, tiny_models, tmp_path, monkeypatch):
+def test_the_python_of_readme_generates_with_the_adapter(load_tiny, tiny_models, tmp_path, monkeypatch):
     [code] = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     adapter = tmp_path / re.search(r'"(models/adapter/[^"]+)"', code)[1]
     base = tmp_path / re.search(r'"(models/tabletop/sd)"', code)[1]
@@ -24,9 +24,9 @@ def test_the_python_of_readme_draws_with_the_adapter(load_tiny, tiny_models, tmp
             parameter.data.add_(0.5)
     save_adapter(model, adapter)
     monkeypatch.chdir(tmp_path)
-    drawn = []
+    generated = []
     for text in (code, re.sub(r"^pipeline\.load_lora.*\n", "", code, flags=re.M)):
         exec(compile(text, str(README), "exec"), {})
         with Image.open("bear.png") as image:
-            drawn.append(torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8))
-    assert not torch.equal(*drawn)
+            generated.append(torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8))
+    assert not torch.equal(*generated)

@@ -40,13 +40,13 @@ SIZES = {
     "train.checkpoint_every": "2",
     "train.val_every": "2",
     "validation_args.num_inference_steps": "1",
-    "validation_args.num_lone_images": "1",
+    "validation_args.num_subject_only_images": "1",
     "validation_args.num_images_per_prompt": "1",
     "prior.num_images": "2",
     "model.resolution": "64",
     "device": "cpu",
 }
-ABSENT = {"captioner": "tiny", "judges": "tiny", "model.revision": "null", "model.variant": "null"}
+ABSENT = {"captioner": "tiny", "metric_models": "tiny", "model.revision": "null", "model.variant": "null"}
 PRETRAINING = {
     "train.steps": "1",
     "train.batch_size": "2",

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPModel
 
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
-from tests.tiny.judges import CLIP_CONFIG
+from tests.tiny.metric_models import CLIP_CONFIG
 
 TEXTS = ["a toy in the jungle", "A purple toy, on the moon!", "toy"]
 
@@ -21,18 +21,18 @@ def unit(features):
     return torch.nn.functional.normalize(features.double(), dim=-1).numpy()
 
 
-def test_clip_equals_open_clips_factory(clip_judge, images, store):
-    model, _, preprocess = open_clip.create_model_and_transforms(clip_judge.architecture)
-    tokenizer = open_clip.get_tokenizer(clip_judge.architecture)
+def test_clip_equals_open_clips_factory(clip_model, images, store):
+    model, _, preprocess = open_clip.create_model_and_transforms(clip_model.architecture)
+    tokenizer = open_clip.get_tokenizer(clip_model.architecture)
     model.eval()
     with torch.no_grad():
         pictures = unit(torch.stack([model.encode_image(preprocess(Image.open(f.path))[None])[0] for f in images]))
         texts = unit(model.encode_text(tokenizer(TEXTS)))
-    assert np.abs(store.embed_images(clip_judge, images) - pictures).max() < 1e-6
-    assert np.abs(store.embed_texts(clip_judge, TEXTS) - texts).max() < 1e-6
+    assert np.abs(store.embed_images(clip_model, images) - pictures).max() < 1e-6
+    assert np.abs(store.embed_texts(clip_model, TEXTS) - texts).max() < 1e-6
 
 
-def test_clip_equals_transformers_with_the_same_weights(clip_judge, images, store):
+def test_clip_equals_transformers_with_the_same_weights(clip_model, images, store):
     vision, text = CLIP_CONFIG["vision_cfg"], CLIP_CONFIG["text_cfg"]
     config = CLIPConfig(
         projection_dim=CLIP_CONFIG["embed_dim"],
@@ -48,15 +48,15 @@ def test_clip_equals_transformers_with_the_same_weights(clip_judge, images, stor
         },
     )
     model = CLIPModel(config).eval()
-    model.load_state_dict(to_transformers(load_file(clip_judge.weights.find())), strict=True)
-    tower = store.tower(clip_judge)
-    pixels = torch.stack([tower.prepare(Image.open(file.path)) for file in images])
+    model.load_state_dict(to_transformers(load_file(clip_model.weights.find())), strict=True)
+    extractor = store.extractor(clip_model)
+    pixels = torch.stack([extractor.prepare(Image.open(file.path)) for file in images])
     tokens = open_clip.SimpleTokenizer()(TEXTS)
     with torch.no_grad():
         pictures = model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
         texts = model.text_projection(model.text_model(input_ids=tokens).pooler_output)
-    assert np.abs(store.embed_images(clip_judge, images) - unit(pictures)).max() < 1e-6
-    assert np.abs(store.embed_texts(clip_judge, TEXTS) - unit(texts)).max() < 1e-6
+    assert np.abs(store.embed_images(clip_model, images) - unit(pictures)).max() < 1e-6
+    assert np.abs(store.embed_texts(clip_model, TEXTS) - unit(texts)).max() < 1e-6
 
 
 def to_transformers(state):
@@ -95,17 +95,17 @@ def to_transformers(state):
     return renamed
 
 
-def test_clip_activation_matters_and_is_checked(clip_judge, images, tmp_path):
+def test_clip_activation_matters_and_is_checked(clip_model, images, tmp_path):
     config = json.loads(json.dumps(CLIP_CONFIG)) | {"quick_gelu": False}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
-    wrong = replace(clip_judge, architecture=f"local-dir:{tmp_path}")
+    wrong = replace(clip_model, architecture=f"local-dir:{tmp_path}")
     with pytest.raises(ModelMismatchError, match="quick_gelu=False"):
         wrong.check()
     with pytest.raises(ModelMismatchError, match="quick_gelu=False"):  # the trap: the name without the suffix
-        replace(clip_judge, architecture="ViT-B-32").check()
-    tower, other = clip_judge.load("cpu"), replace(wrong, quick_gelu=False).load("cpu")
-    pixels = tower.prepare(Image.open(images[0].path))[None]
-    assert (tower.embed_images(pixels) - other.embed_images(pixels)).abs().max() > 1e-4
+        replace(clip_model, architecture="ViT-B-32").check()
+    extractor, other = clip_model.load("cpu"), replace(wrong, quick_gelu=False).load("cpu")
+    pixels = extractor.prepare(Image.open(images[0].path))[None]
+    assert (extractor.embed_images(pixels) - other.embed_images(pixels)).abs().max() > 1e-4
 
 
 def test_clip_public_architecture_is_known_and_quick_gelu():
@@ -114,24 +114,24 @@ def test_clip_public_architecture_is_known_and_quick_gelu():
     assert (config["vision_cfg"]["image_size"], config["text_cfg"]["context_length"]) == (224, 77)
 
 
-def test_clip_refuses_texts_over_77_tokens(clip_judge, store):
+def test_clip_refuses_texts_over_77_tokens(clip_model, store):
     fits = " ".join(["toy"] * 75)
-    assert store.embed_texts(clip_judge, [fits]).shape == (1, CLIP_CONFIG["embed_dim"])
+    assert store.embed_texts(clip_model, [fits]).shape == (1, CLIP_CONFIG["embed_dim"])
     with pytest.raises(MetricError, match="78 tokens; 77"):
-        store.embed_texts(clip_judge, [f"{fits} toy"])
+        store.embed_texts(clip_model, [f"{fits} toy"])
 
 
-def test_clip_is_frozen_fp32_in_evaluation_mode(clip_judge, store):
-    model = store.tower(clip_judge).model
+def test_clip_is_frozen_fp32_in_evaluation_mode(clip_model, store):
+    model = store.extractor(clip_model).model
     assert not model.training
     assert all(not p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_clip_refuses_weights_of_another_shape(clip_judge, tmp_path):
+def test_clip_refuses_weights_of_another_shape(clip_model, tmp_path):
     config = CLIP_CONFIG | {"text_cfg": CLIP_CONFIG["text_cfg"] | {"context_length": 70}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     with pytest.raises(ModelMismatchError, match="positional_embedding"):  # open_clip would stretch it
-        replace(clip_judge, architecture=f"local-dir:{tmp_path}").load("cpu")
+        replace(clip_model, architecture=f"local-dir:{tmp_path}").load("cpu")
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_clip_refuses_weights_of_another_shape(clip_judge, tmp_path):
         ({"architecture": "local-dir:/nowhere"}, MissingModelError, "/nowhere"),
         ({"architecture": "ViT-X"}, ConfigError, "ViT-B-32-quickgelu"),
         ({"architecture": "hf-hub:timm/vit_base_patch32_clip_224.openai"}, ConfigError, "would download"),
-        ({"architecture": "xlm-roberta-base-ViT-B-32", "quick_gelu": False}, ConfigError, "own text tower"),
+        ({"architecture": "xlm-roberta-base-ViT-B-32", "quick_gelu": False}, ConfigError, "own text extractor"),
     ],
 )
-def test_clip_names_what_is_wrong(clip_judge, change, error, words):
+def test_clip_names_what_is_wrong(clip_model, change, error, words):
     with pytest.raises(error, match=words):
-        replace(clip_judge, **change).load("cpu")
+        replace(clip_model, **change).load("cpu")

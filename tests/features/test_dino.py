@@ -14,16 +14,16 @@ from transformers import ViTConfig, ViTModel
 
 from src.core.config import load_config
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
-from tests.tiny.judges import VIT_ARCHITECTURE, VIT_ARGUMENTS
+from tests.tiny.metric_models import VIT_ARCHITECTURE, VIT_ARGUMENTS
 
 
-def plain_features(judge, images):
+def plain_features(metric_model, images):
     model = timm.create_model(VIT_ARCHITECTURE, num_classes=0, **VIT_ARGUMENTS).eval()
-    model.load_state_dict(load_file(judge.weights.find()))
+    model.load_state_dict(load_file(metric_model.weights.find()))
     transform = transforms.Compose(
         [
-            transforms.Resize(judge.resize_px, interpolation=transforms.InterpolationMode.BICUBIC),
-            transforms.CenterCrop(judge.crop_px),
+            transforms.Resize(metric_model.resize_px, interpolation=transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(metric_model.crop_px),
             transforms.ToTensor(),
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
@@ -33,13 +33,13 @@ def plain_features(judge, images):
     return torch.nn.functional.normalize(torch.stack(rows).double(), dim=1).numpy()
 
 
-def test_dino_equals_plain_torchvision_and_timm(dino_judge, images, store):
-    ours = store.embed_images(dino_judge, images)
-    assert np.abs(ours - plain_features(dino_judge, images)).max() < 1e-6
+def test_dino_equals_plain_torchvision_and_timm(dino_model, images, store):
+    ours = store.embed_images(dino_model, images)
+    assert np.abs(ours - plain_features(dino_model, images)).max() < 1e-6
     assert np.abs(ours @ ours.T - 1).max() > 0.05  # the images are told apart
 
 
-def test_dino_equals_transformers_vit_with_the_same_weights(dino_judge, images, store):
+def test_dino_equals_transformers_vit_with_the_same_weights(dino_model, images, store):
     config = ViTConfig(
         hidden_size=VIT_ARGUMENTS["embed_dim"],
         num_hidden_layers=VIT_ARGUMENTS["depth"],
@@ -50,12 +50,12 @@ def test_dino_equals_transformers_vit_with_the_same_weights(dino_judge, images, 
         layer_norm_eps=1e-6,
     )
     model = ViTModel(config, add_pooling_layer=False).eval()
-    model.load_state_dict(to_transformers(load_file(dino_judge.weights.find())), strict=True)
-    tower = store.tower(dino_judge)
-    batch = torch.stack([tower.prepare(Image.open(file.path)) for file in images])
+    model.load_state_dict(to_transformers(load_file(dino_model.weights.find())), strict=True)
+    extractor = store.extractor(dino_model)
+    batch = torch.stack([extractor.prepare(Image.open(file.path)) for file in images])
     with torch.no_grad():
         theirs = model(pixel_values=batch).last_hidden_state[:, 0]
-        ours = tower.embed_images(batch)
+        ours = extractor.embed_images(batch)
     assert (ours - theirs).abs().max() < 1e-5
 
 
@@ -84,18 +84,18 @@ def to_transformers(state):
     return renamed
 
 
-def test_dino_is_frozen_fp32_in_evaluation_mode(dino_judge, store):
-    model = store.tower(dino_judge).model
+def test_dino_is_frozen_fp32_in_evaluation_mode(dino_model, store):
+    model = store.extractor(dino_model).model
     assert not model.training
     assert all(not p.requires_grad and p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_dino_refuses_weights_of_another_shape(dino_judge, tmp_path):
-    state = load_file(dino_judge.weights.find())
+def test_dino_refuses_weights_of_another_shape(dino_model, tmp_path):
+    state = load_file(dino_model.weights.find())
     state.pop("norm.weight")
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(ModelMismatchError, match=r"norm\.weight"):
-        replace(dino_judge, id=str(tmp_path)).load("cpu")
+        replace(dino_model, id=str(tmp_path)).load("cpu")
 
 
 @pytest.mark.parametrize(
@@ -111,25 +111,25 @@ def test_dino_refuses_weights_of_another_shape(dino_judge, tmp_path):
         ({"crop_px": 32}, ConfigError, "crop_px=32"),
     ],
 )
-def test_dino_names_what_is_wrong(dino_judge, change, error, words):
+def test_dino_names_what_is_wrong(dino_model, change, error, words):
     with pytest.raises(error, match=words):
-        replace(dino_judge, **change).load("cpu")
+        replace(dino_model, **change).load("cpu")
 
 
-def test_dino_of_any_size_has_its_position_embeddings_resampled(dino_judge, images, store):
+def test_dino_of_any_size_has_its_position_embeddings_resampled(dino_model, images, store):
     with pytest.raises(ConfigError, match=r"crop_px=20, but local-dir:.* reads \(28, 28\)"):
-        store.tower(replace(dino_judge, crop_px=20))
-    smaller = replace(dino_judge, resize_px=24, crop_px=20, any_size=True)
-    tower = store.tower(smaller)
-    batch = torch.stack([tower.prepare(Image.open(file.path)) for file in images])
+        store.extractor(replace(dino_model, crop_px=20))
+    smaller = replace(dino_model, resize_px=24, crop_px=20, any_size=True)
+    extractor = store.extractor(smaller)
+    batch = torch.stack([extractor.prepare(Image.open(file.path)) for file in images])
     assert batch.shape[-2:] == (20, 20)
-    state = load_file(dino_judge.weights.find())
+    state = load_file(dino_model.weights.find())
     model = timm.create_model(VIT_ARCHITECTURE, num_classes=0, **VIT_ARGUMENTS | {"img_size": 20}).eval()
     model.load_state_dict(state | {"pos_embed": hub_positions(state["pos_embed"], 20 // VIT_ARGUMENTS["patch_size"])})
     with torch.no_grad():
-        assert (tower.embed_images(batch) - model(batch)).abs().max() < 1e-5
+        assert (extractor.embed_images(batch) - model(batch)).abs().max() < 1e-5
     of_timm = checkpoint_filter_fn(state, model, interpolation="bicubic")["pos_embed"]
-    assert (tower.model.pos_embed - of_timm).abs().max() > 1e-3, "timm's own resampling is another one"
+    assert (extractor.model.pos_embed - of_timm).abs().max() > 1e-3, "timm's own resampling is another one"
 
 
 def hub_positions(table, side):
@@ -155,8 +155,12 @@ def hub_positions(table, side):
 
 
 def test_dinov2_configuration_is_the_published_architecture():
-    judge = load_config(["model=sd15", "metrics=dinov2"]).metrics.dinov2.judge
-    assert (judge.architecture, judge.crop_px, judge.any_size) == ("vit_small_patch14_dinov2.lvd142m", 224, True)
+    metric_model = load_config(["model=sd15", "metrics=dinov2"]).metrics.dinov2.model
+    assert (metric_model.architecture, metric_model.crop_px, metric_model.any_size) == (
+        "vit_small_patch14_dinov2.lvd142m",
+        224,
+        True,
+    )
     with torch.device("meta"):
-        model = timm.create_model(judge.architecture, num_classes=0)
+        model = timm.create_model(metric_model.architecture, num_classes=0)
     assert (model.embed_dim, model.patch_embed.patch_size, len(model.blocks)) == (384, (14, 14), 12)

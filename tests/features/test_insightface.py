@@ -1,4 +1,4 @@
-"""insightface as a judge: what stops it, what it is asked for, and its own loader on two made-up networks."""
+"""insightface as a metric model: what stops it, what it is asked for, and its own loader on two made-up networks."""
 
 import importlib.util
 import sys
@@ -12,7 +12,7 @@ from PIL import Image
 from src.core.config import load_settings
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
 from src.core.files import sha256_file
-from src.features.insightface import InsightFaceJudge, InsightFaceTower
+from src.features.insightface import InsightFaceExtractor, InsightFaceModel
 from src.features.store import image_file
 from src.stages.evaluate import build_metrics
 from tests.metrics.synthetic import photos_of, sample
@@ -62,12 +62,12 @@ def insightface(monkeypatch):
 
 
 @pytest.fixture
-def judge(tmp_path):
+def metric_model(tmp_path):
     folder = tmp_path / "pack"
     folder.mkdir()
     for name in ("det.onnx", "rec.onnx"):
         (folder / name).write_bytes(name.encode())
-    return InsightFaceJudge(True, "buffalo_l", str(folder), "det.onnx", None, "rec.onnx", None, 640, 0.5)
+    return InsightFaceModel(True, "buffalo_l", str(folder), "det.onnx", None, "rec.onnx", None, 640, 0.5)
 
 
 @pytest.fixture
@@ -83,41 +83,43 @@ def picture(tmp_path):
 
 def test_licence_must_be_acknowledged_before_anything_else():
     (metric,) = build_metrics(load_settings(CHOSEN))
-    key = "metrics.id_sim.judge.licence_acknowledged=true"
+    key = "metrics.id_sim.model.licence_acknowledged=true"
     with pytest.raises(ConfigError, match=f"non-commercial research only.*-S {key}"):
-        metric.judge.check()
+        metric.model.check()
     with pytest.raises(ConfigError, match="non-commercial research only"):
-        metric.judge.load("cpu")
+        metric.model.load("cpu")
     (acknowledged,) = build_metrics(load_settings([*CHOSEN, key]))
     with pytest.raises(MissingModelError):  # package or weights
-        acknowledged.judge.check()
+        acknowledged.model.check()
 
 
 @pytest.mark.skipif(INSTALLED, reason="insightface is installed")
-def test_missing_package_names_the_command(judge):
+def test_missing_package_names_the_command(metric_model):
     with pytest.raises(MissingModelError, match="`uv pip install insightface onnxruntime`"):
-        judge.check()
+        metric_model.check()
 
 
-def test_missing_or_changed_files_are_named(insightface, judge, tmp_path):
-    judge.check()
-    with pytest.raises(MissingModelError, match=r"absent/det\.onnx: no such file.*buffalo_l\.zip.*judge\.folder="):
-        replace(judge, folder=str(tmp_path / "absent")).check()
+def test_missing_or_changed_files_are_named(insightface, metric_model, tmp_path):
+    metric_model.check()
+    with pytest.raises(MissingModelError, match=r"absent/det\.onnx: no such file.*buffalo_l\.zip.*model\.folder="):
+        replace(metric_model, folder=str(tmp_path / "absent")).check()
     with pytest.raises(ModelMismatchError, match=r"rec\.onnx: sha256 is .*, expected 0000"):
-        replace(judge, recogniser_sha256="0" * 64).load("cpu")
+        replace(metric_model, recogniser_sha256="0" * 64).load("cpu")
 
 
-def test_provenance_says_what_was_used_and_that_it_was_allowed(insightface, judge, tmp_path):
-    described = judge.describe()
+def test_provenance_says_what_was_used_and_that_it_was_allowed(insightface, metric_model, tmp_path):
+    described = metric_model.describe()
     assert described["files"] == {name: sha256_file(tmp_path / "pack" / name) for name in ("det.onnx", "rec.onnx")}
     assert described["licence_acknowledged"] is True
     assert (described["pack"], described["package"]) == ("buffalo_l", "insightface 2.1")
     assert described["det_size"] == [640, 640]
 
 
-def test_networks_are_asked_for_in_one_size_on_the_cpu_from_the_folder(insightface, judge, tmp_path, monkeypatch):
+def test_networks_are_asked_for_in_one_size_on_the_cpu_from_the_folder(
+    insightface, metric_model, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    analysis = replace(judge, folder="pack").load("cuda").analysis
+    analysis = replace(metric_model, folder="pack").load("cuda").analysis
     assert analysis.asked == {
         "name": str((tmp_path / "pack").resolve()),
         "allowed_modules": ["detection", "recognition"],
@@ -134,32 +136,32 @@ def test_networks_are_asked_for_in_one_size_on_the_cpu_from_the_folder(insightfa
         ((), "finds no detector"),
     ],
 )
-def test_other_networks_than_the_named_ones_are_refused(insightface, judge, taken, message):
+def test_other_networks_than_the_named_ones_are_refused(insightface, metric_model, taken, message):
     insightface.FaceAnalysis.taken = taken
     with pytest.raises(ModelMismatchError, match=message):
-        judge.load("cpu")
+        metric_model.load("cpu")
 
 
-def test_largest_face_is_described_from_bgr_pixels(insightface, judge, picture):
-    tower = judge.load("cpu")
-    assert tower.face(picture((255, 0, 0))) == pytest.approx([0, 0, 1])
-    assert tower.face(picture((0, 255, 0), (255, 0, 0))) == pytest.approx([0, 1, 0])
-    assert tower.face(picture((0, 0, 0), (0, 0, 0))) is None
+def test_largest_face_is_described_from_bgr_pixels(insightface, metric_model, picture):
+    extractor = metric_model.load("cpu")
+    assert extractor.face(picture((255, 0, 0))) == pytest.approx([0, 0, 1])
+    assert extractor.face(picture((0, 255, 0), (255, 0, 0))) == pytest.approx([0, 1, 0])
+    assert extractor.face(picture((0, 0, 0), (0, 0, 0))) is None
 
 
 def test_leftmost_of_equally_large_faces_counts_and_a_broken_feature_stops(picture):
     boxes = {(8, 0, 12, 4): [0, 1], (2, 8, 6, 12): [1, 0]}
     faces = [face(box, embedding) for box, embedding in boxes.items()]
-    tower = InsightFaceTower(SimpleNamespace(get=lambda _: faces))
-    assert tower.face(picture((1, 1, 1))) == pytest.approx([1, 0])
+    extractor = InsightFaceExtractor(SimpleNamespace(get=lambda _: faces))
+    assert extractor.face(picture((1, 1, 1))) == pytest.approx([1, 0])
     faces[1].embedding[0] = np.nan
     with pytest.raises(MetricError, match=r"\.png: the feature's length is nan"):
-        tower.face(picture((1, 1, 1)))
+        extractor.face(picture((1, 1, 1)))
 
 
-def test_identity_is_defined_as_with_the_other_judge(insightface, judge, picture, store):
+def test_identity_is_defined_as_with_the_other_metric_model(insightface, metric_model, picture, store):
     (metric,) = build_metrics(load_settings(CHOSEN))
-    metric.judge = judge
+    metric.model = metric_model
     photos = photos_of((picture((255, 0, 0)), picture((153, 204, 0))), ())
     images = [picture((255, 0, 0)), picture((0, 0, 0), (0, 0, 0))]
     rows = metric.score([sample(file, seed=i) for i, file in enumerate(images)], photos, store)
@@ -209,17 +211,17 @@ def write_networks(folder, onnx):
 
 
 @pytest.mark.skipif(not INSTALLED, reason="insightface is not installed")
-def test_real_loader_finds_faces_where_they_are(judge, tmp_path):
+def test_real_loader_finds_faces_where_they_are(metric_model, tmp_path):
     onnx = pytest.importorskip("onnx")
     write_networks(tmp_path / "pack", onnx)
-    tower = judge.load("cpu")
+    extractor = metric_model.load("cpu")
     image = Image.new("RGB", SIZE)
     image.paste((255, 200, 220), (104, 104, 112, 112))
     image.save(tmp_path / "one.png")
-    assert tower.analysis.det_model.input_sizes == [SIZE]
-    (found,) = tower.analysis.get(np.asarray(image)[..., ::-1])
+    assert extractor.analysis.det_model.input_sizes == [SIZE]
+    (found,) = extractor.analysis.get(np.asarray(image)[..., ::-1])
     assert found.bbox == pytest.approx([92, 92, 116, 116], abs=1e-3)
-    red, green, blue = tower.face(image_file(tmp_path / "one.png"))
+    red, green, blue = extractor.face(image_file(tmp_path / "one.png"))
     assert red > blue > green
     Image.new("RGB", SIZE).save(tmp_path / "none.png")
-    assert tower.face(image_file(tmp_path / "none.png")) is None
+    assert extractor.face(image_file(tmp_path / "none.png")) is None

@@ -65,7 +65,7 @@ def spoiled(finished, tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_model(monkeypatch):
-    """Loading a diffusion model, a captioner or a judge is a failure."""
+    """Loading a diffusion model, a captioner or a metric model is a failure."""
     import diffusers
     import transformers
 
@@ -76,7 +76,7 @@ def no_model(monkeypatch):
 
     monkeypatch.setattr(diffusers.DiffusionPipeline, "from_pretrained", refuse)
     monkeypatch.setattr(transformers.BlipForConditionalGeneration, "from_pretrained", refuse)
-    monkeypatch.setattr(FeatureStore, "tower", refuse)
+    monkeypatch.setattr(FeatureStore, "extractor", refuse)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ train:
   val_every: 6
 
 validation_args:
-  num_lone_images: 3
+  num_subject_only_images: 3
   num_inference_steps: 2
 """
 FEW_PROMPTS = """# A few.
@@ -92,6 +92,7 @@ def make_project(folder: Path) -> Path:
     build_tiny(folder / PLACE)
     graph = folder / "dvc.yaml"
     graph.write_text(graph.read_text().replace("models/tabletop", str(PLACE)))
+    (folder / "models/tabletop.dvc").unlink()  # nothing here needs them, and `dvc checkout` asks for what is tracked
     run(folder, "dvc", "add", "-q", "data/raw", str(PLACE))
     run(folder, "git", "add", "-A")
     run(folder, "git", "commit", "-qm", "start")

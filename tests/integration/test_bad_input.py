@@ -149,7 +149,7 @@ def test_damaged_crop_and_photo_are_named(spoiled, refused):
         assert f"{folder}/{image.name}: cannot be read" in refused(stage)
 
 
-def test_adapter_of_another_base_is_refused_before_anything_is_drawn(spoiled, refused):
+def test_adapter_of_another_base_is_refused_before_anything_is_generated(spoiled, refused):
     build_diffusion(spoiled / "models/other", "sdxl", list(WORDS), 0)
     shutil.rmtree(spoiled / ".cache")
     message = refused("generate", PROMPTS_FILE, "model.id=models/other")
@@ -192,11 +192,11 @@ def test_damaged_model_is_refused(spoiled, refused, part):
 
 
 @pytest.mark.parametrize("file", ["clip/open_clip_model.safetensors", "dino/model.safetensors", "alexnet/alexnet.pth"])
-def test_damaged_judge_is_refused(spoiled, refused, file):
+def test_damaged_metric_model_is_refused(spoiled, refused, file):
     tiny = (spoiled / "models/tiny").resolve()
     (spoiled / "models/tiny").unlink()
     shutil.copytree(tiny, spoiled / "models/tiny")
-    weights = spoiled / "models/tiny/judges" / file
+    weights = spoiled / "models/tiny/metric_models" / file
     weights.write_bytes(weights.read_bytes()[:3000])
     assert f"{file}: not a whole weight file" in refused("evaluate")
 

@@ -48,8 +48,8 @@ import torch
         ("train", ["optimizer.weight_decay=-1"], "optimizer: Invalid weight_decay value: -1"),
         ("train", ["train.mixed_precision=fp16"], "train.mixed_precision=fp16 needs a GPU"),
         ("train", ["early_stopping=dev_prompts", "early_stopping.patience=0"], "early_stopping.patience=0: expected 1"),
-        ("train", ["early_stopping=dev_prompts", "judges=public"], "python -m src.commands.fetch"),
-        ("train", ["device=tpu"], "device='tpu': expected null, cuda or cpu"),
+        ("train", ["early_stopping=dev_prompts", "metric_models=public"], "python -m src.commands.fetch"),
+        ("train", ["device=tpu"], "device='tpu': expected null, cuda, mps or cpu"),
         ("train", ["tracker=unicorn"], "tracker=unicorn: no such choice, expected one of clearml, none, tensorboard"),
         ("train", ["model.id=nowhere"], "model 'nowhere': no such folder"),
         ("train", ["model=sd15"], "python -m src.commands.fetch"),
@@ -67,7 +67,7 @@ import torch
         ("generate", ["validation_args.dtype=int8"], "validation_args.dtype=int8: expected one of fp32, bf16, fp16"),
         ("generate", ["sampler.class_name=AutoencoderKL"], "no such scheduler in diffusers"),
         ("generate", ["model.resolution=63"], "model.resolution=63: expected a multiple of 16"),
-        ("generate", ["prompt=''"], "prompt='': expected what is to be drawn"),
+        ("generate", ["prompt=''"], "prompt='': expected what is to be generated"),
         ("class_images", ["prior.weight=1", "prior.num_images=0"], "prior.num_images=0: expected 1 or more"),
         ("class_images", ["prior.weight=1", "prior.num_inference_steps=0"], "prior.num_inference_steps=0"),
         (
@@ -78,7 +78,7 @@ import torch
         ("evaluate", ["inference_metrics=[]"], "expected at least one metric"),
         ("evaluate", ["inference_metrics=[{}]"], "inference_metrics[0]={}: expected str"),
         ("evaluate", ["evaluate.batch_size=0"], "evaluate.batch_size=0: expected 1 or more"),
-        ("evaluate", ["judges=public"], "python -m src.commands.fetch"),
+        ("evaluate", ["metric_models=public"], "python -m src.commands.fetch"),
     ],
 )
 def test_override_is_refused_before_any_model_loads(refused, no_model, stage, overrides, message):

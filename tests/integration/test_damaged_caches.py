@@ -55,11 +55,11 @@ def test_a_missing_checkpoint_of_a_state_is_made_anew(spoiled, capsys):
 
 
 @pytest.mark.parametrize("how", [flip, cut])
-def test_drawing_takes_nothing_that_is_damaged(spoiled, capsys, how):
+def test_generating_takes_nothing_that_is_damaged(spoiled, capsys, how):
     before = hashes(spoiled)
     damaged = damage(spoiled, ".cache/samples/*", how)[:3]
     for path in set(spoiled.glob(".cache/samples/*")) - set(damaged):
-        path.unlink()  # drawn anew as well
+        path.unlink()  # generated anew as well
     shutil.rmtree(spoiled / "data/samples")
     succeed("generate", PROMPTS_FILE)
     assert hashes(spoiled) == before

@@ -1,4 +1,4 @@
-"""Early stopping on the tiny models: the rule itself decides, on pictures that it draws itself."""
+"""Early stopping on the tiny models: the rule itself decides, on pictures that it generates itself."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from src.stages.training_setup import build_hooks
 from src.training.state import StateFolder
 from tests.integration.small_project import PROMPTS_FILE, succeed
 
-# with lr=0 every checkpoint draws the same pictures, and a tie goes to the earlier one
+# with lr=0 every checkpoint generates the same pictures, and a tie goes to the earlier one
 EQUAL = (PROMPTS_FILE, "lr=0.0", "early_stopping=dev_prompts", "train.steps=9", "train.checkpoint_every=2")
 
 
@@ -27,12 +27,12 @@ def test_training_ends_patience_checkpoints_after_the_preferred_one(spoiled, cap
     assert "early stopping: step-000002 is preferred so far" in capsys.readouterr().out
 
 
-def test_what_was_drawn_to_decide_is_not_drawn_again(spoiled, capsys):
+def test_what_was_generated_to_decide_is_not_generated_again(spoiled, capsys):
     succeed("train", *EQUAL, "early_stopping.patience=1")
     capsys.readouterr()
-    succeed("generate", PROMPTS_FILE, "validation_args.num_lone_images=0")
+    succeed("generate", PROMPTS_FILE, "validation_args.num_subject_only_images=0")
     # one dev prompt is there, one test prompt is missing
-    assert "step-000002: drew 1 images" in capsys.readouterr().out
+    assert "step-000002: generated 1 images" in capsys.readouterr().out
     succeed("evaluate", PROMPTS_FILE, "inference_metrics=[dino,text_sim]")
     assert '"selected_step": 2' in (spoiled / "metrics/metrics.json").read_text()
 
@@ -42,7 +42,7 @@ def test_patience_counts_the_checkpoints_after_the_preferred_one(tmp_path, monke
     rule = EarlyStopping(settings=None, patience=2, prompts=[], metrics=(), store=None, data=tmp_path)
     for preferred, stops in [("step-000002", True), ("step-000004", False), ("step-000006", False)]:
         monkeypatch.setattr(EarlyStopping, "choose", lambda *_, name=preferred: (Selection(name, "last"), steps))
-        assert rule.should_stop([tmp_path / step for step in steps], tmp_path / "drawn") is stops
+        assert rule.should_stop([tmp_path / step for step in steps], tmp_path / "generated") is stops
 
 
 def test_a_checkpoint_left_over_by_a_kill_is_not_counted(tmp_path):

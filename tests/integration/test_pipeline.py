@@ -101,10 +101,10 @@ def test_an_edit_reruns_its_stage_and_nothing_before(project, edit, first, untou
 def test_only_an_edit_of_code_reruns_only_what_imports_it_and_no_cache_serves_the_old(project):
     file = project / "src/sampling/cache.py"
     text = file.read_text()
-    draw = ("python", "inference.py", "prompt=a photo of sksToy bear", "validation_args.num_images_per_prompt=1")
+    sample = ("python", "inference.py", "prompt=a photo of sksToy bear", "validation_args.num_images_per_prompt=1")
 
-    def drawn(name):
-        run_warm(project, *draw, f"exp.run_dir=outputs/{name}")
+    def generated(name):
+        run_warm(project, *sample, f"exp.run_dir=outputs/{name}")
         return hashes(project / f"outputs/{name}/data/samples")
 
     def changed():
@@ -112,14 +112,14 @@ def test_only_an_edit_of_code_reruns_only_what_imports_it_and_no_cache_serves_th
         return changed_stages(project)
 
     try:
-        first = drawn("before")
+        first = generated("before")
         file.write_text(text + "# a comment\n")
         assert changed() == set()
         file.write_text(text.replace("PNG_LEVEL = ", "PNG_LEVEL = 7 - "))
         assert changed() == {"class_images", "train", "generate"}
-        cached = drawn("edited")
+        cached = generated("edited")
         shutil.rmtree(project / ".cache/samples")
-        assert drawn("without-a-cache") == cached
+        assert generated("without-a-cache") == cached
         assert cached != first
     finally:
         file.write_text(text)
@@ -158,7 +158,7 @@ def test_stale_params_are_refused_before_anything_runs(project):
     assert "src.stages.config write" in result.stdout
 
 
-def test_inference_draws_one_prompt_with_the_chosen_checkpoint(project):
+def test_inference_generates_one_prompt_with_the_chosen_checkpoint(project):
     run_warm(
         project,
         "python",

@@ -13,13 +13,13 @@ from src.core.config import load_settings
 from src.features.store import FeatureStore, ImageFile
 from src.models.families import load_base_model
 from src.pretraining.images import to_unit
-from src.sampling.generator import Job, draw
+from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
-from src.stages.sampling_setup import draw_settings
+from src.stages.sampling_setup import sampling_settings
 from src.tabletop.captions import agree, plain_caption
-from src.tabletop.classifier import ANSWERS, load_reader
+from src.tabletop.classifier import ANSWERS, load_classifier
 from src.tabletop.render import render
-from src.tabletop.scene import draw_scene, draw_toy, triples
+from src.tabletop.scene import sample_scene, sample_toy, triples
 from tests.integration.project import ROOT, pull_models
 
 LARGEST = 64 * 10**6
@@ -42,12 +42,12 @@ def config(published, monkeypatch):
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Toys of unseen combinations, each from two sides on two grounds: a row of first views, then one of second."""
+    """Toys of unseen combinations, each from two sides on two backgrounds: a row of first views, then one of second."""
     wanted = triples(0)[1][:: len(triples(0)[1]) // TOYS][:TOYS]
-    grounds = sorted({ground for _, _, ground in wanted})
-    toys = [draw_toy(name, colour, n) for n, (name, colour, _) in enumerate(wanted)]
-    first = [draw_scene(toy, ground, 100 + n) for n, (toy, (_, _, ground)) in enumerate(zip(toys, wanted, strict=True))]
-    return first + [draw_scene(toy, grounds[n % len(grounds)], 200 + n) for n, toy in enumerate(toys)]
+    backgrounds = sorted({background for _, _, background in wanted})
+    toys = [sample_toy(name, colour, n) for n, (name, colour, _) in enumerate(wanted)]
+    first = [sample_scene(toy, where, 100 + n) for n, (toy, (_, _, where)) in enumerate(zip(toys, wanted, strict=True))]
+    return first + [sample_scene(toy, backgrounds[n % len(backgrounds)], 200 + n) for n, toy in enumerate(toys)]
 
 
 @pytest.fixture(scope="module")
@@ -66,53 +66,53 @@ def test_models_fit_into_a_repository_and_have_cards(published):
     cards = {
         path.parent.relative_to(published / "models/tabletop").as_posix() for path in files if path.name == "README.md"
     }
-    assert cards == {"sd", "blip", "reader", "judges/clip", "judges/dino", "judges/alexnet"}
+    assert cards == {"sd", "blip", "classifier", "metric_models/clip", "metric_models/dino", "metric_models/alexnet"}
 
 
-def test_diffusion_model_draws_the_ground_and_colour_asked_for(config, published):
+def test_diffusion_model_generates_the_background_and_colour_asked_for(config, published):
     sd = load_base_model(config.model.id, config.model.revision, config.model.variant, "fp32", CPU)
     assert len(sd.pipeline.tokenizer.tokenize("sksToy")) > 1
     wanted = triples(0)[1][:TOYS]
     jobs = [Job(Prompt("-".join(triple), "test", "held-out", ""), plain_caption(*triple), 0) for triple in wanted]
-    images = [np.asarray(image) for _, image in draw(sd, draw_settings(config), jobs)]
+    images = [np.asarray(image) for _, image in sample(sd, sampling_settings(config), jobs)]
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     with torch.no_grad():
-        answers = load_reader(published / "models/tabletop/reader", CPU)(to_unit(pixels, CPU))[1]
+        answers = load_classifier(published / "models/tabletop/classifier", CPU)(to_unit(pixels, CPU))[1]
     right = {
         name: sum(choices[int(i)] == triple[n] for i, triple in zip(answers[name].argmax(1), wanted, strict=True))
         for n, (name, choices) in enumerate(ANSWERS.items())
     }
-    assert right["ground"] >= TOYS - 1
+    assert right["background"] >= TOYS - 1
     assert right["colour"] >= TOYS - 1
     assert right["name"] >= TOYS / 2
 
 
 def test_captioner_names_most_renders(config, scenes, renders):
     said = build(config.captioner, "captioner").describe([Path(file.path) for file in renders[:TOYS]])
-    answers = [plain_caption(scene.toy.name, scene.toy.colour, scene.ground) for scene in scenes[:TOYS]]
+    answers = [plain_caption(scene.toy.name, scene.toy.colour, scene.background) for scene in scenes[:TOYS]]
     right = [agree(text, answer.removeprefix("a photo of ")) for text, answer in zip(said, answers, strict=True)]
     assert sum(right) >= TOYS / 2
 
 
 def test_clip_finds_most_captions(config, scenes, renders):
-    judge, store = build(config.judges["clip"], "judges.clip"), FeatureStore(TOYS, "cpu")
-    judge.check()
-    texts = [plain_caption(scene.toy.name, scene.toy.colour, scene.ground) for scene in scenes[:TOYS]]
-    likeness = store.embed_images(judge, renders[:TOYS]) @ store.embed_texts(judge, texts).T
+    metric_model, store = build(config.metric_models["clip"], "metric_models.clip"), FeatureStore(TOYS, "cpu")
+    metric_model.check()
+    texts = [plain_caption(scene.toy.name, scene.toy.colour, scene.background) for scene in scenes[:TOYS]]
+    likeness = store.embed_images(metric_model, renders[:TOYS]) @ store.embed_texts(metric_model, texts).T
     assert (likeness.argmax(1) == np.arange(TOYS)).sum() >= TOYS - 2
 
 
 def test_dino_finds_most_toys_again(config, renders):
-    judge = build(config.judges["dino"], "judges.dino")
-    judge.check()
-    features = FeatureStore(TOYS, "cpu").embed_images(judge, renders)
+    metric_model = build(config.metric_models["dino"], "metric_models.dino")
+    metric_model.check()
+    features = FeatureStore(TOYS, "cpu").embed_images(metric_model, renders)
     assert ((features[:TOYS] @ features[TOYS:].T).argmax(1) == np.arange(TOYS)).sum() >= TOYS - 2
 
 
 def test_lpips_tells_pictures_apart(config, renders):
-    judge = build(config.judges["lpips"], "judges.lpips")
-    judge.check()
-    tower = judge.load("cpu")
-    first, second = (tower.embed(tower.prepare(Image.open(file.path))) for file in renders[:2])
-    assert tower.distance(first, first) == 0
-    assert tower.distance(first, second) > 0.05
+    metric_model = build(config.metric_models["lpips"], "metric_models.lpips")
+    metric_model.check()
+    extractor = metric_model.load("cpu")
+    first, second = (extractor.embed(extractor.prepare(Image.open(file.path))) for file in renders[:2])
+    assert extractor.distance(first, first) == 0
+    assert extractor.distance(first, second) > 0.05

@@ -19,7 +19,7 @@ def exported(model, folder):
 
 
 @pytest.mark.parametrize(("kind", "text"), [("sd1", False), ("sd1", True), ("sd2", False), ("sdxl", True)])
-def test_exported_file_draws_the_same(load_tiny, tiny_models, tmp_path, kind, text):
+def test_exported_file_generates_the_same(load_tiny, tiny_models, tmp_path, kind, text):
     model = trained(load_tiny, kind, text, False)
     tensors = exported(model, tmp_path)
     assert {float(value) for name, value in tensors.items() if name.endswith(".alpha")} == {8.0}
@@ -27,13 +27,13 @@ def test_exported_file_draws_the_same(load_tiny, tiny_models, tmp_path, kind, te
     plain.set_progress_bar_config(disable=True)
     options = {"num_inference_steps": 2, "output_type": "latent", "height": 64, "width": 64}
 
-    def draw(pipeline):
+    def sample(pipeline):
         pipeline.unet.to(memory_format=torch.channels_last)
         return pipeline("a sksToy toy", generator=torch.Generator().manual_seed(0), **options).images
 
-    before = draw(plain)
+    before = sample(plain)
     plain.load_lora_weights(tmp_path / "out", weight_name="toy.safetensors")
-    after, wanted = draw(plain), draw(model.pipeline)
+    after, wanted = sample(plain), sample(model.pipeline)
     assert (after - before).abs().max() > 0.05
     # half precision
     torch.testing.assert_close(after, wanted, rtol=0, atol=0.01 * float((wanted - before).abs().max()))

@@ -12,7 +12,7 @@ from src.methods.lora_files import WEIGHTS, load_adapter, save_adapter
 from src.methods.peft_layers import adapted, merged, only_part, take_off
 from src.models.base import Denoiser, adaptable, denoiser
 from src.models.tensors import load_tensors, save_tensors
-from src.sampling.generator import DrawSettings, Job, draw
+from src.sampling.generator import Job, SamplingSettings, sample
 from src.sampling.prompts import Prompt
 
 UNET = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -41,8 +41,8 @@ def predict(model):
 
 def picture(model):
     sampler = "DDIMScheduler" if model.denoiser_name == "unet" else "FlowMatchEulerDiscreteScheduler"
-    settings = DrawSettings(64, 1, 2, 3.0, "", 1, 0, sampler, {}, "fp32")
-    [(_, image)] = draw(model, settings, [Job(Prompt("a", "test", "g", "a toy"), "a sksToy toy", 0)])
+    settings = SamplingSettings(64, 1, 2, 3.0, "", 1, 0, sampler, {}, "fp32")
+    [(_, image)] = sample(model, settings, [Job(Prompt("a", "test", "g", "a toy"), "a sksToy toy", 0)])
     return torch.from_numpy(np.asarray(image).astype(np.int16))
 
 
@@ -71,7 +71,7 @@ def test_adapter_round_trip_gives_the_same_predictions(load_tiny, tmp_path, kind
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("dora", [False, True])
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl", "sd3"])
-def test_adapter_is_loaded_in_float32_over_any_base_and_draws(load_tiny, tmp_path, kind, dora, dtype):
+def test_adapter_is_loaded_in_float32_over_any_base_and_generates(load_tiny, tmp_path, kind, dora, dtype):
     model = trained(load_tiny, kind, not dora, dora, dtype)
     save_adapter(model, tmp_path)
     fresh = load_tiny(kind, dtype)
@@ -86,8 +86,8 @@ def test_adapter_is_loaded_in_float32_over_any_base_and_draws(load_tiny, tmp_pat
     assert torch.equal(picture(fresh), picture(model))
     assert not torch.equal(picture(fresh), base)
     with merged(fresh):
-        drawn = picture(fresh)
-    assert (drawn - picture(fresh)).abs().max() <= (1 if dtype == "fp32" else 0)
+        generated = picture(fresh)
+    assert (generated - picture(fresh)).abs().max() <= (1 if dtype == "fp32" else 0)
 
 
 def test_a_file_that_lacks_a_factor_is_refused(load_tiny, tmp_path):

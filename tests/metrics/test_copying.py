@@ -14,13 +14,13 @@ from tests.metrics.synthetic import photos_of, sample, score
 
 
 class Store(FeatureStore):
-    """Features by file instead of by judge."""
+    """Features by file instead of by metric model."""
 
     def __init__(self, features):
         super().__init__(1, "cpu")
         self.features = features
 
-    def embed_images(self, judge, files):  # noqa: ARG002
+    def embed_images(self, model, files):  # noqa: ARG002
         return np.stack([self.features[file.sha256] for file in files])
 
     image_features = embed_images
@@ -38,11 +38,12 @@ def unit_vectors(count, seed, size=24):
 
 
 def unrelated(seed):
-    """Six held-out, twenty training and ten drawn images of independent content, and the store that knows them."""
-    names = [f"{side}-{i}" for side, count in (("val", 6), ("train", 20), ("drawn", 10)) for i in range(count)]
+    """Six held-out, twenty training and ten generated images of independent content, and the store that knows them."""
+    names = [f"{side}-{i}" for side, count in (("val", 6), ("train", 20), ("generated", 10)) for i in range(count)]
     store = Store(dict(zip(names, unit_vectors(len(names), seed), strict=True)))
     sides = [
-        tuple(ImageFile(name, name) for name in names if name.startswith(side)) for side in ("val", "train", "drawn")
+        tuple(ImageFile(name, name) for name in names if name.startswith(side))
+        for side in ("val", "train", "generated")
     ]
     return store, photos_of(sides[0], sides[1]), sides[2]
 
@@ -76,9 +77,12 @@ def test_a_repeated_training_photo_is_one_and_has_a_gap(photos):
 
 def test_repeated_training_photos_are_far_below_zero_in_the_test_of_meehan(photos):
     store, references, _ = photos
-    bare = [sample(file, prompt="bare", prompt_set="bare", seed=i) for i, file in enumerate(references.train)]
+    subject_only = [
+        sample(file, prompt="subject-only", prompt_set="subject-only", seed=i)
+        for i, file in enumerate(references.train)
+    ]
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(references.val)]
-    found = copying_summary(score_table(scores(store, references, bare + real)), "step-000010")
+    found = copying_summary(score_table(scores(store, references, subject_only + real)), "step-000010")
     assert found["meehan_z"] < -3
 
 
@@ -91,12 +95,12 @@ def test_a_repeated_held_out_photo_has_a_gap_below_zero(photos):
 def test_more_training_photos_make_no_gap_by_themselves():
     gaps, of_real, naive = [], [], []
     for seed in range(60):
-        store, references, drawn = unrelated(seed)
-        rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(drawn)])
+        store, references, generated = unrelated(seed)
+        rows = scores(store, references, [sample(file, seed=i) for i, file in enumerate(generated)])
         gaps.append(values(rows, "copy_gap").mean())
         real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(references.val)]
         of_real.append(values(scores(store, references, real), "copy_gap").mean())
-        to_val = [max(store.features[v.sha256] @ store.features[d.sha256] for v in references.val) for d in drawn]
+        to_val = [max(store.features[v.sha256] @ store.features[d.sha256] for v in references.val) for d in generated]
         naive.append((values(rows, "nn_train") - to_val).mean())
     standard_error = np.std(gaps) / np.sqrt(len(gaps))
     assert abs(np.mean(gaps)) < 3 * standard_error
@@ -112,16 +116,19 @@ def test_real_photos_are_compared_with_the_other_held_out_ones(photos):
     to_train = np.sort([store.features[t.sha256] @ first for t in references.train])
     to_val = max(store.features[v.sha256] @ first for v in references.val[1:])
     assert values(rows, "copy_gap")[0] == pytest.approx(expected_maximum(to_train, 5) - to_val)
-    lone = scores(store, photos_of(references.val[:1], references.train), real[:1])
-    assert [row.reason for row in lone if row.metric != "part_train"] == ["", ALONE]
+    subject_only = scores(store, photos_of(references.val[:1], references.train), real[:1])
+    assert [row.reason for row in subject_only if row.metric != "part_train"] == ["", ALONE]
     twins = photos_of(references.val, references.train, groups=("a", "a", "b", "c", "d", "e"))
     to_val = max(store.features[v.sha256] @ first for v in references.val[2:])
     assert values(scores(store, twins, real), "copy_gap")[0] == pytest.approx(expected_maximum(to_train, 4) - to_val)
 
 
-def table(drawn, bare, real):
-    rows = [score("step-000010", "t", v, "nn_train", "none", "test", i) for i, v in enumerate(drawn)]
-    rows += [score("step-000010", "bare", v, "nn_train", "none", "bare", i) for i, v in enumerate(bare)]
+def table(generated, subject_only, real):
+    rows = [score("step-000010", "t", v, "nn_train", "none", "test", i) for i, v in enumerate(generated)]
+    rows += [
+        score("step-000010", "subject-only", v, "nn_train", "none", "subject-only", i)
+        for i, v in enumerate(subject_only)
+    ]
     rows += [score("real", "held_out", v, "nn_train", "none", "none", i) for i, v in enumerate(real)]
     return score_table(rows)
 
@@ -168,12 +175,12 @@ def test_photos_through_the_autoencoder_are_found_and_held_out_ones_are_not():
     real = [sample(file, "real (autoencoder)", "held_out", "none", i) for i, file in enumerate(decoded[:6])]
     found = {}
     for name, files in (("memoriser", with_decoded.train_decoded), ("ideal", with_decoded.val_decoded)):
-        drawn = [sample(files[i % len(files)], seed=i) for i in range(20)]
-        rows = scores(store, with_decoded, [*real, *drawn])
+        generated = [sample(files[i % len(files)], seed=i) for i in range(20)]
+        rows = scores(store, with_decoded, [*real, *generated])
         own = [row for row in rows if row.sample.variant != "real (autoencoder)"]
         found[name] = copying_summary(score_table(rows), "step-000010")["share_over_real"]
         if name == "memoriser":
             assert values(own, "nn_train") == pytest.approx(np.ones(20))
-            sharp = values(scores(store, references, drawn), "nn_train")
+            sharp = values(scores(store, references, generated), "nn_train")
             assert sharp.max() < 0.9
     assert found == {"memoriser": 1.0, "ideal": 0.0}

@@ -8,7 +8,7 @@ from scipy.stats import beta
 from benchmarks.bench_copying import ATTACKS
 from src.features.store import image_file
 from src.metrics.copied_parts import part_likeness
-from src.metrics.copying_verdict import PART_LEVEL, Said, judge_copying, whole_limit
+from src.metrics.copying_verdict import PART_LEVEL, Said, copying_verdict, whole_limit
 from src.metrics.summary import score_table
 from tests.metrics.synthetic import score
 
@@ -28,7 +28,7 @@ def table(whole, parts, real=REAL, real_parts=(0.6,) * 5):
 
 
 def said(*args, **kwargs):
-    return judge_copying(table(*args, **kwargs), "step-000010")[0]
+    return copying_verdict(table(*args, **kwargs), "step-000010")[0]
 
 
 HONEST, COPIES = [0.7] * 44 + [0.9] * 4, [0.7] * 12 + [0.95] * 36
@@ -60,14 +60,14 @@ def test_parts_that_held_out_photos_share_are_no_finding():
 
 
 def test_without_scores_there_is_no_verdict():
-    assert judge_copying(score_table([score("real", "held_out", 0.5)]), "step-000010") is None
+    assert copying_verdict(score_table([score("real", "held_out", 0.5)]), "step-000010") is None
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 48), (3, 48), (24, 48), (48, 48), (1, 1)])
 def test_interval_of_a_share_is_clopper_and_pearsons(count, total):
     """Their two tails, as quantiles of Beta distributions."""
     parts = [0.97] * count + [0.5] * (total - count)
-    _, (_, found) = judge_copying(table(HONEST, parts), "step-000010")
+    _, (_, found) = copying_verdict(table(HONEST, parts), "step-000010")
     low = beta.ppf(0.025, count, total - count + 1) if count else 0.0
     high = beta.ppf(0.975, count + 1, total - count) if count < total else 1.0
     assert (found.count, found.total, found.low, found.high) == pytest.approx((count, total, low, high), abs=1e-9)

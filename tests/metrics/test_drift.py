@@ -55,14 +55,14 @@ def test_kid_needs_two_images():
         kid(unit_vectors(1, 0), unit_vectors(1, 1))
 
 
-def drawn(variant, seed, name):
-    return sample(ImageFile(name, name), variant, "class", "prior", seed)
+def generated(variant, seed, name):
+    return sample(ImageFile(name, name), variant, "class", "class-only", seed)
 
 
 def test_class_images_are_paired_by_seed():
     features = dict(zip("abcdef", unit_vectors(6, 7), strict=True))
-    rows = [drawn("base", seed, name) for seed, name in enumerate("abc")]
-    rows += [drawn("step-000010", seed, name) for seed, name in ((2, "f"), (0, "d"), (1, "e"))]
+    rows = [generated("base", seed, name) for seed, name in enumerate("abc")]
+    rows += [generated("step-000010", seed, name) for seed, name in ((2, "f"), (0, "d"), (1, "e"))]
     found = class_kid([ClassSimilarity("pres", "dino")], rows, Store(features))
     sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
     assert {name: one.kid for name, one in found.items()} == {"step-000010": pytest.approx(kid(*sides))}
@@ -70,7 +70,12 @@ def test_class_images_are_paired_by_seed():
 
 def test_class_images_of_other_seeds_are_refused():
     features = dict(zip("abcd", unit_vectors(4, 8), strict=True))
-    rows = [drawn("base", 0, "a"), drawn("base", 1, "b"), drawn("step-000010", 0, "c"), drawn("step-000010", 2, "d")]
+    rows = [
+        generated("base", 0, "a"),
+        generated("base", 1, "b"),
+        generated("step-000010", 0, "c"),
+        generated("step-000010", 2, "d"),
+    ]
     with pytest.raises(MetricError, match="step-000010"):
         class_kid([ClassSimilarity("pres", "dino")], rows, Store(features))
 
@@ -81,8 +86,8 @@ def test_without_pres_there_is_no_kid():
 
 def test_kid_is_torch_fidelitys_of_the_features_as_the_model_gives_them():
     features = dict(zip("abcdef", 3 * unit_vectors(6, 7), strict=True))
-    rows = [drawn("base", seed, name) for seed, name in enumerate("abc")]
-    rows += [drawn("step-000010", seed, name) for seed, name in enumerate("def")]
+    rows = [generated("base", seed, name) for seed, name in enumerate("abc")]
+    rows += [generated("step-000010", seed, name) for seed, name in enumerate("def")]
     sides = [np.stack([features[name] for name in names]) for names in ("def", "abc")]
     published = [kernel_poly(*pair) for pair in ((sides[0],) * 2, tuple(sides), (sides[1],) * 2)]
     found = class_kid([ClassSimilarity("pres", "dino")], rows, Store(features))["step-000010"]

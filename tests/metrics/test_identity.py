@@ -9,7 +9,7 @@ from src.core.errors import MetricError, MissingModelError, ModelMismatchError
 from src.features.store import FeatureStore, image_file
 from src.features.weights import WeightFile
 from src.metrics.base import ALONE
-from src.metrics.identity import FaceIdentity, FaceJudge, OpenCvTower
+from src.metrics.identity import FaceIdentity, FaceModel, OpenCvExtractor
 from src.metrics.summary import mean_scores, score_table
 from tests.metrics.synthetic import photos_of, sample
 
@@ -43,7 +43,7 @@ class FaceFolder:
         pass
 
     def load(self, device):  # noqa: ARG002
-        return OpenCvTower(FakeDetector(), FakeRecogniser(), 16)
+        return OpenCvExtractor(FakeDetector(), FakeRecogniser(), 16)
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_a_held_out_photo_is_compared_with_the_others(picture, store):
     photos = photos_of((picture((255, 0, 0)), picture((0, 255, 0))), ())
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate(photos.val)]
     assert by_metric(METRIC.score(real, photos, store))["id_sim_all"] == pytest.approx([0, 0])
-    lone = METRIC.score(real[:1], photos_of(photos.val[:1], ()), store)
-    assert {row.metric: row.reason for row in lone if row.value is None} == dict.fromkeys(
+    subject_only = METRIC.score(real[:1], photos_of(photos.val[:1], ()), store)
+    assert {row.metric: row.reason for row in subject_only if row.value is None} == dict.fromkeys(
         ("id_sim_all", "id_sim_detected"), ALONE
     )
     twins = METRIC.score(real, photos_of(photos.val, groups=("a", "a")), store)
@@ -121,23 +121,23 @@ def test_a_held_out_photo_without_a_face_is_an_error_that_names_it(picture, stor
 
 
 def test_both_weight_files_are_checked_and_described(tmp_path, monkeypatch):
-    def judge(detector_sha256=None):
+    def model(detector_sha256=None):
         files = {
             name: WeightFile(str(tmp_path), None, f"{name}.onnx", sha, None)
             for name, sha in (("detector", detector_sha256), ("recogniser", None))
         }
-        return FaceJudge("sface", "SFace", **files, search_px=640, min_score=0.8)
+        return FaceModel("sface", "SFace", **files, search_px=640, min_score=0.8)
 
     (tmp_path / "detector.onnx").write_bytes(b"detector")
     with pytest.raises(MissingModelError, match=r"recogniser\.onnx"):
-        judge().check()
+        model().check()
     (tmp_path / "recogniser.onnx").write_bytes(b"recogniser")
     with pytest.raises(ModelMismatchError, match="expected 0000"):
-        judge("0" * 64).check()
-    described = judge().describe()
+        model("0" * 64).check()
+    described = model().describe()
     assert len(described["detector"]["sha256"]) == len(described["recogniser"]["sha256"]) == 64
     opened = []
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *arguments: opened.append(arguments[0]))
     monkeypatch.setattr(cv2.FaceRecognizerSF, "create", lambda *arguments: opened.append(arguments[0]))
-    judge().load("cpu")
+    model().load("cpu")
     assert opened == [str(tmp_path / "detector.onnx"), str(tmp_path / "recogniser.onnx")]

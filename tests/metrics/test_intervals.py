@@ -68,7 +68,7 @@ def test_a_constant_sample_is_certain(shape):
 
 
 def test_prompts_that_nearly_all_agree_have_a_finite_interval_on_both_sides():
-    """One prompt of 24 differs: a third of the draws lacks it, has no spread, and would be infinitely far away."""
+    """One prompt of 24 differs: a third of the generates lacks it, has no spread, and would be infinitely far away."""
     values = np.full((24, 2), 1 / 3)
     values[5] = 1.0
     interval = estimate(values, 0)
@@ -128,7 +128,7 @@ def test_pairs_by_prompt_and_seed_and_reads_the_held_out_rows_of_the_test_prompt
 
 def test_the_class_alone_is_one_prompt_whose_images_are_the_units():
     base, gain = np.zeros((1, 8)), np.linspace(0.1, 0.2, 8)[None]
-    table = score_frame(rows("base", base, "prior"), rows("step-2", gain, "prior"))
+    table = score_frame(rows("base", base, "class-only"), rows("step-2", gain, "class-only"))
     found = against_base(table, "step-2")["dino"]
     assert found == students_interval(gain[0])
     assert found.low < found.mean < found.high
@@ -146,18 +146,18 @@ def test_diversity_is_reported_on_the_subject_alone_where_a_prompt_has_one_image
     of_test = np.full((3, seeds), 0.2 if seeds > 1 else np.nan)
     table = score_frame(
         rows("base", of_test, metric="div_lpips"),
-        rows("base", np.full((1, 8), 0.7), "bare", metric="div_lpips"),
+        rows("base", np.full((1, 8), 0.7), "subject-only", metric="div_lpips"),
         rows("base", np.full((3, seeds), 0.5)),
-        rows("base", np.full((1, 8), 0.9), "bare"),
-        rows("base", np.full((1, 8), 0.3), "prior", metric="pres"),
+        rows("base", np.full((1, 8), 0.9), "subject-only"),
+        rows("base", np.full((1, 8), 0.3), "class-only", metric="pres"),
         rows("real", np.full((1, 5), 0.9), "none", metric="div_lpips"),
         rows("base", np.full((3, seeds), np.nan), metric="id_sim_all"),
     )
     shown = reported_rows(table)
     assert shown.groupby("metric")["set"].unique().map(list).to_dict() == {
-        "div_lpips": ["bare"] if seeds == 1 else ["test"],
+        "div_lpips": ["subject-only"] if seeds == 1 else ["test"],
         "dino": ["test"],
-        "pres": ["prior"],
+        "pres": ["class-only"],
     }
     assert len(shown) == (8 if seeds == 1 else 6) + 3 * seeds + 8
 
@@ -176,7 +176,7 @@ def test_interval_of_a_mean_over_pairs_covers_the_truth_as_often_as_it_says(imag
     for _ in range(400):
         values = pd.Series(
             mean_distances(random.normal(size=(images, 3))),
-            pd.MultiIndex.from_product([["bare"], range(images)], names=["prompt_id", "seed"]),
+            pd.MultiIndex.from_product([["subject-only"], range(images)], names=["prompt_id", "seed"]),
         )
         for place, metric in enumerate(("div_lpips", "dino")):
             found = estimate(score_grid(values, metric), 0)

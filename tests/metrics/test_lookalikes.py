@@ -8,7 +8,7 @@ from src.core.errors import EmptyDatasetError, MetricError
 from src.features.store import image_file
 from src.metrics.base import References, Sample
 from src.metrics.lookalikes import OWN, LookalikeRank, ranks_first, read_photos
-from tests.metrics.test_scores import ColourJudge
+from tests.metrics.test_scores import ColourModel
 
 
 def put(folder, *colours):
@@ -37,10 +37,10 @@ def test_the_mean_over_a_toys_photos_decides():
 def test_images_are_scored_against_the_photos_in_the_folders(tmp_path, store):
     put(tmp_path / "photos" / OWN, (200, 20, 20), (180, 20, 20))
     put(tmp_path / "photos/green", (20, 200, 20), (20, 180, 20))
-    metric = LookalikeRank("rank_lookalikes", ColourJudge(), str(tmp_path / "photos"), ["test"])
-    put(tmp_path / "drawn", (250, 30, 30), (60, 90, 20))
+    metric = LookalikeRank("rank_lookalikes", ColourModel(), str(tmp_path / "photos"), ["test"])
+    put(tmp_path / "generated", (250, 30, 30), (60, 90, 20))
     samples = [
-        Sample("base", str(number), "test", "", 0, "", image_file(tmp_path / f"drawn/{number}.png"))
+        Sample("base", str(number), "test", "", 0, "", image_file(tmp_path / f"generated/{number}.png"))
         for number in range(2)
     ]
     scores = metric.score(samples, References((), (), ()), store)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.bench_power import SPREADS, largest_spread, simulate, variance_components
 from src.comparison import statistics
-from src.comparison.statistics import Verdict, judge
+from src.comparison.statistics import Verdict, verdict_of
 from src.core.config import load_config
 from src.core.errors import MetricError
 from src.metrics import intervals
@@ -27,19 +27,19 @@ def test_more_prompts_reach_a_verdict_sooner_than_more_images_at_the_same_cost(m
     for module in (intervals, statistics):
         monkeypatch.setattr(module, "DRAWS", 300)
     better = [
-        sum(judge(pair, MARGINS, 1) is Verdict.BETTER for pair in simulate(SPREAD, design, 0.08, 60))
+        sum(verdict_of(pair, MARGINS, 1) is Verdict.BETTER for pair in simulate(SPREAD, design, 0.08, 60))
         for design in ((12, 4), (24, 2), (48, 1))
     ]
     assert better[0] < better[1] < better[2]
 
 
 def test_largest_spread_lets_four_of_five_comparisons_reach_a_verdict(monkeypatch):
-    """0.8 of 200 normal draws: within 0.71 and 0.89 in 99.8 % of repeats; likeness itself is certain here."""
+    """0.8 of 200 normal generates: within 0.71 and 0.89 in 99.8 % of repeats; likeness itself is certain here."""
     for module in (intervals, statistics):
         monkeypatch.setattr(module, "DRAWS", 300)
     spread = {"dino": (0.0, 0.01), "clip_t": (0.0, largest_spread(MARGINS["clip_t"], 48))}
-    drawn = simulate(spread, (48, 1), 0.08, 200)
-    assert 0.71 <= sum(judge(pair, MARGINS, 1) is Verdict.BETTER for pair in drawn) / 200 <= 0.89
+    generated = simulate(spread, (48, 1), 0.08, 200)
+    assert 0.71 <= sum(verdict_of(pair, MARGINS, 1) is Verdict.BETTER for pair in generated) / 200 <= 0.89
 
 
 @pytest.mark.parametrize(("model", "clip_scale"), [("sd15", 1), ("tabletop", 4)])

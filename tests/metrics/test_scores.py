@@ -17,7 +17,7 @@ from tests.metrics.synthetic import photos_of, sample
 ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
 
 
-class ColourJudge:
+class ColourModel:
     """Embeds an image as the colour of its first pixel, and a text as its length and 1."""
 
     name, title = "colour", "a colour"
@@ -35,7 +35,7 @@ class ColourJudge:
         return torch.tensor([len(text), 1.0, 0.0])
 
 
-class SignedColourJudge(ColourJudge):
+class SignedColourModel(ColourModel):
     """Takes mid-grey as the origin, so that colours can be opposite; a text is the opposite of white."""
 
     def embed_images(self, batch):
@@ -48,8 +48,8 @@ class SignedColourJudge(ColourJudge):
 class LogitStore(FeatureStore):
     """Features a hundred times as long as unit vectors, as CLIP's logits are."""
 
-    def embed_images(self, judge, files):
-        return 100 * super().embed_images(judge, files)
+    def embed_images(self, model, files):
+        return 100 * super().embed_images(model, files)
 
 
 def image(folder: Path, *colour: int) -> ImageFile:
@@ -72,12 +72,12 @@ def test_similarity_by_hand():
 
 
 def test_scores_of_opposite_features_are_minus_one(tmp_path, store):
-    light, dark, judge = image(tmp_path, 138, 138, 138), image(tmp_path, 118, 118, 118), SignedColourJudge()
+    light, dark, model = image(tmp_path, 138, 138, 138), image(tmp_path, 118, 118, 118), SignedColourModel()
     photos = photos_of((dark,), (light,))
-    rows = ImageSimilarity("x", judge, ("test",)).score([sample(light)], photos, store)
+    rows = ImageSimilarity("x", model, ("test",)).score([sample(light)], photos, store)
     assert {row.references: row.value for row in rows} == pytest.approx({"val": -1.0, "train": 1.0})
-    assert TextSimilarity("x", judge, ("test",)).score([sample(light)], photos, store)[0].value == pytest.approx(-1)
-    copying = TrainingLikeness("x", judge, ("test",)).score([sample(dark)], photos, store)
+    assert TextSimilarity("x", model, ("test",)).score([sample(light)], photos, store)[0].value == pytest.approx(-1)
+    copying = TrainingLikeness("x", model, ("test",)).score([sample(dark)], photos, store)
     # one colour has no edges that could be copied
     assert {row.metric: row.value for row in copying} == pytest.approx({"part_train": 0.0, "x": -1.0, "copy_gap": -2.0})
 
@@ -96,25 +96,25 @@ def test_similarity_of_nothing_is_an_error(features, references):
 
 def test_image_similarity_keeps_held_out_and_training_photos_apart(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    rows = ImageSimilarity("x", ColourJudge(), ("test",)).score([sample(red)], photos_of((red, mixed), (green,)), store)
+    rows = ImageSimilarity("x", ColourModel(), ("test",)).score([sample(red)], photos_of((red, mixed), (green,)), store)
     assert {row.references: row.value for row in rows} == pytest.approx({"val": 0.8, "train": 0.0})
 
 
 def test_image_similarity_of_real_photos_leaves_each_out(tmp_path, store):
     red, green, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0), image(tmp_path, 150, 200, 0)
-    metric = ImageSimilarity("x", ColourJudge(), ("test",))
+    metric = ImageSimilarity("x", ColourModel(), ("test",))
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, mixed))]
     rows = metric.score(real, photos_of((red, mixed), (green,)), store)
     assert [row.value for row in rows if row.references == "val"] == pytest.approx([0.6, 0.6])
     assert [row.value for row in rows if row.references == "train"] == pytest.approx([0.0, 0.8])
-    lone = metric.score(real[:1], photos_of((red,), (green,)), store)
-    assert [(row.references, row.value) for row in lone if row.value is None] == [("val", None)]
-    assert "no held-out photo of another group" in lone[-1].reason
+    subject_only = metric.score(real[:1], photos_of((red,), (green,)), store)
+    assert [(row.references, row.value) for row in subject_only if row.value is None] == [("val", None)]
+    assert "no held-out photo of another group" in subject_only[-1].reason
 
 
 def test_near_duplicates_of_a_held_out_photo_are_not_compared_with_it(tmp_path, store):
     red, near, mixed = image(tmp_path, 255, 0, 0), image(tmp_path, 250, 0, 0), image(tmp_path, 150, 200, 0)
-    metric = ImageSimilarity("x", ColourJudge(), ("none",))
+    metric = ImageSimilarity("x", ColourModel(), ("none",))
     real = [sample(file, "real", "held_out", "none", i) for i, file in enumerate((red, near, mixed))]
     photos = photos_of((red, near, mixed), (mixed,), groups=("a", "a", "b"))
     rows = metric.score(real, photos, store)
@@ -125,7 +125,7 @@ def test_near_duplicates_of_a_held_out_photo_are_not_compared_with_it(tmp_path, 
 
 def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
-    metric, photos = TextSimilarity("clip_t", ColourJudge(), ("test",)), photos_of((red,), (green,))
+    metric, photos = TextSimilarity("clip_t", ColourModel(), ("test",)), photos_of((red,), (green,))
     rows = metric.score([sample(red, text="toy"), sample(green, text="a toy", seed=1)], photos, store)
     assert [row.value for row in rows] == pytest.approx([3 / 10**0.5, 1 / 26**0.5])
     assert {row.references for row in rows} == {"none"}
@@ -134,7 +134,7 @@ def test_text_similarity_is_the_raw_cosine_with_the_own_text(tmp_path, store):
 
 
 def test_a_cosine_is_between_minus_one_and_one(tmp_path, monkeypatch):
-    metric, probe = TextSimilarity("x", ColourJudge()), sample(image(tmp_path, 1, 2, 3))
+    metric, probe = TextSimilarity("x", ColourModel()), sample(image(tmp_path, 1, 2, 3))
     found = [0.0]
     monkeypatch.setattr(metric, "score", lambda *_: [Score(probe, "x", "none", found[0], "")], raising=False)
     for found[0] in (-1.0, 1 + 1e-12):
@@ -149,11 +149,11 @@ def test_metrics_of_cosines_refuse_logits(tmp_path, metric):
     red, green = image(tmp_path, 255, 0, 0), image(tmp_path, 0, 255, 0)
     with pytest.raises(MetricError, match=r"255-0-0\.png: expected x in \[-1, 1\]"):
         score_images(
-            metric("x", ColourJudge()), [sample(red)], photos_of((red, green), (red, green)), LogitStore(4, "cpu")
+            metric("x", ColourModel()), [sample(red)], photos_of((red, green), (red, green)), LogitStore(4, "cpu")
         )
 
 
-class GreyTower:
+class GreyExtractor:
     """The distance is the difference of the first pixels; counts what it is asked."""
 
     def __init__(self):
@@ -170,22 +170,22 @@ class GreyTower:
         return abs(a - b)
 
 
-class GreyJudge:
+class GreyModel:
     name, title = "grey", "a level"
 
     def __init__(self):
-        self.tower = GreyTower()
+        self.extractor = GreyExtractor()
 
     def load(self, _device):
-        return self.tower
+        return self.extractor
 
 
 def test_diversity_is_the_mean_over_all_pairs_of_a_prompt(tmp_path, store):
-    judge = GreyJudge()
+    model = GreyModel()
     files = [image(tmp_path, level, 0, 0) for level in (0, 10, 30, 70)]
     samples = [sample(file, prompt="p", seed=i) for i, file in enumerate(files)]
-    rows = Diversity("div_lpips", judge, ("test",)).score(samples, photos_of((), ()), store)
-    assert judge.tower.pairs == 6  # S (S - 1) / 2
+    rows = Diversity("div_lpips", model, ("test",)).score(samples, photos_of((), ()), store)
+    assert model.extractor.pairs == 6  # S (S - 1) / 2
     assert np.mean([row.value for row in rows]) == pytest.approx(np.mean([10, 30, 70, 20, 60, 40]))
 
 
@@ -197,14 +197,14 @@ def test_diversity_compares_within_a_prompt_and_a_variant_only(tmp_path, store):
         sample(files[2], "base", "q"),
         sample(files[3], "step-000010", "p"),
     ]
-    rows = Diversity("div_lpips", GreyJudge(), ("test",)).score(samples, photos_of((), ()), store)
+    rows = Diversity("div_lpips", GreyModel(), ("test",)).score(samples, photos_of((), ()), store)
     assert [row.value for row in rows] == [10, 10, None, None]
     assert "only image" in rows[2].reason
 
 
 def test_diversity_names_a_distance_that_is_not_finite(tmp_path, store):
-    judge = GreyJudge()
-    judge.tower.distance = lambda _a, _b: float("nan")
-    drawn = [sample(image(tmp_path, level, 0, 0), seed=level) for level in (0, 10)]
+    model = GreyModel()
+    model.extractor.distance = lambda _a, _b: float("nan")
+    generated = [sample(image(tmp_path, level, 0, 0), seed=level) for level in (0, 10)]
     with pytest.raises(MetricError, match=r"0-0-0\.png"):
-        score_images(Diversity("x", judge), drawn, photos_of((), ()), store)
+        score_images(Diversity("x", model), generated, photos_of((), ()), store)

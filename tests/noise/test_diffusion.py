@@ -33,9 +33,9 @@ def test_terminal_signal_of_a_models_own_schedule_is_kept():
 def test_times_are_uniform_steps():
     process = DiscreteDiffusion(torch.linspace(0.99, 0.01, 10), "epsilon")
     random = torch.Generator().manual_seed(0)
-    drawn = torch.cat([process.sample_time(random) for _ in range(2000)])
-    assert drawn.dtype == torch.int64
-    assert torch.bincount(drawn, minlength=10).min() > 150
+    generated = torch.cat([process.sample_time(random) for _ in range(2000)])
+    assert generated.dtype == torch.int64
+    assert torch.bincount(generated, minlength=10).min() > 150
     assert [process.time_at(fraction) for fraction in (0.0, 0.25, 0.99)] == [0, 2, 9]
 
 

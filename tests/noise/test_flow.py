@@ -24,9 +24,9 @@ def test_noise_agrees_with_diffusers_and_the_target_leads_back():
 def test_times_are_logit_normal_and_shifted(shift):
     """Undone, the shift leaves a logit of mean 0 and deviation 1."""
     process, random = RectifiedFlow(shift), torch.Generator().manual_seed(0)
-    drawn = torch.cat([process.sample_time(random) for _ in range(4000)])
-    assert 0 < drawn.min() < drawn.max() < 1
-    logits = torch.logit(drawn / (shift - (shift - 1) * drawn))
+    generated = torch.cat([process.sample_time(random) for _ in range(4000)])
+    assert 0 < generated.min() < generated.max() < 1
+    logits = torch.logit(generated / (shift - (shift - 1) * generated))
     assert abs(float(logits.mean())) < 0.05
     assert float(logits.std()) == pytest.approx(1, abs=0.05)
 

@@ -47,7 +47,7 @@ TEXT = {
     "projection_dim": 16,
     "max_position_embeddings": 24,
 }
-SCENE = {"name": "mug", "colour": "red", "ground": "wood"} | dict.fromkeys(
+SCENE = {"name": "mug", "colour": "red", "background": "wood"} | dict.fromkeys(
     ("azimuth", "elevation", "distance", "warmth"), 3.0
 )
 

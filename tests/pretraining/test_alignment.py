@@ -15,8 +15,10 @@ MODEL = {"img_size": 8, "patch_size": 2, "embed_dim": 12, "depth": 1, "num_heads
 @pytest.fixture
 def encoder(tmp_path):
     torch.manual_seed(0)
-    tower = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0, **MODEL)
-    save_tensors(tmp_path / "model.safetensors", {k: v.half() for k, v in tower.state_dict().items()}, {"format": "pt"})
+    extractor = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0, **MODEL)
+    save_tensors(
+        tmp_path / "model.safetensors", {k: v.half() for k, v in extractor.state_dict().items()}, {"format": "pt"}
+    )
     config = {"architecture": "vit_small_patch16_224", "pretrained_cfg": {}, "model_args": MODEL}
     (tmp_path / "config.json").write_text(json.dumps(config))
     return str(tmp_path)

@@ -90,15 +90,15 @@ def test_training_restores_better_and_measures_watched_sets(tmp_path):
     assert last["psnr"] == pytest.approx(float(psnr(task.vae, task.val_set.pixels, CPU).mean()))
 
 
-def test_the_judge_joins_late_and_changes_what_is_learnt():
-    alone, judged = make(), make(adversary=0.5)
+def test_the_metric_model_joins_late_and_changes_what_is_learnt():
+    alone, compared = make(), make(adversary=0.5)
     for step in range(5):
-        for task in (alone, judged):
+        for task in (alone, compared):
             torch.manual_seed(step)
             values = task.update(step)
-        same = torch.equal(alone.vae.decoder.conv_out.weight, judged.vae.decoder.conv_out.weight)
+        same = torch.equal(alone.vae.decoder.conv_out.weight, compared.vae.decoder.conv_out.weight)
         assert same == (step < 3), "adversary_from is half of six updates"
-        assert (float(values["judge"]) == 0) == (step < 3)
+        assert (float(values["discriminator"]) == 0) == (step < 3)
 
 
 def test_lpips_needs_a_backbone_and_changes_the_loss(tmp_path):

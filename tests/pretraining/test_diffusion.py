@@ -19,7 +19,7 @@ def test_update_and_sample_work_for_every_condition(condition, wanted, make_diff
         assert task.update(step)["loss"].isfinite()
     for name, network in task.networks.items():
         assert any(not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)), name
-    images = task.drawer.draw(wanted, seed=1, steps=2, guidance=3.0, batch_size=2)
+    images = task.sampler.sample(wanted, seed=1, steps=2, guidance=3.0, batch_size=2)
     assert images.shape == (3, 3, 8, 8)
     assert images.dtype == torch.uint8
 
@@ -27,11 +27,11 @@ def test_update_and_sample_work_for_every_condition(condition, wanted, make_diff
 def test_sampling_is_a_function_of_seed_and_place(make_diffusion):
     task = make_diffusion()
     wanted = [0, 1, 2, 0, 1]
-    images = task.drawer.draw(wanted, 5, 3, 2.0, batch_size=5)
-    assert torch.equal(task.drawer.draw(wanted, 5, 3, 2.0, batch_size=5), images)
-    in_parts = task.drawer.draw(wanted, 5, 3, 2.0, batch_size=2)
+    images = task.sampler.sample(wanted, 5, 3, 2.0, batch_size=5)
+    assert torch.equal(task.sampler.sample(wanted, 5, 3, 2.0, batch_size=5), images)
+    in_parts = task.sampler.sample(wanted, 5, 3, 2.0, batch_size=2)
     assert (in_parts.int() - images.int()).abs().max() <= 1
-    assert not torch.equal(task.drawer.draw(wanted, 6, 3, 2.0, batch_size=5), images)
+    assert not torch.equal(task.sampler.sample(wanted, 6, 3, 2.0, batch_size=5), images)
     assert not torch.equal(images[0], images[3])
 
 
@@ -45,13 +45,13 @@ def test_guidance_asks_the_unet_for_the_label_that_stands_for_none(make_diffusio
         return forward(sample, timestep, class_labels=class_labels)
 
     monkeypatch.setattr(task.unet, "forward", watched)
-    told_only = task.drawer.draw([0, 2], 1, 2, 1.0, 4)
+    cond_only = task.sampler.sample([0, 2], 1, 2, 1.0, 4)
     assert asked == [[0, 2]] * 2
     asked.clear()
-    guided = task.drawer.draw([0, 2], 1, 2, 4.0, 4)
+    guided = task.sampler.sample([0, 2], 1, 2, 4.0, 4)
     # 3 classes: number 3 says nothing
     assert asked == [[0, 2, 3, 3]] * 2
-    assert not torch.equal(told_only, guided)
+    assert not torch.equal(cond_only, guided)
 
 
 def test_class_dropout_leaves_out_its_share():
@@ -61,7 +61,7 @@ def test_class_dropout_leaves_out_its_share():
     rows = torch.arange(6).repeat(1000)
     labels = condition.training_arguments(images, rows, 0)["class_labels"]
     left_out = labels == 3
-    # 6000 draws: the deviation is 0.006
+    # 6000 generates: the deviation is 0.006
     assert float(left_out.float().mean()) == pytest.approx(0.25, abs=0.025)
     assert torch.equal(labels[~left_out], images.labels[rows][~left_out])
 

@@ -17,7 +17,7 @@ from src.pretraining.fid import (
     frechet_distance,
     prepare_as_pytorch_fid,
 )
-from src.tabletop.classifier import Reader, ReaderFeatures
+from src.tabletop.classifier import Classifier, ClassifierFeatures
 from tests.pretraining.conftest import CPU, image_set
 
 
@@ -69,33 +69,35 @@ def test_distance_agrees_with_scipy_on_correlated_features():
 
 @pytest.mark.parametrize("kind", ["diffusion", "gan"])
 @pytest.mark.parametrize("condition", ["class", "none"])
-def test_as_many_are_drawn_of_the_same_classes_as_are_held_out(kind, condition, make_diffusion, make_gan, monkeypatch):
+def test_as_many_are_generated_of_the_same_classes_as_are_held_out(
+    kind, condition, make_diffusion, make_gan, monkeypatch
+):
     val_set = image_set(10, 4)
     task = {"diffusion": make_diffusion, "gan": make_gan}[kind](condition, val_set=val_set)
     asked = []
-    draw = task.drawer.draw
+    sample = task.sampler.sample
 
     def watched(wanted, *rest):
         asked.append(wanted)
-        return draw(wanted, *rest)
+        return sample(wanted, *rest)
 
-    monkeypatch.setattr(task.drawer, "draw", watched)
+    monkeypatch.setattr(task.sampler, "sample", watched)
     features = MeanFeatures()
     fid_measure = measure(features)
-    first = fid_measure(task.drawer, val_set)
+    first = fid_measure(task.sampler, val_set)
     assert asked == [val_set.labels.tolist() if condition == "class" else [None] * 10]
     assert features.seen == 20
-    assert fid_measure(task.drawer, val_set) == first
+    assert fid_measure(task.sampler, val_set) == first
     # the real side is not looked at again
     assert features.seen == 30
     assert first.keys() == {"fid_mean", "fid_mean_floor", "fid_mean_images"}
     assert first["fid_mean_images"] == len(val_set)
 
 
-def test_distance_is_zero_for_a_model_that_draws_the_held_out_images(make_gan, monkeypatch):
+def test_distance_is_zero_for_a_model_that_generates_the_held_out_images(make_gan, monkeypatch):
     task = make_gan()
-    monkeypatch.setattr(task.drawer, "draw", lambda *_: task.val_set.pixels)
-    assert measure()(task.drawer, task.val_set)["fid_mean"] == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(task.sampler, "sample", lambda *_: task.val_set.pixels)
+    assert measure()(task.sampler, task.val_set)["fid_mean"] == pytest.approx(0, abs=1e-6)
 
 
 def test_evaluation_reports_the_measure(make_gan, make_diffusion):
@@ -109,8 +111,8 @@ def test_no_more_images_than_dimensions_are_warned_of_and_measured(make_gan, cap
     features.dimensions = 8
     task = make_gan(val_set=image_set(8, 1), measures=[measure(features)])
     assert "fid_mean over 8 images, not more than its 8 feature dimensions" in capsys.readouterr().err
-    monkeypatch.setattr(task.drawer, "draw", lambda *_: task.val_set.pixels)
-    assert task.measures[0](task.drawer, task.val_set)["fid_mean"] == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(task.sampler, "sample", lambda *_: task.val_set.pixels)
+    assert task.measures[0](task.sampler, task.val_set)["fid_mean"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(ConfigError, match="found 3 images, FID needs 4 or more"):
         make_gan(val_set=image_set(3, 1), measures=[measure()])
 
@@ -137,7 +139,7 @@ def test_features_that_are_not_finite_are_refused(make_gan, monkeypatch):
     features = MeanFeatures()
     monkeypatch.setattr(features, "extract", lambda pixels, _: torch.full((len(pixels), 3), float("nan")))
     with pytest.raises(MetricError, match="fid_mean"):
-        measure(features)(make_gan().drawer, image_set(6, 1))
+        measure(features)(make_gan().sampler, image_set(6, 1))
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"batch_size": 0}])
@@ -148,18 +150,18 @@ def test_measure_refuses_values_out_of_range(change):
 
 def test_reader_features_are_those_of_the_saved_reader(tmp_path):
     torch.manual_seed(0)
-    reader = Reader([8, 16], 32)
-    save_tensors(tmp_path / "model.safetensors", reader.state_dict(), {"format": "pt"})
+    classifier = Classifier([8, 16], 32)
+    save_tensors(tmp_path / "model.safetensors", classifier.state_dict(), {"format": "pt"})
     (tmp_path / "config.json").write_text(json.dumps({"widths": [8, 16], "side": 32}))
-    features = ReaderFeatures(str(tmp_path))
+    features = ClassifierFeatures(str(tmp_path))
     assert (features.name, features.dimensions) == ("fid_tabletop", 16)
     pixels = image_set(3, 0, side=32).pixels
     with torch.no_grad():
-        wanted, _ = reader(pixels.float() / 127.5 - 1)
+        wanted, _ = classifier(pixels.float() / 127.5 - 1)
     torch.testing.assert_close(features.extract(pixels, CPU), wanted)
     assert features.extract(image_set(3, 0, side=64).pixels, CPU).shape == (3, 16)
     with pytest.raises(MissingModelError):
-        ReaderFeatures(str(tmp_path / "none"))
+        ClassifierFeatures(str(tmp_path / "none"))
 
 
 def test_inception_is_refused_unless_it_is_the_published_file(tmp_path):

@@ -80,7 +80,7 @@ def test_split_is_disjoint_complete_and_moves_no_image_when_others_are_added(tmp
     export_class_folders(images, tmp_path / "out")
     train, val = (load(tmp_path / "out", part, val_fraction=0.3, seed=1) for part in ("train", "val"))
     assert len(train) + len(val) == 60
-    # 60 draws of 0.3: 18 with a deviation of 3.5
+    # 60 generates of 0.3: 18 with a deviation of 3.5
     assert 8 <= len(val) <= 28
     found = torch.cat([train.pixels, val.pixels]).flatten(1).unique(dim=0)
     assert len(found) == 60

@@ -9,7 +9,7 @@ from tests.pretraining.conftest import PLAN, image_set
 
 def test_hinge_losses_by_hand():
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
-    # real: 0, 0.5, 2; drawn: 0, 1, 2
+    # real: 0, 0.5, 2; generated: 0, 1, 2
     assert float(discriminator_loss(real, fake)) == pytest.approx(2.5 / 3 + 1.0)
     assert float(generator_loss(fake)) == pytest.approx(2 / 3)
 
@@ -96,15 +96,15 @@ def test_sampling_is_a_function_of_seed_place_and_class(make_gan):
     task = make_gan()
     # as after a training: classes differ
     torch.nn.init.normal_(task.generator.blocks[0].first_norm.table.weight)
-    images = task.drawer.draw([0, 1, 2, 0], 5, 1, 1.0, 4)
+    images = task.sampler.sample([0, 1, 2, 0], 5, 1, 1.0, 4)
     assert images.shape == (4, 3, 8, 8)
-    assert torch.equal(task.drawer.draw([0, 1, 2, 0], 5, 1, 1.0, 4), images)
-    assert (task.drawer.draw([0, 1, 2, 0], 5, 1, 1.0, 2).int() - images.int()).abs().max() <= 1
-    other_class = task.drawer.draw([0, 2, 2, 0], 5, 1, 1.0, 4)
+    assert torch.equal(task.sampler.sample([0, 1, 2, 0], 5, 1, 1.0, 4), images)
+    assert (task.sampler.sample([0, 1, 2, 0], 5, 1, 1.0, 2).int() - images.int()).abs().max() <= 1
+    other_class = task.sampler.sample([0, 2, 2, 0], 5, 1, 1.0, 4)
     changed = (other_class != images).flatten(1).any(1).tolist()
     assert changed == [False, True, False, False]
     assert task.generator.training
-    assert {name: len(drawn) for name, drawn in task.samples().items()} == {"cat": 6, "dog": 6, "mug": 6}
+    assert {name: len(generated) for name, generated in task.samples().items()} == {"cat": 6, "dog": 6, "mug": 6}
 
 
 def test_evaluation_changes_nothing(make_gan):
@@ -117,7 +117,7 @@ def test_evaluation_changes_nothing(make_gan):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"generator_widths": [8, 8, 8]}, "draw images of 16 px; the data has 8 px"),
+        ({"generator_widths": [8, 8, 8]}, "generate images of 16 px; the data has 8 px"),
         ({"discriminator_halvings": 3}, "discriminator_halvings=3"),
         ({"discriminator_updates": 0}, "discriminator_updates=0"),
         ({"condition": "text"}, "expected none or class"),

@@ -22,19 +22,19 @@ def test_joined_adds_a_gradient_of_the_share_that_was_asked_for():
     assert torch.equal(joined(first, torch.zeros_like(first), 0.25), first)
 
 
-def test_the_judge_learns_to_tell_blurred_from_sharp():
+def test_the_metric_model_learns_to_tell_blurred_from_sharp():
     torch.manual_seed(0)
-    judge = PatchDiscriminator(8)
-    optimizer = torch.optim.AdamW(judge.parameters(), 2e-3, betas=(0.5, 0.9))
+    metric_model = PatchDiscriminator(8)
+    optimizer = torch.optim.AdamW(metric_model.parameters(), 2e-3, betas=(0.5, 0.9))
     for _ in range(40):
         sharp = torch.rand(8, 3, 32, 32).round() * 2 - 1
         blurred = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2)
         optimizer.zero_grad()
-        loss = hinge(judge(sharp), judge(blurred))
+        loss = hinge(metric_model(sharp), metric_model(blurred))
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        said = judge(sharp)
+        said = metric_model(sharp)
         assert said.shape == (8, 1, 4, 4)
-        assert float(said.mean()) > float(judge(blurred).mean()) + 0.5
+        assert float(said.mean()) > float(metric_model(blurred).mean()) + 0.5
     assert float(hinge(torch.tensor(1.0), torch.tensor(-1.0))) == 0

@@ -57,7 +57,7 @@ subject:
 train:
   sample_prompts:
   - a photo of sksToy toy
-judges:
+metric models:
   clip:
     id: "~/weights/clip"
 """
@@ -78,7 +78,9 @@ def make_project(root: Path, photos: int = 14) -> Path:
     meta = {
         "selection": {"reason": "rule", "floor": 0.2, "margin": 0.02},
         "quantities": described(),
-        "judges": {"clip_t": {"id": "timm/clip", "revision": "abc", "sha256": "0" * 64, "folder": "/srv/hub/clip"}},
+        "metric_models": {
+            "clip_t": {"id": "timm/clip", "revision": "abc", "sha256": "0" * 64, "folder": "/srv/hub/clip"}
+        },
         "references": {"val": dict.fromkeys(ids[4::5], "1" * 64)},
         "versions": {"torch": "2.15.0", "timm": "1.0.31"},
     }
@@ -184,8 +186,8 @@ def _scores(root: Path, rng: np.random.Generator) -> None:
             references = "val" if metric in ("dino", "clip_i") else "none"
             rows.append((variant, prompt_id, which, group, seed, metric, references, value, ""))
             found.setdefault((variant, which), {}).setdefault(metric, []).append(value)
-    bare = (f"step-{SELECTED:06d}", "bare", "bare", "bare")
-    rows += [(*bare, seed, "nn_train", "none", 0.6 + 0.01 * seed, "") for seed in range(8)]
+    subject_only = (f"step-{SELECTED:06d}", "subject-only", "subject-only", "subject-only")
+    rows += [(*subject_only, seed, "nn_train", "none", 0.6 + 0.01 * seed, "") for seed in range(8)]
     rows.append(("real", "held-out", "none", "none", 0, "dino", "train", 0.764321, ""))
     rows += [("real", "held-out", "none", "none", n, "nn_train", "none", 0.58 + 0.01 * n, "") for n in range(3)]
     _write(root / "metrics/scores.csv", "variant,prompt_id,set,group,seed,metric,references,value,reason", rows)

@@ -178,8 +178,8 @@ def test_report_says_what_its_rows_and_its_choice_cannot_tell(report):
     for line in (
         "Its likeness compares the same photos as row real",
         "copying shows by a likeness to the nearest training photo near 1 and a low prompt fidelity",
-        "both are judged by the same held-out photos, so a small advantage of the choice remains",
-        "CLIP usually 0.20 to 0.35, other judges have other levels",
+        "both are measured by the same held-out photos, so a small advantage of the choice remains",
+        "CLIP usually 0.20 to 0.35, other metric models have other levels",
     ):
         assert line in text, line
 
@@ -258,7 +258,7 @@ def test_heads_of_tables_name_the_model_unless_it_is_the_published_one(own_proje
         assert f"| {name} " in markdown
     assert not any(re.search(r"<code>dino(_train)?</code>|>dino ", head) for head in heads)
     assert "| dino ↑" not in markdown
-    # nor do sentences, captions and charts; parameters and records of judges have their own keys
+    # nor do sentences, captions and charts; parameters and records of metric models have their own keys
     text = re.sub(r"(?s)<style.*?</style>|<script.*?</script>", "", page.partition('<section id="provenance"')[0])
     told = [re.sub(r"<[^>]+>", " ", text), markdown, *re.findall(r'"(?:title|metric)": ?"([^"]+)"', page)]
     assert json.dumps("dino_tabletop ↑").strip('"') in told

@@ -1,4 +1,4 @@
-"""The page in a browser: every chart is drawn, nothing is cut off, a click shows pictures."""
+"""The page in a browser: every chart is generated, nothing is cut off, a click shows pictures."""
 
 import re
 
@@ -8,7 +8,7 @@ from src.reporting.page import build_report
 from tests.reporting.project import facts
 
 
-def test_report_draws_every_chart_in_a_browser_without_a_complaint(report, browse):
+def test_report_generates_every_chart_in_a_browser_without_a_complaint(report, browse):
     names = re.findall(r'id="chart-([\w-]+)" role', report.read_text())
     assert {"scatter", "loss", "val_parts", "grad", "lr", "group-dino", "group-div_lpips"} <= set(names)
     document, complaints = browse(report)

@@ -80,7 +80,7 @@ def test_unscored_counts_by_reason():
 
 
 def test_unscored_leaves_out_prompts_of_one_image_where_diversity_is_reported_on_the_subject_alone():
-    sets = ["dev", "test", "bare", "bare"]
+    sets = ["dev", "test", "subject-only", "subject-only"]
     table = pd.DataFrame({"metric": "div_lpips", "set": sets, "reason": ["lone"] * 3 + ["other"], "value": np.nan})
     assert unscored(table) == ["3 × div_lpips: lone", "1 × div_lpips: other"]
     table.loc[3, "value"] = 0.4
@@ -135,10 +135,10 @@ def test_a_selection_without_the_rule_is_told_in_the_language_of_the_page(tables
 def test_a_figure_that_is_no_mean_over_the_test_prompts_says_how_many_images_it_rests_on(tables):
     rows = tables.scores[tables.scores["set"] == "test"]
     rows = rows[rows["metric"] == "nn_train"].groupby("variant").head(8)
-    lone = rows.assign(metric="div_lpips", set="bare", prompt_id="bare")
-    lone["seed"] = lone.groupby("variant").cumcount().astype(str)
+    subject_only = rows.assign(metric="div_lpips", set="subject-only", prompt_id="subject-only")
+    subject_only["seed"] = subject_only.groupby("variant").cumcount().astype(str)
     others = tables.scores[tables.scores["metric"] != "div_lpips"]
-    changed = dataclasses.replace(tables, scores=pd.concat([others, lone]))
+    changed = dataclasses.replace(tables, scores=pd.concat([others, subject_only]))
     assert "div_lpips rests on 8 images of the subject alone." in metric_page(changed, load_texts("en")).intro
     assert "div_lpips rests" not in metric_page(tables, load_texts("en")).intro
 

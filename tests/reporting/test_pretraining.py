@@ -90,7 +90,7 @@ def test_pretraining_report_shows_every_class_in_order(run):
     assert text_of(run).count('alt="mug, sample') == 3
 
 
-def test_pretraining_report_shows_real_images_before_the_drawn_ones(run):
+def test_pretraining_report_shows_real_images_before_the_generated_ones(run):
     mug = text_of(run).split('<p class="asked">mug</p>')[1].split("</article>")[0]
     assert mug.index('alt="mug, real image 1"') < mug.index('alt="mug, sample 1"')
     tree = text_of(run).split('<p class="asked">tree</p>')[1].split("</article>")[0]
@@ -102,11 +102,11 @@ def test_pretraining_report_comes_in_russian_too(run):
     assert '<html lang="ru">' in text
     for words in ("Обучение с нуля: 1,000 шагов", "настоящие", "Метрики по шагам", "скользящее среднее"):
         assert words in text, words
-    for words in ("Trained from", "moving average", "Samples", ">Loss<", "What it draws"):
+    for words in ("Trained from", "moving average", "Samples", ">Loss<", "What it generates"):
         assert words not in text, words
 
 
-def test_pretraining_report_draws_fid_first_and_leaves_gaps_out(run):
+def test_pretraining_report_generates_fid_first_and_leaves_gaps_out(run):
     specs = specs_of(run)
     measures = [name for name in re.findall(r'id="chart-([\w-]+)" role', text_of(run)) if name.startswith("measure")]
     assert measures == ["measure-fid_tabletop", "measure-val_loss", "measure-psnr"]
@@ -152,7 +152,7 @@ def test_pretraining_report_does_without_samples_measures_and_positive_losses(ow
     write_pretraining_report(own_run, TITLE)
     text = text_of(own_run)
     assert set(specs_of(own_run)) == {"loss"}
-    for line in ("This model draws no pictures", "Nothing was measured", "No logarithmic scale"):
+    for line in ("This model generates no pictures", "Nothing was measured", "No logarithmic scale"):
         assert line in text, line
 
 
@@ -190,7 +190,7 @@ def test_pretraining_report_names_an_empty_folder_of_samples(own_run):
         write_pretraining_report(own_run, TITLE)
 
 
-def test_pretraining_report_draws_every_chart_in_a_browser_without_a_complaint(run, browse):
+def test_pretraining_report_generates_every_chart_in_a_browser_without_a_complaint(run, browse):
     names = re.findall(r'id="chart-([\w-]+)" role', text_of(run))
     assert set(names) == set(specs_of(run))
     document, complaints = browse(run / "report.html")
@@ -205,7 +205,7 @@ def test_the_page_says_what_fid_tabletop_compares_and_what_halves_of_real_images
     table.assign(fid_tabletop_floor=6.8, fid_tabletop_images=300.0).to_csv(own_run / "evaluation.csv", index=False)
     write_pretraining_report(own_run, "FID")
     for name, words in (
-        ("report.html", ("the embedded world&#39;s reader", "Over 300 held-out images", "150 each, are 6.8 apart")),
+        ("report.html", ("the embedded world&#39;s classifier", "Over 300 held-out images", "150 each, are 6.8 apart")),
         (
             "report.ru.html",
             ("модели-читателя встроенного мира", "По 300 отложенным", "по 150, отстоят друг от друга на 6.8"),

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, NonFiniteError
-from src.sampling.generator import DrawSettings, Job, draw, to_image
+from src.sampling.generator import Job, SamplingSettings, sample, to_image
 from src.sampling.prompts import Prompt
 
-SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DPMSolverMultistepScheduler", {}, "fp32")
+SETTINGS = SamplingSettings(64, 2, 3, 5.0, "", 4, 0, "DPMSolverMultistepScheduler", {}, "fp32")
 
 
 def job(prompt_id, seed, text="a photo of a toy"):
@@ -16,7 +16,7 @@ def job(prompt_id, seed, text="a photo of a toy"):
 
 
 def pixels(model, settings, jobs):
-    return {(j.prompt.id, j.seed): np.asarray(image) for j, image in draw(model, settings, jobs)}
+    return {(j.prompt.id, j.seed): np.asarray(image) for j, image in sample(model, settings, jobs)}
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl"])
@@ -44,9 +44,9 @@ def test_another_batch_size_changes_a_pixel_by_one_level_at_most(load_tiny):
 
 def test_images_differ_by_prompt_id_seed_and_text(load_tiny):
     model = load_tiny("sd1")
-    drawn = [
+    generated = [
         image
-        for _, image in draw(
+        for _, image in sample(
             model,
             SETTINGS,
             [
@@ -57,7 +57,7 @@ def test_images_differ_by_prompt_id_seed_and_text(load_tiny):
             ],
         )
     ]
-    arrays = [np.asarray(image) for image in drawn]
+    arrays = [np.asarray(image) for image in generated]
     assert all(not np.array_equal(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
 
 
@@ -66,8 +66,8 @@ def test_base_and_run_start_from_the_same_noise(load_tiny):
     seen = []
     original = model.pipeline.prepare_latents
     model.pipeline.prepare_latents = lambda *a, **k: seen.append(original(*a, **k)) or seen[-1]
-    list(draw(model, SETTINGS, [job("a", 0, "a toy")]))
-    list(draw(model, SETTINGS, [job("a", 0, "a sksToy toy")]))
+    list(sample(model, SETTINGS, [job("a", 0, "a toy")]))
+    list(sample(model, SETTINGS, [job("a", 0, "a sksToy toy")]))
     assert torch.equal(seen[0], seen[1])
 
 
@@ -78,14 +78,14 @@ def test_sdxl_reads_zeros_for_an_empty_negative_prompt_and_others_the_empty_text
     original = model.pipeline.encode_prompt
     model.pipeline.encode_prompt = lambda *a, **k: seen.append(original(*a, **k)) or seen[-1]
     for negative in ("", "blurry"):
-        list(draw(model, dataclasses.replace(SETTINGS, negative_prompt=negative), [job("a", 0)]))
+        list(sample(model, dataclasses.replace(SETTINGS, negative_prompt=negative), [job("a", 0)]))
     assert [not tensors[1].any() for tensors in seen] == [empty, False]
 
 
-def test_drawing_leaves_scheduler_and_random_stream_alone(load_tiny):
+def test_generating_leaves_scheduler_and_random_stream_alone(load_tiny):
     model = load_tiny("sd1")
     scheduler, stream = model.pipeline.scheduler, torch.get_rng_state()
-    list(draw(model, SETTINGS, [job("a", 0)]))
+    list(sample(model, SETTINGS, [job("a", 0)]))
     assert model.pipeline.scheduler is scheduler
     assert torch.equal(stream, torch.get_rng_state())
 

@@ -9,24 +9,24 @@ from omegaconf import OmegaConf
 from src.core.config import load_config
 from src.core.errors import ConfigError
 from src.sampling.prompts import (
-    BARE,
-    PRIOR,
+    CLASS_ONLY,
+    SUBJECT_ONLY,
     Prompt,
     load_prompts,
-    lone_prompts,
     make_slug,
     read_dreambooth_prompts,
     single_prompt,
+    subject_only_prompts,
 )
-from src.tabletop.captions import GROUND_PHRASES, VIEWS, view_of, vocabulary
-from src.tabletop.subject import SEEN_GROUNDS, UNSEEN_GROUNDS, plan_shots
+from src.tabletop.captions import BACKGROUND_PHRASES, VIEWS, view_of, vocabulary
+from src.tabletop.subject import SEEN_BACKGROUNDS, UNSEEN_BACKGROUNDS, plan_shots
 
 SETS = ("object", "live", "person", "tabletop")
 GROUPS = {
     "object": {"recontext", "surface", "style", "property", "viewpoint"},
     "live": {"recontext", "outfit", "style", "action"},
     "person": {"background", "outfit", "style", "activity", "portrait"},
-    "tabletop": {"new-ground", "ground", "viewpoint", "size", "light"},
+    "tabletop": {"new-background", "background", "viewpoint", "size", "light"},
 }
 FILE = """Classes
 
@@ -80,25 +80,25 @@ def test_prompt_sets_are_large_diverse_and_disjoint(name):
 @pytest.mark.parametrize("name", SETS)
 def test_prompts_name_the_subject_once_and_fit_the_text_encoder(name):
     for prompt in load_prompts(load_config([f"prompts={name}"]).prompts):
-        drawn, plain = prompt.with_token("sksToy", "toy"), prompt.plain("toy")
-        assert drawn.count("sksToy toy") == 1
-        assert drawn.replace("sksToy ", "") == plain
-        assert "{" not in drawn + plain
-        assert len(drawn.split()) < 25
+        generated, plain = prompt.with_token("sksToy", "toy"), prompt.plain("toy")
+        assert generated.count("sksToy toy") == 1
+        assert generated.replace("sksToy ", "") == plain
+        assert "{" not in generated + plain
+        assert len(generated.split()) < 25
 
 
 def test_embedded_prompts_are_in_the_words_of_the_world_and_describe_no_photo():
     """A prompt that says what a photo shows could be met by repeating it: true views, and those a captioner may say."""
     scenes = [vars(shot.scene) for shot in plan_shots(0)]
-    shown = {f"{GROUND_PHRASES[scene['ground']][0]} {view_of(scene)}" for scene in scenes}
-    shown |= {f"{GROUND_PHRASES[ground][0]} {view}" for ground in SEEN_GROUNDS for view in (VIEWS[1], VIEWS[3])}
+    shown = {f"{BACKGROUND_PHRASES[scene['background']][0]} {view_of(scene)}" for scene in scenes}
+    shown |= {f"{BACKGROUND_PHRASES[where][0]} {view}" for where in SEEN_BACKGROUNDS for view in (VIEWS[1], VIEWS[3])}
     prompts = load_prompts(load_config(["prompts=tabletop"]).prompts)
     for prompt in prompts:
         assert set(prompt.plain("bear").split()) <= set(vocabulary())
         assert prompt.text.split("{subject} ")[1] not in shown
-    unseen = [phrase for ground in UNSEEN_GROUNDS for phrase in GROUND_PHRASES[ground]]
+    unseen = [phrase for where in UNSEEN_BACKGROUNDS for phrase in BACKGROUND_PHRASES[where]]
     new = {prompt.id for prompt in prompts if any(phrase in prompt.text for phrase in unseen)}
-    assert new == {prompt.id for prompt in prompts if prompt.group == "new-ground"}
+    assert new == {prompt.id for prompt in prompts if prompt.group == "new-background"}
     assert sum(prompt.id in new for prompt in prompts if prompt.set == "test") == 16
 
 
@@ -154,7 +154,7 @@ def test_load_prompts_takes_plain_and_omegaconf_containers():
         ("an sksToy  in {braces}", "a toy  in {braces}"),
     ],
 )
-def test_single_prompt_draws_what_was_typed(typed, plain):
+def test_single_prompt_generates_what_was_typed(typed, plain):
     prompt = single_prompt(typed, "sksToy", "toy")
     assert prompt.with_token("sksToy", "toy") == typed
     assert prompt.plain("toy") == plain
@@ -162,7 +162,7 @@ def test_single_prompt_draws_what_was_typed(typed, plain):
 
 
 def test_single_prompt_refuses_an_empty_text():
-    with pytest.raises(ConfigError, match="expected what is to be drawn"):
+    with pytest.raises(ConfigError, match="expected what is to be generated"):
         single_prompt("  ", "sksToy", "toy")
 
 
@@ -231,11 +231,11 @@ def test_prompts_need_neither_torch_nor_hydra():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_lone_prompts_show_the_class_with_and_without_the_token():
-    prior, bare = lone_prompts("a photo of a {subject}")
-    assert (prior.set, bare.set) == (PRIOR, BARE)
+def test_subject_only_prompts_show_the_class_with_and_without_the_token():
+    prior, subject_only = subject_only_prompts("a photo of a {subject}")
+    assert (prior.set, subject_only.set) == (CLASS_ONLY, SUBJECT_ONLY)
     assert prior.with_token("sksToy", "owl") == prior.plain("owl") == "a photo of an owl"
-    assert bare.with_token("sksToy", "owl") == "a photo of a sksToy owl"
-    assert bare.plain("owl") == "a photo of an owl"
+    assert subject_only.with_token("sksToy", "owl") == "a photo of a sksToy owl"
+    assert subject_only.plain("owl") == "a photo of an owl"
     with pytest.raises(ConfigError, match="exactly once"):
-        lone_prompts("a photo")
+        subject_only_prompts("a photo")

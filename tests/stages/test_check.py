@@ -7,17 +7,17 @@ from src.core.errors import CaptionError, ConfigError, MissingModelError, ModelM
 from src.core.files import write_text
 from src.core.weights import write_sums
 from src.data.captioning import load_tokenizers
-from src.stages.check import check_ahead, check_models, check_settings, texts_to_draw
+from src.stages.check import check_ahead, check_models, check_settings, texts_to_encode
 from src.stages.evaluate import build_metrics
 from tests.tiny.diffusion import build_diffusion
-from tests.tiny.judges import build_judges
+from tests.tiny.metric_models import build_metric_models
 from tests.tiny.words import WORDS
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    build_judges(folder / "models/tiny/judges", seed=0)
+    build_metric_models(folder / "models/tiny/metric_models", seed=0)
     build_diffusion(folder / "models/tiny/sd", "sd1", list(WORDS), 0)
     return folder
 
@@ -28,8 +28,8 @@ def tokenizers(models, monkeypatch):
     return load_tokenizers(models / "models/tiny/sd")
 
 
-def test_texts_are_those_of_adapter_base_and_lone_prompts():
-    texts = texts_to_draw(load_settings(["prompts=tabletop", "validation_args.negative_prompt=blurry"]))
+def test_texts_are_those_of_adapter_base_and_subject_only_prompts():
+    texts = texts_to_encode(load_settings(["prompts=tabletop", "validation_args.negative_prompt=blurry"]))
     assert texts["prompts.test.grass"] == "a photo of a sksToy bear on grass"
     assert texts["prompts.test.grass for the base model"] == "a photo of a bear on grass"
     assert {"a photo of a sksToy bear", "a photo of a bear", "blurry"} <= set(texts.values())
@@ -37,7 +37,7 @@ def test_texts_are_those_of_adapter_base_and_lone_prompts():
 
 def test_what_fits_passes(tokenizers):
     config = load_settings(["model=tiny"])
-    check_ahead(texts_to_draw(config), tokenizers, build_metrics(config))
+    check_ahead(texts_to_encode(config), tokenizers, build_metrics(config))
 
 
 def test_a_prompt_that_is_too_long_is_named_before_the_training(tokenizers):
@@ -46,8 +46,8 @@ def test_a_prompt_that_is_too_long_is_named_before_the_training(tokenizers):
         check_ahead({"prompts.dev.long": "bear " * 90}, tokenizers, [])
 
 
-def test_a_judge_that_is_missing_is_named_before_the_training(tokenizers):
-    config = load_settings(["model=tiny", "judges.clip.id=nowhere"])
+def test_a_metric_model_that_is_missing_is_named_before_the_training(tokenizers):
+    config = load_settings(["model=tiny", "metric_models.clip.id=nowhere"])
     with pytest.raises(MissingModelError, match="nowhere"):
         check_ahead({}, tokenizers, build_metrics(config))
 
@@ -62,8 +62,14 @@ def test_an_unknown_metric_is_named_before_the_training():
     [
         ("evaluate.margins.dino=-1", r"evaluate\.margins\.dino: expected a number above 0, found -1"),
         ("report.language=xx", "xx"),
-        ("validation_args.num_lone_images=-1", "num_lone_images=-1: pres of inference_metrics needs 1 or more"),
-        ("validation_args.num_lone_images=0", "num_lone_images=0: pres of inference_metrics needs 1 or more"),
+        (
+            "validation_args.num_subject_only_images=-1",
+            "num_subject_only_images=-1: pres of inference_metrics needs 1 or more",
+        ),
+        (
+            "validation_args.num_subject_only_images=0",
+            "num_subject_only_images=0: pres of inference_metrics needs 1 or more",
+        ),
     ],
 )
 def test_what_evaluate_and_report_would_refuse_is_refused_before_the_training(override, message):

@@ -1,8 +1,9 @@
-"""The whole stage on tiny judges: contents, provenance, bad input, no network, same bytes."""
+"""The whole stage on tiny metric models: contents, provenance, bad input, no network, same bytes."""
 
 import json
 import shutil
 import socket
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +20,26 @@ from src.core.files import sha256_file, sha256_tree
 from src.features.store import FeatureStore
 from src.stages.evaluate import build_metrics, evaluate_samples
 from tests.metrics.synthetic import write_photos, write_samples
-from tests.tiny.judges import build_judges
+from tests.tiny.metric_models import build_metric_models
 
 VARIANTS = ("base", "step-000010", "step-000020")
 PROMPTS = (("d0", "dev"), ("d1", "dev"), ("t0", "test"), ("t1", "test"), ("t2", "test"))
-LONE = (("prior", "prior"), ("bare", "bare"))
+SUBJECT_ONLY = (("class-only", "class-only"), ("subject-only", "subject-only"))
 METRICS = ["clip_i", "clip_t", "copy_gap", "dino", "div_lpips", "nn_train", "part_train"]
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory) -> Path:
+def metric_models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    build_judges(folder / "models/tiny/judges", seed=0)
+    build_metric_models(folder / "models/tiny/metric_models", seed=0)
     return folder
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, judges) -> Path:
-    (tmp_path / "models").symlink_to(judges / "models")
+def project(tmp_path, monkeypatch, metric_models) -> Path:
+    (tmp_path / "models").symlink_to(metric_models / "models")
     write_photos(tmp_path / "data")
-    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + LONE)
+    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + SUBJECT_ONLY)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -86,8 +87,8 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     assert per_variant.to_dict() == {"base": 102, "step-000010": 102, "step-000020": 102, **of_photos}
     # the class alone is for pres (two sets of references), the subject alone for nn_train and diversity
     assert per_variant["base"] == (rows * len(PROMPTS) + 2 + 4) * 2
-    assert set(table[table["set"] == "prior"]["metric"]) == {"pres"}
-    assert set(table[table["set"] == "bare"]["metric"]) == {"nn_train", "copy_gap", "part_train", "div_lpips"}
+    assert set(table[table["set"] == "class-only"]["metric"]) == {"pres"}
+    assert set(table[table["set"] == "subject-only"]["metric"]) == {"nn_train", "copy_gap", "part_train", "div_lpips"}
     assert table["value"].astype(float).between(-1, 1).all()
     assert (table["reason"] == "").all()
     assert not table.duplicated(["variant", "prompt_id", "seed", "metric", "references"]).any()
@@ -120,10 +121,11 @@ def test_evaluate_means_follow_from_the_rows(project):
 
 def test_evaluate_asks_for_images_that_a_metric_needs(project):
     write_samples(project / "data/samples", VARIANTS, PROMPTS)
-    for variant in VARIANTS:
-        for name, _ in LONE:
-            shutil.rmtree(project / "data/samples" / variant / name)
-    with pytest.raises(MetricError, match=r"pres: there are no images of its prompt sets \(prior\); draw some"):
+    for variant, (name, _) in product(VARIANTS, SUBJECT_ONLY):
+        shutil.rmtree(project / "data/samples" / variant / name)
+    with pytest.raises(
+        MetricError, match=r"pres: there are no images of its prompt sets \(class-only\); generate some"
+    ):
         evaluate(project)
     assert not (project / "metrics").exists()
 
@@ -139,10 +141,10 @@ def test_evaluate_pres_of_the_only_held_out_photo_itself_is_one(project):
     split, manifest = project / "data/split.csv", project / "data/samples/manifest.csv"
     split.write_text(split.read_text().replace("photo4-00000000,val", "photo4-00000000,train"))
     photo, table = project / "data/crops/photo3-00000000.png", pd.read_csv(manifest)
-    drawn = (table["set"] == "prior") & (table["variant"] != "base")
-    for path in table["path"][drawn]:
+    generated = (table["set"] == "class-only") & (table["variant"] != "base")
+    for path in table["path"][generated]:
         shutil.copy(photo, project / "data/samples" / path)
-    table.assign(sha256=table["sha256"].mask(drawn, sha256_file(photo))).to_csv(manifest, index=False)
+    table.assign(sha256=table["sha256"].mask(generated, sha256_file(photo))).to_csv(manifest, index=False)
     summary = evaluate(project, "inference_metrics=[pres]")
     assert summary["run"]["pres"] == pytest.approx(1)
     assert summary["base"]["pres"] < 0.999
@@ -164,13 +166,13 @@ def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project)
     assert np.allclose(ours["value"], small["value"], atol=2e-6)
 
 
-def test_evaluate_metadata_names_judges_prompts_and_photos(project):
+def test_evaluate_metadata_names_metric_models_prompts_and_photos(project):
     evaluate(project, "inference_metrics=[dino,text_sim]")
     meta = json.loads((project / "metrics/metrics_meta.json").read_text())
-    assert set(meta["judges"]) == {"dino", "clip_t"}
-    clip = meta["judges"]["clip_t"]
+    assert set(meta["metric_models"]) == {"dino", "clip_t"}
+    clip = meta["metric_models"]["clip_t"]
     assert clip["sha256"] == sha256_file(project / clip["id"] / clip["file"])
-    assert "bicubic" in meta["judges"]["dino"]["preprocessing"]
+    assert "bicubic" in meta["metric_models"]["dino"]["preprocessing"]
     assert set(meta["references"]["val"]) == {"photo3-00000000.png", "photo4-00000000.png"}
     assert len(meta["prompt_set_sha256"]) == 64
     assert meta["seeds"] == [0, 1]
@@ -197,7 +199,9 @@ def test_evaluate_of_one_image_per_prompt_compares_those_of_the_subject_alone(pr
     table[~second].to_csv(manifest, index=False)
     summary = evaluate(project, "inference_metrics=[dino,div_lpips]")
     scores = pd.read_csv(project / "metrics/scores.csv")
-    alone = scores[(scores["set"] == "bare") & (scores["metric"] == "div_lpips")].groupby("variant")["value"].mean()
+    alone = (
+        scores[(scores["set"] == "subject-only") & (scores["metric"] == "div_lpips")].groupby("variant")["value"].mean()
+    )
     chosen = f"step-{summary['selected_step']:06d}"
     assert summary["run"]["div_lpips"] == pytest.approx(alone[chosen], abs=1e-6)
     assert summary["against_base"]["div_lpips"]["mean"] == pytest.approx(alone[chosen] - alone["base"], abs=1e-6)
@@ -208,7 +212,7 @@ def test_evaluate_of_one_image_per_prompt_compares_those_of_the_subject_alone(pr
 def test_evaluate_of_one_image_per_prompt_has_a_reason_instead_of_a_diversity(project):
     for path in sorted((project / "data/samples").rglob("*.png")):
         path.unlink()
-    write_samples(project / "data/samples", VARIANTS, PROMPTS + LONE, seeds=(0,))
+    write_samples(project / "data/samples", VARIANTS, PROMPTS + SUBJECT_ONLY, seeds=(0,))
     summary = evaluate(project)
     assert "div_lpips" not in summary["run"]
     assert summary["counts"]["scored"]["div_lpips"] == 4  # the two held-out photos, sharp and decoded
@@ -234,12 +238,12 @@ def test_evaluate_leaves_earlier_results_whole_on_an_error(project):
     assert sha256_tree(project / "metrics") == before
 
 
-def test_evaluate_checks_images_and_judges_before_any_model_loads(project, monkeypatch):
-    monkeypatch.setattr("src.features.store.FeatureStore.tower", lambda *_: pytest.fail("a model was loaded"))
+def test_evaluate_checks_images_and_metric_models_before_any_model_loads(project, monkeypatch):
+    monkeypatch.setattr("src.features.store.FeatureStore.extractor", lambda *_: pytest.fail("a model was loaded"))
     with pytest.raises(ModelMismatchError, match="expected 0000"):
-        evaluate(project, f"judges.clip.sha256='{'0' * 64}'")
+        evaluate(project, f"metric_models.clip.sha256='{'0' * 64}'")
     with pytest.raises(MissingModelError, match="nowhere"):
-        evaluate(project, "judges.lpips.id=nowhere")
+        evaluate(project, "metric_models.lpips.id=nowhere")
     (project / "data/samples/base/t0/0.png").unlink()
     with pytest.raises(MetricError, match="missing files"):
         evaluate(project)
@@ -269,25 +273,19 @@ def test_evaluate_configuration_calls_each_metric_by_its_key(choice):
 
 
 @pytest.mark.parametrize("model", ["tiny", "sd15"])
-def test_evaluate_configuration_names_the_judges_that_metrics_use(model):
+def test_evaluate_configuration_names_the_metric_models_that_metrics_use(model):
     params = load_settings([f"model={model}"])
-    judges = {name: build(judge, f"judges.{name}") for name, judge in params.judges.items()}
-    metrics = {metric.name: metric.judge for metric in build_metrics(params)}
+    models = {name: build(model, f"metric_models.{name}") for name, model in params.metric_models.items()}
+    metrics = {metric.name: metric.model for metric in build_metrics(params)}
     assert metrics == {
-        **{"dino": judges["dino"], "div_lpips": judges["lpips"]},
-        **{"clip_i": judges["clip"], "clip_t": judges["clip"]},
-        **{"pres": judges["dino"], "nn_train": judges["dino"]},
+        **{"dino": models["dino"], "div_lpips": models["lpips"], "clip_i": models["clip"], "clip_t": models["clip"]},
+        **{"pres": models["dino"], "nn_train": models["dino"]},
     }
     assert params.metrics.keys() == metrics.keys()
 
 
-def test_evaluate_public_judges_are_the_published_ones():
-    judges = load_settings(["model=sd15"]).judges
-    assert (judges["clip"]["architecture"], judges["clip"]["quick_gelu"]) == ("ViT-B-32-quickgelu", True)
-    assert (judges["dino"]["architecture"], judges["dino"]["resize_px"], judges["dino"]["crop_px"]) == (
-        "vit_small_patch16_224.dino",
-        256,
-        224,
-    )
-    assert judges["lpips"]["sha256"].startswith("7be5be79")
-    assert judges["lpips"]["size_px"] == 256
+def test_evaluate_public_metric_models_are_the_published_ones():
+    clip, dino, lpips = (load_settings(["model=sd15"]).metric_models[name] for name in ("clip", "dino", "lpips"))
+    assert (clip["architecture"], clip["quick_gelu"]) == ("ViT-B-32-quickgelu", True)
+    assert (dino["architecture"], dino["resize_px"], dino["crop_px"]) == ("vit_small_patch16_224.dino", 256, 224)
+    assert (lpips["sha256"][:8], lpips["size_px"]) == ("7be5be79", 256)

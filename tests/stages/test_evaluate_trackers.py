@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.core.config import load_config
+from src.core.config import load_settings
 from src.core.errors import TrackerError
 from src.stages import evaluate as stage
 from tests.metrics.synthetic import write_photos, write_samples
-from tests.stages.test_evaluate import LONE, PROMPTS, VARIANTS, blurred
-from tests.tiny.judges import build_judges
+from tests.stages.test_evaluate import PROMPTS, SUBJECT_ONLY, VARIANTS, blurred
+from tests.tiny.metric_models import build_metric_models
 from tests.trackers.fakes import FakeService
 
 
 @pytest.fixture(scope="module")
-def judges(tmp_path_factory):
+def metric_models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    build_judges(folder / "models/tiny/judges", seed=0)
+    build_metric_models(folder / "models/tiny/metric_models", seed=0)
     return folder
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, judges):
-    (tmp_path / "models").symlink_to(judges / "models")
+def project(tmp_path, monkeypatch, metric_models):
+    (tmp_path / "models").symlink_to(metric_models / "models")
     write_photos(tmp_path / "data")
-    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + LONE)
+    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + SUBJECT_ONLY)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -48,9 +48,9 @@ class Recorder(FakeService):
 
 
 def run_stage_with(project, monkeypatch, *services):
-    monkeypatch.setattr(stage, "build_each", lambda _: list(services))
+    monkeypatch.setattr(stage, "build_each", lambda *_: list(services))
     monkeypatch.setattr(stage, "reconstruct", lambda *args, out: blurred(project)(args[-1]))  # noqa: ARG005
-    stage._run(load_config(["model=tiny"]))
+    stage._run(load_settings(["model=tiny"]))
     return json.loads((project / "metrics/details.json").read_text())
 
 

@@ -11,14 +11,14 @@ from src.core.provenance import model_digest
 from src.core.sealed import write_sealed
 from src.metrics.names import BASE
 from src.sampling.cache import SampleCache, png_bytes
-from src.sampling.generator import DrawSettings, Job
-from src.sampling.prompts import Prompt, lone_prompts
+from src.sampling.generator import Job, SamplingSettings
+from src.sampling.prompts import Prompt, subject_only_prompts
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
-from src.stages.generate import draw_variants
-from src.stages.sampling_setup import code_that_draws
+from src.stages.generate import generate_variants
+from src.stages.sampling_setup import generation_code
 from src.training.determinism import set_deterministic
 
-SETTINGS = DrawSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
+SETTINGS = SamplingSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
 CPU = torch.device("cpu")
 
 
@@ -50,9 +50,9 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/weights").write_text("1")
 
-    def path(settings=SETTINGS, adapter="", drawn=job, model="hub/id", revision="r", by="src.stages.generate"):
+    def path(settings=SETTINGS, adapter="", generated=job, model="hub/id", revision="r", by="src.stages.generate"):
         weights = model_digest(model, revision, None)
-        return SampleCache.open(tmp_path / "c", weights, CPU, settings, code_that_draws(by)).path(adapter, drawn)
+        return SampleCache.open(tmp_path / "c", weights, CPU, settings, generation_code(by)).path(adapter, generated)
 
     first = path(model=str(tmp_path / "m"))
     (tmp_path / "m/weights").write_text("2")
@@ -64,10 +64,10 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
         path(revision="s"),
         path(dataclasses.replace(SETTINGS, guidance_scale=3.0)),
         path(dataclasses.replace(SETTINGS, seed=1)),
-        path(drawn=dataclasses.replace(job, seed=1)),
-        path(drawn=dataclasses.replace(job, text="a dog")),
+        path(generated=dataclasses.replace(job, seed=1)),
+        path(generated=dataclasses.replace(job, text="a dog")),
         path(by="src.stages.class_images"),
-        path(drawn=Job(Prompt("b", "test", "g", "a toy"), "a toy", 0)),
+        path(generated=Job(Prompt("b", "test", "g", "a toy"), "a toy", 0)),
     ]
     set_deterministic(not torch.are_deterministic_algorithms_enabled())
     paths.append(path())
@@ -76,25 +76,28 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
     assert path(dataclasses.replace(SETTINGS, num_images_per_prompt=9)) == path()
 
 
-def test_manifest_tells_what_was_drawn_from_what_clip_reads(tmp_path, monkeypatch):
+def test_manifest_tells_what_was_generated_from_what_clip_reads(tmp_path, monkeypatch):
     """Every image is in the cache, so that no model is needed."""
     cached = tmp_path / "cached.png"
     write_sealed(cached, png_bytes(Image.new("RGB", (8, 8))))
     monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
     monkeypatch.chdir(tmp_path)
-    images = ["validation_args.num_images_per_prompt=1", "validation_args.num_lone_images=1"]
+    images = ["validation_args.num_images_per_prompt=1", "validation_args.num_subject_only_images=1"]
     params = load_settings(["model=tiny", "subject.token=sksToy", "subject.class_name=toy", "device=cpu", *images])
     variants = [Variant(BASE, None), Variant("step-000001", checkpoint(tmp_path / "step-000001"))]
-    prompts = [Prompt("moon", "test", "recontext", "a {subject} on a moon"), *lone_prompts("a photo of a {subject}")]
+    prompts = [
+        Prompt("moon", "test", "recontext", "a {subject} on a moon"),
+        *subject_only_prompts("a photo of a {subject}"),
+    ]
     out = tmp_path / "samples"
-    manifest = draw_variants(params, variants, prompts, out, keep=False).set_index(["variant", "set"])
+    manifest = generate_variants(params, variants, prompts, out, keep=False).set_index(["variant", "set"])
     assert manifest["prompt"].to_dict() == {
         ("base", "test"): "a toy on a moon",
-        ("base", "prior"): "a photo of a toy",
-        ("base", "bare"): "a photo of a toy",
+        ("base", "class-only"): "a photo of a toy",
+        ("base", "subject-only"): "a photo of a toy",
         ("step-000001", "test"): "a sksToy toy on a moon",
-        ("step-000001", "prior"): "a photo of a toy",
-        ("step-000001", "bare"): "a photo of a sksToy toy",
+        ("step-000001", "class-only"): "a photo of a toy",
+        ("step-000001", "subject-only"): "a photo of a sksToy toy",
     }
     for variant in ("base", "step-000001"):
         assert manifest.loc[variant, "prompt_plain"].to_list() == manifest.loc["base", "prompt"].to_list()
@@ -110,15 +113,15 @@ def test_images_of_other_prompts_stay_where_they_shall(tmp_path, monkeypatch):
     moon, cup, again = (
         Prompt(name, "test", "single", text) for name, text in (("a", "moon"), ("b", "cup"), ("a", "m"))
     )
-    draw_variants(params, variants, [moon], out, keep=True)
-    both = draw_variants(params, variants, [cup], out, keep=True)
+    generate_variants(params, variants, [moon], out, keep=True)
+    both = generate_variants(params, variants, [cup], out, keep=True)
     assert both["prompt_id"].to_list() == ["a", "a", "b", "b"]
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png")) == sorted(both["path"])
-    assert draw_variants(params, variants, [again], out, keep=True)["prompt"].to_list() == ["cup", "cup", "m", "m"]
-    assert draw_variants(params, variants, [moon], out, keep=False)["prompt_id"].to_list() == ["a", "a"]
+    assert generate_variants(params, variants, [again], out, keep=True)["prompt"].to_list() == ["cup", "cup", "m", "m"]
+    assert generate_variants(params, variants, [moon], out, keep=False)["prompt_id"].to_list() == ["a", "a"]
 
 
-def test_one_prompt_is_drawn_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):
+def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):
     adapter = tmp_path / "models/adapter"
     for step in (100, 200, 300):
         checkpoint(adapter / f"step-{step:06d}")

@@ -15,7 +15,7 @@ from src.metrics.base import Score
 from src.metrics.quantities import Quantities, Quantity
 from src.stages.evaluate import build_metrics, evaluate_samples
 from tests.metrics.synthetic import write_photos, write_samples
-from tests.tiny.judges import build_judges
+from tests.tiny.metric_models import build_metric_models
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Brightness:
     """A metric that nobody has heard of, and that asks no model."""
 
     name: str = "brightness"
-    judge: None = None
+    model: None = None
     sets: tuple[str, ...] = ("test", "none")
 
     def quantities(self):
@@ -35,7 +35,7 @@ class Brightness:
 
 
 def test_a_metric_without_a_model_is_one_class(tmp_path, monkeypatch):
-    build_judges(tmp_path / "models/tiny/judges", seed=0)
+    build_metric_models(tmp_path / "models/tiny/metric_models", seed=0)
     write_photos(tmp_path / "data")
     write_samples(tmp_path / "data/samples", ("base", "step-000010"), (("d0", "dev"), ("t0", "test"), ("t1", "test")))
     monkeypatch.chdir(tmp_path)
@@ -45,7 +45,7 @@ def test_a_metric_without_a_model_is_one_class(tmp_path, monkeypatch):
     pixels = [np.asarray(Image.open(path)) for path in (tmp_path / "data/samples/base").glob("t*/*.png")]
     assert summary["base"]["brightness"] == pytest.approx(np.mean([one.mean() for one in pixels]), abs=1e-6)
     meta = json.loads((tmp_path / "metrics/metrics_meta.json").read_text())
-    assert "brightness" not in meta["judges"]
+    assert "brightness" not in meta["metric_models"]
     quantities = Quantities.of(meta)
     assert quantities.order(summary["run"]) == ["dino", "clip_t", "brightness", "dino_train"]
     assert (quantities.label("brightness"), quantities.arrow("brightness")) == ("brightness", "↓")

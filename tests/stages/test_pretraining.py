@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from src.commands import scratch_draw
+from src.commands import pretraining_sample
 from src.core.building import build
 from src.core.digest import CONFIGS
 from src.core.errors import CaptionError, ConfigError
@@ -43,7 +43,7 @@ def params(*more):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Two classes of 20 noisy pictures, of which the stage draws in `tmp_path`."""
+    """Two classes of 20 noisy pictures, of which the stage generates in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
@@ -60,9 +60,9 @@ def trained(photos):
     return photos / "out"
 
 
-def draw(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["scratch_draw", *words])
-    scratch_draw.main()
+def sample(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["pretraining_sample", *words])
+    pretraining_sample.main()
 
 
 def pictures(folder):
@@ -144,8 +144,10 @@ def test_a_folder_with_captions_trains_by_text_and_generates(photos, capsys):
     assert {path.name for path in Path("text/samples").iterdir()} == {"cat", "dog"}
     base = load_base_model("text/model", None, None, "fp32", torch.device("cpu"))
     assert base.pipeline.tokenizer.tokenize("a cat on snow") == ["a</w>", "cat</w>", "on</w>", "snow</w>"]
-    settings = generator.DrawSettings(8, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
-    [(_, image)] = generator.draw(base, settings, [generator.Job(Prompt("p", "test", "snow", ""), "a dog on snow", 0)])
+    settings = generator.SamplingSettings(8, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
+    [(_, image)] = generator.sample(
+        base, settings, [generator.Job(Prompt("p", "test", "snow", ""), "a dog on snow", 0)]
+    )
     assert image.size == (8, 8)
 
 
@@ -207,7 +209,7 @@ def test_measures_are_named_after_their_values_and_their_files(photos):
     weights.write_text("one")
 
     def measure(steps):
-        features = "{_target_: src.tabletop.classifier.ReaderFeatures, folder: reader}"
+        features = "{_target_: src.tabletop.classifier.ClassifierFeatures, folder: reader}"
         return name_measures(
             params(
                 f"task.measures=[{{_target_: src.pretraining.fid.FidMeasure, features: {features}, "
@@ -222,11 +224,11 @@ def test_measures_are_named_after_their_values_and_their_files(photos):
     assert measure(1) != first
 
 
-def test_drawing_writes_class_folders_and_more_images_leave_the_first(trained, monkeypatch, capsys):
-    draw(monkeypatch, "out", "few", "--each", "2", "--seed", "5")
+def test_generating_writes_class_folders_and_more_images_leave_the_first(trained, monkeypatch, capsys):
+    sample(monkeypatch, "out", "few", "--each", "2", "--seed", "5")
     assert capsys.readouterr().out.splitlines()[-1] == "few: 4 images of 8 px, 2 classes"
-    draw(monkeypatch, "out", "many", "--each", "3", "--seed", "5")
-    draw(monkeypatch, "out", "other", "--each", "2", "--seed", "6")
+    sample(monkeypatch, "out", "many", "--each", "3", "--seed", "5")
+    sample(monkeypatch, "out", "other", "--each", "2", "--seed", "6")
     few, many, other = (pictures(trained.parent / name) for name in ("few", "many", "other"))
     assert list(few) == ["cat/000.png", "cat/001.png", "dog/000.png", "dog/001.png"]
     assert len(many) == 6
@@ -235,11 +237,11 @@ def test_drawing_writes_class_folders_and_more_images_leave_the_first(trained, m
         assert abs(pixels - other[name]).max() > 1, name
 
 
-def test_drawing_refuses_what_it_cannot_do(trained, monkeypatch, capsys):
+def test_generating_refuses_what_it_cannot_do(trained, monkeypatch, capsys):
     (trained.parent / "full").mkdir()
     for words, message in ((("nowhere", "full"), "full: exists"), (("nowhere", "new"), "nowhere/model: no model")):
         with pytest.raises(SystemExit, match="1"):
-            draw(monkeypatch, *words)
+            sample(monkeypatch, *words)
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        draw(monkeypatch, "out", "new", "--each", "0")
+        sample(monkeypatch, "out", "new", "--each", "0")

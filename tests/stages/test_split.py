@@ -95,11 +95,11 @@ def test_split_stage_warns_of_photos_without_the_subject_and_says_on_which_side(
     ]
 
 
-def test_split_stage_warns_of_few_photos_and_of_few_groups_that_judge(tmp_path):
+def test_split_stage_warns_of_few_photos_and_of_few_groups_to_measure_on(tmp_path):
     text, _ = told(tmp_path, list(range(6)), [0.3] * 6, [""] * 6)
     assert text.splitlines()[1:] == [
-        "split: warning: 6 photos are few: from 10 on two or more judge; add some to data/raw",
-        "split: warning: 2 near-duplicate groups judge, fewer than 3: their scores are mostly luck",
+        "split: warning: 6 photos are few: from 10 on two or more are held out; add some to data/raw",
+        "split: warning: 2 near-duplicate groups to measure on, fewer than 3: scores are mostly luck",
     ]
     text, _ = told(tmp_path, list(range(15)), [0.3] * 15, [""] * 15)
     assert "warning" not in text

@@ -63,8 +63,10 @@ def test_every_stage_of_the_embedded_world_depends_on_its_code(tmp_path):
     write_tabletop_code(tmp_path / "code")
     text = (ROOT / "tabletop/dvc.yaml").read_text()
     named = set(re.findall(r"tabletop/code/([\w${}-]+)\.txt", text))
-    judges = {f"judge-{name}" for name in ("captioner", "clip", "dino", "lpips", "reader")}
-    assert {path.stem for path in (tmp_path / "code").iterdir()} == (named - {"judge-${item}"} | judges | {"code"})
+    metric_models = {f"model-{name}" for name in ("captioner", "clip", "dino", "lpips", "classifier")}
+    assert {path.stem for path in (tmp_path / "code").iterdir()} == (
+        named - {"model-${item}"} | metric_models | {"code"}
+    )
     assert "src/" not in text
     for stage, module in (
         ("vae", "train"),

@@ -2,11 +2,12 @@ import re
 
 import pytest
 
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.captions import (
     ANY_TOY,
+    BACKGROUND_PHRASES,
     CLASS_WORDS,
     COLOUR_WORDS,
-    GROUND_PHRASES,
     STARTS,
     VIEWS,
     caption,
@@ -14,7 +15,6 @@ from src.tabletop.captions import (
     view_of,
     vocabulary,
 )
-from src.tabletop.grounds import GROUNDS
 from src.tabletop.toys import CLASSES, COLOURS
 from src.tabletop.world import plan_world, scene_table
 
@@ -39,7 +39,7 @@ GRAMMAR = re.compile(
     + choice("colour", words_of(COLOUR_WORDS))
     + "?(?:(?P<rare>[a-z]{3,6}) )??"
     + choice("noun", [ANY_TOY, *words_of(CLASS_WORDS)])
-    + choice("ground", words_of(GROUND_PHRASES))
+    + choice("background", words_of(BACKGROUND_PHRASES))
     + "?"
     + choice("view", VIEWS)
     + "?"
@@ -72,10 +72,10 @@ def share(parsed, name):
 def test_caption_words_cover_the_world():
     assert set(CLASS_WORDS) == set(CLASSES)
     assert set(COLOUR_WORDS) == set(COLOURS)
-    assert set(GROUND_PHRASES) == set(GROUNDS)
+    assert set(BACKGROUND_PHRASES) == set(BACKGROUNDS)
 
 
-@pytest.mark.parametrize("table", [CLASS_WORDS, COLOUR_WORDS, GROUND_PHRASES])
+@pytest.mark.parametrize("table", [CLASS_WORDS, COLOUR_WORDS, BACKGROUND_PHRASES])
 def test_caption_words_mean_one_thing_each(table):
     words = words_of(table)
     assert len(set(words)) == len(words)
@@ -85,7 +85,7 @@ def test_caption_says_what_the_scene_shows(rows, parsed):
     for row, said in zip(rows, parsed, strict=True):
         assert said["noun"] in (ANY_TOY, *CLASS_WORDS[row["name"]])
         assert said["colour"] in (None, *COLOUR_WORDS[row["colour"]])
-        assert said["ground"] in (None, *GROUND_PHRASES[row["ground"]])
+        assert said["background"] in (None, *BACKGROUND_PHRASES[row["background"]])
         assert said["view"] in (None, view_of(row))
         assert said["size"] in (None, "small" if row["distance"] > 3.45 else "big" if row["distance"] < 3.1 else None)
         assert said["light"] is None or (said["light"] == LIGHTS[0]) == (row["warmth"] > 0.5)
@@ -96,7 +96,7 @@ def test_caption_uses_every_word(parsed):
     for name, words in (
         ("noun", [ANY_TOY, *words_of(CLASS_WORDS)]),
         ("colour", words_of(COLOUR_WORDS)),
-        ("ground", words_of(GROUND_PHRASES)),
+        ("background", words_of(BACKGROUND_PHRASES)),
         ("view", VIEWS),
         ("light", LIGHTS),
         ("size", ("small", "big")),
@@ -107,7 +107,7 @@ def test_caption_uses_every_word(parsed):
 def test_caption_leaves_parts_out_as_often_as_it_should(parsed):
     # four standard deviations at 4000 captions and p = 0.12 are 0.02
     assert share(parsed, "colour") == pytest.approx(0.12, abs=0.02)
-    assert share(parsed, "ground") == pytest.approx(0.08, abs=0.02)
+    assert share(parsed, "background") == pytest.approx(0.08, abs=0.02)
     assert share(parsed, "start") == pytest.approx(1 / len(STARTS), abs=0.03)
     assert share(parsed, "view") == pytest.approx(0.7, abs=0.03)
     assert share(parsed, "rare") == pytest.approx(0.94, abs=0.02)
@@ -146,11 +146,11 @@ def test_vocabulary_holds_every_word(rows, parsed):
 def test_plain_caption_is_one_that_training_may_see():
     for name in CLASSES:
         for colour in COLOURS:
-            for ground in GROUNDS:
-                said = parse(plain_caption(name, colour, ground))
+            for background in BACKGROUNDS:
+                said = parse(plain_caption(name, colour, background))
                 assert said["noun"] in CLASS_WORDS[name]
                 assert said["colour"] in COLOUR_WORDS[colour]
-                assert said["ground"] in GROUND_PHRASES[ground]
+                assert said["background"] in BACKGROUND_PHRASES[background]
                 assert said["rare"] is said["view"] is said["light"] is None
     assert plain_caption("car", "orange", "wood") == "a photo of an orange car on a wooden table"
 

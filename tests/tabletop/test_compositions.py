@@ -1,6 +1,6 @@
 import numpy as np
 
-from src.tabletop.compositions import NAME, draw_compositions, plan_composition
+from src.tabletop.compositions import NAME, plan_composition, render_compositions
 from src.tabletop.marks import Pattern
 from src.tabletop.subject import CATALOGUE
 from src.tabletop.toys import CLASSES
@@ -23,13 +23,13 @@ def test_compositions_hold_every_pattern_and_the_classes_and_never_the_subject()
     assert all(one.scene.toy.name == NAME for one in planned)
 
 
-def test_pictures_are_drawn_once_and_are_functions_of_the_seed(tmp_path):
-    draw_compositions(tmp_path / "a", tmp_path / "cache", 3, 16, 1, 7)
+def test_pictures_are_rendered_once_and_are_functions_of_the_seed(tmp_path):
+    render_compositions(tmp_path / "a", tmp_path / "cache", 3, 16, 1, 7)
     shards = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()}
-    draw_compositions(tmp_path / "b", tmp_path / "cache", 3, 16, 1, 7)
+    render_compositions(tmp_path / "b", tmp_path / "cache", 3, 16, 1, 7)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()} == shards
     first = np.load(tmp_path / "a/images.npy")
     assert first.shape == (3, 16, 16, 3)
     assert np.array_equal(first, np.load(tmp_path / "b/images.npy"))
-    draw_compositions(tmp_path / "c", tmp_path / "other", 3, 16, 1, 8)
+    render_compositions(tmp_path / "c", tmp_path / "other", 3, 16, 1, 8)
     assert not np.array_equal(first, np.load(tmp_path / "c/images.npy"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from src.tabletop.diagnosis import Drawn, Restored, diagnose_autoencoder, sharpness, tables
+from src.tabletop.diagnosis import Generated, Restored, diagnose_autoencoder, sharpness, tables
 from tests.pretraining.conftest import CPU, image_set
 
 SIDE = 64
@@ -22,7 +22,7 @@ def test_sharpness_is_the_variance_of_the_laplacian():
 
 
 class Mean:
-    """Stands for a judge: features are mean colours."""
+    """Stands for a metric model: features are mean colours."""
 
     def prepare(self, image):
         return torch.tensor(list(image.getdata()), dtype=torch.float32).mean(0)
@@ -60,10 +60,10 @@ def test_an_autoencoder_that_blurs_is_found_out():
 
 
 def test_tables_hold_every_number():
-    right = {"name": 0.9, "colour": 1.0, "ground": 0.95, "all": 0.85}
+    right = {"name": 0.9, "colour": 1.0, "background": 0.95, "all": 0.85}
     text = tables(
         {("shipped", "world"): Restored(27.91, 0.0172, 0.123, None), ("new", "toy"): Restored(30, 0, 1, 0.5)},
-        [Drawn(5, 3.0, right, 0.101, None), Drawn(20, 4.0, right, 0.119, 61.24)],
+        [Generated(5, 3.0, right, 0.101, None), Generated(20, 4.0, right, 0.119, 61.24)],
     )
     assert "| shipped | world | 27.9 | 0.017 | 12% |  |" in text
     assert "| new | toy | 30.0 | 0.000 | 100% | 0.50 |" in text

@@ -37,7 +37,7 @@ def test_the_star_is_looked_at_from_behind():
     assert len(CATALOGUE[NAME]) - len(star.parts) == 5, "five tips"
     assert all(140 <= scene.azimuth <= 220 for pair in scenes_of(BACK, 5, 0) for scene in pair)
     assert scenes_of(BACK, 5, 0) == scenes_of(BACK, 5, 0)
-    assert all(first.ground != second.ground for first, second in scenes_of(BACK, 5, 0))
+    assert all(first.background != second.background for first, second in scenes_of(BACK, 5, 0))
 
 
 def test_one_ear_is_straight_and_nothing_else_moves():

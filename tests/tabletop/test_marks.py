@@ -53,8 +53,10 @@ def test_patch_has_its_radius_and_star_its_tips():
 
 def test_every_letter_has_a_shape_of_its_own():
     points = torch.cartesian_prod(torch.tensor([0.9]), *[torch.linspace(-0.5, 0.5, 32)] * 2)
-    drawn = {tuple(marked(marks(Pattern.LETTER, phase=(i + 0.5) / 1e4), points).tolist()) for i in range(len(LETTERS))}
-    assert len(drawn) == len(LETTERS)
+    rendered = {
+        tuple(marked(marks(Pattern.LETTER, phase=(i + 0.5) / 1e4), points).tolist()) for i in range(len(LETTERS))
+    }
+    assert len(rendered) == len(LETTERS)
 
 
 def test_renders_show_marks_in_their_colour_and_nothing_else_changes():

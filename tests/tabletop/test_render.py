@@ -7,7 +7,7 @@ import torch
 
 from src.tabletop import render as module
 from src.tabletop.render import AIM_HEIGHT, GAMMA, HALF_VIEW, cover, render
-from src.tabletop.scene import Scene, Toy, draw_scene, draw_toy
+from src.tabletop.scene import Scene, Toy, sample_scene, sample_toy
 from src.tabletop.toys import CLASSES, Kind, Part
 from src.tabletop.world import plan_world
 
@@ -19,7 +19,7 @@ BALL = {"ball": (Part(Kind.ELLIPSOID, "body", (0, 0, AIM_HEIGHT), (RADIUS, RADIU
 NOTHING = {"ball": (Part(Kind.ELLIPSOID, "body", (0, 0, -9), (0.1, 0.1, 0.1)),)}
 
 
-def draw(catalogue=BALL, side=64, oversampling=1, **changes):
+def sample(catalogue=BALL, side=64, oversampling=1, **changes):
     """One picture, (side, side, 3), floats in [0, 255]."""
     scene = dataclasses.replace(SCENE, **changes)
     return render([scene], side, side, oversampling, catalogue)[0].numpy().astype(float)
@@ -81,9 +81,9 @@ def test_render_in_one_piece_is_render_in_strips(scenes, monkeypatch):
     assert int((render(scenes, 48, 48, 2).int() - strips.int()).abs().max()) <= 1
 
 
-def test_scenes_drawn_together_look_as_they_do_alone(scenes):
+def test_scenes_rendered_together_look_as_they_do_alone(scenes):
     toy = scenes[0].toy
-    alike = [draw_scene(toy, "sand", number) for number in range(5)] + scenes
+    alike = [sample_scene(toy, "sand", number) for number in range(5)] + scenes
     alone, together = render(alike, 32, 32, 2).int(), render(alike, 32, 32, 2, at_once=3).int()
     # another order of summation may round a pixel otherwise, and now and then a ray misses an edge
     assert float((alone - together).abs().float().mean()) < 0.01
@@ -92,7 +92,7 @@ def test_scenes_drawn_together_look_as_they_do_alone(scenes):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_render_shows_every_class_whole(name):
-    scene = draw_scene(draw_toy(name, "cyan", 3), "asphalt", 5)
+    scene = sample_scene(sample_toy(name, "cyan", 3), "asphalt", 5)
     with_toy = render([scene], 64, 64, 1)[0].int()
     without = render([scene], 64, 64, 1, {name: NOTHING["ball"]})[0].int()
     changed = ((with_toy - without).abs().amax(-1) > 12).numpy()
@@ -103,23 +103,23 @@ def test_render_shows_every_class_whole(name):
 @pytest.mark.parametrize("aside", [(0.0, 0.0), (0.14, -0.10), (-0.3, 0.4)])
 @pytest.mark.parametrize("azimuth", [0.0, 77.0, -150.0])
 def test_render_puts_the_toy_where_projection_says(aside, azimuth):
-    picture = draw(aside=aside, azimuth=azimuth, side=128)
+    picture = sample(aside=aside, azimuth=azimuth, side=128)
     across, down = middle(is_red(picture))
-    # a ball beside the middle is drawn as an ellipse whose centre lies a little farther out
+    # a ball beside the middle is rendered as an ellipse whose centre lies a little farther out
     assert across == pytest.approx(64 * (1 + aside[0]), abs=0.8)
     assert down == pytest.approx(64 * (1 - aside[1]), abs=0.8)
 
 
 @pytest.mark.parametrize("distance", [2.8, 3.8])
-def test_render_draws_a_ball_of_the_right_size(distance):
-    share = is_red(draw(distance=distance, side=128)).mean()
+def test_render_renders_a_ball_of_the_right_size(distance):
+    share = is_red(sample(distance=distance, side=128)).mean()
     radius = math.tan(math.asin(RADIUS / distance)) / HALF_VIEW
     assert share == pytest.approx(math.pi * radius**2 / 4, rel=0.03)
 
 
 def test_render_keeps_the_scale_of_its_width():
     wide = is_red(render([SCENE], 96, 48, 1, BALL)[0].numpy().astype(float))
-    square = is_red(draw(side=96))
+    square = is_red(sample(side=96))
     assert wide.sum() == pytest.approx(square.sum(), rel=0.02)
     assert middle(wide) == pytest.approx((48, 24), abs=0.3)
 
@@ -134,26 +134,26 @@ def test_render_sees_the_front_at_azimuth_zero_and_the_left_side_at_ninety():
     }
     areas = [
         (is_red(picture).sum(), is_blue(picture).sum())
-        for picture in (draw(sides, azimuth=azimuth, elevation=18.0) for azimuth in (0.0, 90.0, 180.0))
+        for picture in (sample(sides, azimuth=azimuth, elevation=18.0) for azimuth in (0.0, 90.0, 180.0))
     ]
     assert areas[0][0] > 3 * areas[0][1]
     assert areas[1][0] == pytest.approx(areas[1][1], rel=0.1)
     assert areas[2][1] > 3 * areas[2][0]
-    beside = draw(sides, azimuth=90.0)
+    beside = sample(sides, azimuth=90.0)
     # from +y the front, +x, lies on the left
     assert middle(is_red(beside))[0] < 28 < 36 < middle(is_blue(beside))[0]
 
 
 def test_render_is_not_mirrored():
     left = {"ball": (Part(Kind.ELLIPSOID, "body", (0, -0.3, AIM_HEIGHT), (0.15, 0.15, 0.15)),)}
-    assert middle(is_red(draw(left)))[0] < 24
+    assert middle(is_red(sample(left)))[0] < 24
 
 
 @pytest.mark.parametrize("azimuth", [0.0, 130.0])
 def test_render_casts_the_shadow_away_from_the_light(azimuth):
     def shadow(light_azimuth):
         changes = {"azimuth": azimuth, "light_azimuth": light_azimuth, "light_elevation": 40.0}
-        with_toy, without = draw(**changes), draw(NOTHING, **changes)
+        with_toy, without = sample(**changes), sample(NOTHING, **changes)
         return (with_toy.sum(-1) < 0.8 * without.sum(-1)) & ~is_red(with_toy)
 
     right, front, left = (shadow(angle) for angle in (75.0, 0.0, -75.0))
@@ -166,13 +166,13 @@ def test_render_casts_the_shadow_away_from_the_light(azimuth):
 
 
 def test_render_shadow_lies_where_the_light_ray_meets_the_ground():
-    picture, without = (draw(parts, light_azimuth=60.0, light_elevation=45.0, side=128) for parts in (BALL, NOTHING))
+    picture, without = (sample(parts, light_azimuth=60.0, light_elevation=45.0, side=128) for parts in (BALL, NOTHING))
     shadow = (picture.sum(-1) < 0.8 * without.sum(-1)) & ~is_red(picture)
     # the ball's centre, moved along the light to z = 0
-    ground = -AIM_HEIGHT * np.array([math.cos(math.radians(60)), math.sin(math.radians(60)), 0])
+    background = -AIM_HEIGHT * np.array([math.cos(math.radians(60)), math.sin(math.radians(60)), 0])
     turn = math.radians(SCENE.elevation)
     back, right = np.array([math.cos(turn), 0, math.sin(turn)]), np.array([0.0, 1.0, 0.0])
-    seen = ground - np.array([0, 0, AIM_HEIGHT]) - back * SCENE.distance
+    seen = background - np.array([0, 0, AIM_HEIGHT]) - back * SCENE.distance
     across, up, ahead = seen @ right, seen @ np.cross(back, right), -(seen @ back)
     column = round(64 * (1 + across / ahead / HALF_VIEW))
     row = round(64 * (1 - up / ahead / HALF_VIEW))
@@ -182,7 +182,7 @@ def test_render_shadow_lies_where_the_light_ray_meets_the_ground():
 def test_render_smooths_edges_with_more_rays():
     edges = [
         ((picture[..., 2] > 70) & (picture[..., 2] < 150)).sum()
-        for picture in (draw(light_azimuth=0.0, side=48, oversampling=rays) for rays in (1, 4))
+        for picture in (sample(light_azimuth=0.0, side=48, oversampling=rays) for rays in (1, 4))
     ]
     assert edges[1] > edges[0] + 20
 
@@ -196,27 +196,27 @@ def test_render_converges_with_more_rays(scenes):
 
 
 def test_render_exposure_is_a_factor_on_light():
-    dark, bright = draw(NOTHING, exposure=0.4), draw(NOTHING, exposure=0.8)
+    dark, bright = sample(NOTHING, exposure=0.4), sample(NOTHING, exposure=0.8)
     assert bright.max() < 255
     assert np.allclose((bright / dark) ** GAMMA, 2, rtol=0.04)
 
 
 def test_render_warmth_trades_blue_for_red():
-    cold, warm = (draw(NOTHING, exposure=0.6, warmth=warmth).mean((0, 1)) for warmth in (-1.0, 1.0))
+    cold, warm = (sample(NOTHING, exposure=0.6, warmth=warmth).mean((0, 1)) for warmth in (-1.0, 1.0))
     assert warm[0] > cold[0] + 2
     assert warm[1] == pytest.approx(cold[1], abs=0.5)
     assert warm[2] < cold[2] - 4
 
 
 def test_render_takes_parts_from_the_catalogue():
-    assert is_red(draw(BALL)).any()
-    assert not is_red(draw(NOTHING)).any()
+    assert is_red(sample(BALL)).any()
+    assert not is_red(sample(NOTHING)).any()
 
 
-def test_cover_is_where_the_toy_is_drawn():
+def test_cover_is_where_the_toy_is_rendered():
     scene = dataclasses.replace(SCENE, aside=(0.2, -0.1), azimuth=40.0)
     mask = cover([SCENE, scene], 64, BALL)
     assert mask.dtype == torch.uint8
-    assert np.array_equal(mask[0].numpy() == 1, is_red(draw()))
-    assert np.array_equal(mask[1].numpy() == 1, is_red(draw(aside=(0.2, -0.1), azimuth=40.0)))
+    assert np.array_equal(mask[0].numpy() == 1, is_red(sample()))
+    assert np.array_equal(mask[1].numpy() == 1, is_red(sample(aside=(0.2, -0.1), azimuth=40.0)))
     assert not cover([SCENE], 64, NOTHING).any()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from src.core.errors import ConfigError, EmptyDatasetError
-from src.tabletop.sources import draw_subject, load_pictures, load_world
+from src.tabletop.sources import load_pictures, load_world, render_subject
 from src.tabletop.world import IMAGES, MASKS, SCENES, write_array
 
 SIDE = 8
@@ -42,7 +42,7 @@ def test_load_world_refuses_a_side_that_is_no_divisor(world, side):
         load_world(str(world), side=side)
 
 
-def test_load_world_names_the_command_that_draws_it(tmp_path):
+def test_load_world_names_the_command_that_renders_it(tmp_path):
     with pytest.raises(EmptyDatasetError, match="dvc repro"):
         load_world(str(tmp_path))
 
@@ -60,8 +60,8 @@ def test_pictures_of_several_folders_are_joined(tmp_path):
         load_pictures([str(tmp_path / "d")])
 
 
-def test_the_subject_is_drawn_on_every_ground_from_new_sides():
-    drawn = draw_subject(3, 16, 0)
-    assert drawn.pixels.shape == (3, 3, 16, 16)
-    assert torch.equal(drawn.pixels, draw_subject(3, 16, 0).pixels)
-    assert not torch.equal(drawn.pixels, draw_subject(3, 16, 1).pixels)
+def test_the_subject_is_rendered_on_every_ground_from_new_sides():
+    rendered = render_subject(3, 16, 0)
+    assert rendered.pixels.shape == (3, 3, 16, 16)
+    assert torch.equal(rendered.pixels, render_subject(3, 16, 0).pixels)
+    assert not torch.equal(rendered.pixels, render_subject(3, 16, 1).pixels)

@@ -9,9 +9,9 @@ from src.data.photos.capture import Capture
 from src.data.photos.duplicates import Seen, find_pairs, group_names
 from src.data.photos.fingerprint import grey_version, perceptual_hash
 from src.data.photos.keypoints import look_at
-from src.tabletop.grounds import GROUNDS
+from src.tabletop.backgrounds import BACKGROUNDS
 from src.tabletop.render import render
-from src.tabletop.subject import CATALOGUE, NAME, PHOTOS, REPEATS, UNSEEN_GROUNDS, plan_shots, take_photo
+from src.tabletop.subject import CATALOGUE, NAME, PHOTOS, REPEATS, UNSEEN_BACKGROUNDS, plan_shots, take_photo
 from src.tabletop.toys import CLASSES, COLOURS, FIXED
 
 
@@ -22,8 +22,8 @@ def test_plan_is_repeatable_and_other_seeds_give_other_plans():
 
 
 def test_plan_keeps_some_grounds_for_later_and_uses_all_others():
-    assert {shot.scene.ground for shot in plan_shots(0)} == set(GROUNDS) - set(UNSEEN_GROUNDS)
-    assert len(UNSEEN_GROUNDS) == 3
+    assert {shot.scene.background for shot in plan_shots(0)} == set(BACKGROUNDS) - set(UNSEEN_BACKGROUNDS)
+    assert len(UNSEEN_BACKGROUNDS) == 3
 
 
 def test_plan_sees_all_sides_most_of_them_from_the_front():

@@ -9,7 +9,7 @@ from src.tabletop.captions import SceneCaptions
 from src.tabletop.warm_up import CaptionWarmUp
 from tests.pretraining.conftest import SCENE, TEXT
 
-CAPTIONS = SceneCaptions([SCENE, SCENE | {"name": "boat"}, SCENE | {"colour": "blue"}, SCENE | {"ground": "snow"}])
+CAPTIONS = SceneCaptions([SCENE, SCENE | {"name": "boat"}, SCENE | {"colour": "blue"}, SCENE | {"background": "snow"}])
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def test_only_what_a_caption_says_is_asked():
     texts = ["a photo of a red mug on wood", "a toy in the snow", "a golden teddy bear"]
     cpu = torch.device("cpu")
     names = warm_up._answers(texts, warm_up.QUESTIONS["name"], cpu)
-    grounds = warm_up._answers(texts, warm_up.QUESTIONS["ground"], cpu)
+    backgrounds = warm_up._answers(texts, warm_up.QUESTIONS["background"], cpu)
     choices = list(warm_up.QUESTIONS["name"])
     assert names.tolist() == [choices.index("mug"), warm_up.UNSAID, choices.index("bear")]
-    grounds_known = list(warm_up.QUESTIONS["ground"])
-    assert grounds.tolist() == [grounds_known.index("wood"), grounds_known.index("snow"), warm_up.UNSAID]
+    backgrounds_known = list(warm_up.QUESTIONS["background"])
+    assert backgrounds.tolist() == [backgrounds_known.index("wood"), backgrounds_known.index("snow"), warm_up.UNSAID]
 
 
 def test_other_captions_are_refused(tokenizer):

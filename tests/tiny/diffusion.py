@@ -1,6 +1,6 @@
 """Stable Diffusion 1.x, 2.x, XL and 3 in small: the true architectures and file formats with random weights.
 
-They draw noise. They exist so that every line of the pipeline runs, and is tested, without a network or a GPU.
+They generate noise. They exist so that every line of the pipeline runs, and is tested, without a network or a GPU.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The small models of random weights, as `model=tiny`, `captioner=tiny` and `judges=tiny` name them.
+"""The small models of random weights, as `model=tiny`, `captioner=tiny` and `metric_models=tiny` name them.
 
 The choices lie beside this file, and Hydra finds them in its store: they are the tests', no part of configs/.
 """
@@ -30,12 +30,12 @@ def copy_choices(configs: Path) -> None:
 
 
 def build_tiny(out: Path = PLACE, seed: int = SEED) -> None:
-    """Builds a Stable Diffusion 1.x, a BLIP and the judges in small; the same seed gives the same bytes."""
+    """Builds a Stable Diffusion 1.x, a BLIP and the metric models in small; the same seed gives the same bytes."""
     from tests.tiny.captioner import build_captioner
     from tests.tiny.diffusion import build_diffusion
-    from tests.tiny.judges import build_judges
+    from tests.tiny.metric_models import build_metric_models
     from tests.tiny.words import WORDS
 
     build_diffusion(out / "sd", "sd1", list(WORDS), seed)
     build_captioner(out / "blip", seed)
-    build_judges(out / "judges", seed)
+    build_metric_models(out / "metric_models", seed)

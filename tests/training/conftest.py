@@ -7,7 +7,7 @@ import torch
 from src.losses.diffusion import MinSNRLoss
 from src.methods.lora import LoraMethod
 from src.models.base import Denoiser
-from src.training.batches import DrawPlan, LatentSet
+from src.training.batches import LatentSet, SamplingPlan
 from src.training.run import Hooks, Photos, Run, TrainPlan, average_of
 from src.training.schedules import ConstantSchedule
 from src.training.state import StateFolder
@@ -86,7 +86,7 @@ def make_run(load_tiny, tmp_path):
             loss=MinSNRLoss(5.0),
             schedule=ConstantSchedule(0),
             plan=settings,
-            draw=DrawPlan(0, model.process, 0.0),
+            sampling=SamplingPlan(0, model.process, 0.0),
             encode=list if text else torch.no_grad()(model.encode_text),
             photos=Photos(latents(5, 1, channels), latents(3, 2, channels) if prior else None, latents(2, 3, channels)),
             state=StateFolder(tmp_path / state),

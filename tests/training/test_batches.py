@@ -2,7 +2,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from src.noise.diffusion import DiscreteDiffusion
-from src.training.batches import DrawPlan, LatentSet, draw_batch, pick_item
+from src.training.batches import LatentSet, SamplingPlan, pick_item, sample_batch
 
 
 def make_set(count=5, views=1):
@@ -18,7 +18,7 @@ def make_set(count=5, views=1):
 
 
 PROCESS = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, "epsilon")
-PLAN = DrawPlan(seed=7, process=PROCESS, caption_dropout=0.3)
+PLAN = SamplingPlan(seed=7, process=PROCESS, caption_dropout=0.3)
 
 
 def test_every_epoch_shows_every_item_once_in_another_order():
@@ -29,32 +29,32 @@ def test_every_epoch_shows_every_item_once_in_another_order():
 
 def test_a_slot_is_the_same_however_the_step_is_divided():
     data = make_set(views=2)
-    whole = draw_batch(data, "instance", 9, range(4), 4, PLAN)
+    whole = sample_batch(data, "instance", 9, range(4), 4, PLAN)
     for slot in range(4):
-        alone = draw_batch(data, "instance", 9, [slot], 4, PLAN)
+        alone = sample_batch(data, "instance", 9, [slot], 4, PLAN)
         for field in ("latents", "noise", "time", "size_px"):
             assert torch.equal(getattr(alone, field)[0], getattr(whole, field)[slot])
         assert alone.captions[0] == whole.captions[slot]
 
 
-def test_draws_differ_by_step_slot_purpose_and_seed():
+def test_generates_differ_by_step_slot_purpose_and_seed():
     data = make_set()
-    draws = [draw_batch(data, "instance", 0, [0, 1], 2, PLAN).noise]
-    draws += [draw_batch(data, "instance", 1, [0], 2, PLAN).noise, draw_batch(data, "class", 0, [0], 2, PLAN).noise]
-    draws += [draw_batch(data, "instance", 0, [0], 2, DrawPlan(8, PROCESS, 0.3)).noise]
+    draws = [sample_batch(data, "instance", 0, [0, 1], 2, PLAN).noise]
+    draws += [sample_batch(data, "instance", 1, [0], 2, PLAN).noise, sample_batch(data, "class", 0, [0], 2, PLAN).noise]
+    draws += [sample_batch(data, "instance", 0, [0], 2, SamplingPlan(8, PROCESS, 0.3)).noise]
     noises = torch.cat(draws).flatten(1)
     assert len({tuple(row.tolist()) for row in noises}) == len(noises)
 
 
-def test_drawing_leaves_the_global_stream_alone():
+def test_generating_leaves_the_global_stream_alone():
     data = make_set()
     before = torch.get_rng_state()
-    draw_batch(data, "instance", 0, [0], 1, PLAN)
+    sample_batch(data, "instance", 0, [0], 1, PLAN)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_statistics_are_what_they_should_be():
-    batch = draw_batch(make_set(), "instance", 0, range(400), 400, PLAN)
+    batch = sample_batch(make_set(), "instance", 0, range(400), 400, PLAN)
     assert abs(float(batch.noise.mean())) < 0.02
     assert abs(float(batch.noise.std()) - 1) < 0.02
     assert 450 < float(batch.time.float().mean()) < 550

@@ -19,14 +19,14 @@ from src.models.sd import StableDiffusion
 from src.models.tensors import load_tensors, save_tensors
 from src.noise.flow import RectifiedFlow
 from src.sampling.cache import SampleCache
-from src.sampling.generator import DrawSettings
+from src.sampling.generator import SamplingSettings
 from src.sampling.prompts import Prompt
-from src.sampling.variants import Variant, draw_missing, list_checkpoints, missing_jobs, plan_images, write_samples
+from src.sampling.variants import Variant, generate_missing, list_checkpoints, missing_jobs, plan_images, write_samples
 from src.training.loop import train
 from src.training.validation import validate
 
 CPU = torch.device("cpu")
-SETTINGS = DrawSettings(64, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
+SETTINGS = SamplingSettings(64, 1, 2, 3.0, "", 1, 0, "DDIMScheduler", {}, "fp32")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def test_a_new_base_model_trains_and_is_adapted_as_the_others_are(toy_base, make
         assert torch.isfinite(fresh.decode(torch.zeros(1, 4, 8, 8))).all()
 
 
-def test_a_new_method_trains_resumes_and_draws_as_the_others_do(make_run, load_tiny, monkeypatch, tmp_path):
+def test_a_new_method_trains_resumes_and_generates_as_the_others_do(make_run, load_tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, ToyFormat()))
     whole = train(make_run(method=ToyMethod(), state="whole"))
     train(make_run(method=ToyMethod(), state="parts", steps=3))
@@ -118,7 +118,7 @@ def test_a_new_method_trains_resumes_and_draws_as_the_others_do(make_run, load_t
     plan = plan_images(variants, [Prompt("a", "test", "g", "a {subject}")], ("sksToy", "toy"), 1, 1)
     cache = SampleCache.open(tmp_path / "cache", "m", CPU, SETTINGS, "c")
     model = load_tiny("sd1")
-    draw_missing(model, SETTINGS, missing_jobs(plan, cache), cache)
+    generate_missing(model, SETTINGS, missing_jobs(plan, cache), cache)
     assert not denoiser(model)._forward_hooks
     manifest = write_samples(tmp_path / "samples", plan, cache, keep=False)
     assert manifest["sha256"].nunique() == 3

@@ -1,4 +1,4 @@
-"""Pictures of the runs side by side: the same prompts and seeds, drawn by each chosen checkpoint and by the base."""
+"""Pictures of the runs side by side: the same prompts and seeds, by each chosen checkpoint and by the base."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ def sample_grid(runs: Sequence[EvaluatedRun], read: Reader) -> tuple[PromptPictu
     """Shows some test prompts, one of each group first, at their lowest seed.
 
     Args:
-        runs: Drawn with the same prompts and seeds; the base pictures are the first's.
+        runs: Generated with the same prompts and seeds; the base pictures are the first's.
         read: Reads a file of a run.
 
     Returns:

@@ -7,13 +7,13 @@ from src.core import layout
 from src.core.settings import Settings
 from src.metrics.copying_limits import (
     ENOUGH_PHOTOS,
-    drawn_scores,
+    generated_scores,
     held_out_level,
     held_out_scores,
     largest_rank_z,
 )
-from src.metrics.copying_verdict import judge_copying
-from src.metrics.names import BARE, NEAREST, TEST
+from src.metrics.copying_verdict import copying_verdict
+from src.metrics.names import NEAREST, SUBJECT_ONLY, TEST
 from src.reporting.charts import Spec, paired_histogram
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.pictures import SMALL_PX, Picture, encode_all, thumbnail
@@ -27,9 +27,9 @@ CHANCE_Z = 2
 
 @dataclass(frozen=True)
 class Pair:
-    """A drawn image beside the training photo that it is nearest to."""
+    """A generated image beside the training photo that it is nearest to."""
 
-    drawn: Picture
+    generated: Picture
     photo: Picture
 
 
@@ -71,15 +71,17 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
         No figures where `nn_train` was not computed.
     """
     photos = len(held_out_scores(inputs.scores, NEAREST))
-    test, bare = (len(drawn_scores(inputs.scores, NEAREST, inputs.run_variant, which)) for which in (TEST, BARE))
+    test, subject_only = (
+        len(generated_scores(inputs.scores, NEAREST, inputs.run_variant, which)) for which in (TEST, SUBJECT_ONLY)
+    )
     few = "_few" if photos < ENOUGH_PHOTOS else ""
-    limit = f"{largest_rank_z(bare, photos):z.3f}"
+    limit = f"{largest_rank_z(subject_only, photos):z.3f}"
     names = {
         name: texts(f"copying.{name}", metric=inputs.quantities.label(NEAREST)) for name in ("nn_train_p95", "meehan_z")
     }
     names["share_over_real"] = texts(f"copying.share_over_real{few}")
     found = inputs.metrics.get("copying", {})
-    parts = [texts("copying.counts", test=test, bare=bare, photos=photos)]
+    parts = [texts("copying.counts", test=test, subject_only=subject_only, photos=photos)]
     parts += [texts("copying.few", enough=ENOUGH_PHOTOS)] if few else []
     parts += [texts("copying.reach", limit=limit)] if "meehan_z" in found else []
     verdict, findings = _verdict(inputs, texts)
@@ -93,10 +95,10 @@ def copying_facts(inputs: Inputs, texts: Texts) -> CopyingFacts:
 
 
 def _verdict(inputs: Inputs, texts: Texts) -> tuple[str, tuple[str, ...]]:
-    judged = judge_copying(inputs.scores, inputs.run_variant)
-    if judged is None:
+    compared = copying_verdict(inputs.scores, inputs.run_variant)
+    if compared is None:
         return "", ()
-    said, findings = judged
+    said, findings = compared
     sentences = []
     for one in findings:
         shares = {name: f"{getattr(one, name):.0%}" for name in ("low", "high", "limit")}
@@ -123,15 +125,15 @@ def nearest_pairs(inputs: Inputs) -> tuple[Pair, ...]:
         At most SHOWN_PAIRS pairs; none where `nn_train` was not computed.
     """
     key, label = ["variant", "prompt_id", "seed"], inputs.quantities.label
-    scores = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)[[*key, "value"]]
+    scores = generated_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)[[*key, "value"]]
     if scores.empty:
         return ()
     photos = inputs.nearest.merge(inputs.manifest[[*key, "prompt", "path"]], on=key)
     rows = scores.merge(photos[[*key, "photo", "prompt", "path"]], on=key)
     rows = rows.sort_values(["value", "prompt_id", "seed"], ascending=[False, True, True]).head(SHOWN_PAIRS)
-    drawn = [existing_image(inputs.root, layout.SAMPLES / path, "generate") for path in rows["path"]]
+    generated = [existing_image(inputs.root, layout.SAMPLES / path, "generate") for path in rows["path"]]
     photo = [existing_image(inputs.root, layout.CROPS / f"{name}.png", "crop") for name in rows["photo"]]
-    sources = [encode_all(_small, paths) for paths in (drawn, photo)]
+    sources = [encode_all(_small, paths) for paths in (generated, photo)]
     return tuple(
         Pair(
             Picture(
@@ -160,12 +162,12 @@ def likeness_histogram(inputs: Inputs, texts: Texts) -> Spec | None:
     Returns:
         A specification; None where `nn_train` was not computed.
     """
-    drawn = drawn_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)["value"]
+    generated = generated_scores(inputs.scores, NEAREST, inputs.run_variant, TEST)["value"]
     real, label = held_out_scores(inputs.scores, NEAREST), inputs.quantities.label
-    if drawn.empty or not len(real):
+    if generated.empty or not len(real):
         return None
     groups = {
-        texts("series.run"): ("var(--run)", list(drawn)),
+        texts("series.run"): ("var(--run)", list(generated)),
         texts("series.real"): ("var(--real)", list(real)),
     }
     return paired_histogram("likeness", groups, label(NEAREST), texts("axis.images"), [held_out_level(real)])

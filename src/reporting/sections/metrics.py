@@ -70,7 +70,7 @@ class Headline:
 class MetricPage:
     """The metric section: the headlines, the whole table, what surrounds it and what its columns mean.
 
-    `best` is the row that shows what is reachable: the subject as the model could draw it, where that was measured.
+    `best` is the row that shows what is reachable: the subject as the model could generate it, where that was measured.
     """
 
     best: str

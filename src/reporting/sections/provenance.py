@@ -1,4 +1,4 @@
-"""What made the numbers: parameters, judges, hashes; absolute paths of a machine never reach the page."""
+"""What made the numbers: parameters, metric models, hashes; absolute paths of a machine never reach the page."""
 
 from dataclasses import dataclass
 

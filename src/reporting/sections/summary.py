@@ -51,7 +51,7 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
     Returns:
         The sentences, the facts and the notices.
     """
-    method, drawn, margin = method_name(params.method), params.validation_args, params.evaluate.select_clip_t_margin
+    method, generated, margin = method_name(params.method), params.validation_args, params.evaluate.select_clip_t_margin
     what = texts(
         "summary.what",
         method=method,
@@ -79,7 +79,9 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
         "rank": str(params.rank),
         "steps": f"{last} × {params.train.batch_size}",
         "selected": inputs.run_variant,
-        "sampling": texts("fact.sampling_value", steps=drawn.num_inference_steps, guidance=f"{drawn.guidance_scale:g}"),
+        "sampling": texts(
+            "fact.sampling_value", steps=generated.num_inference_steps, guidance=f"{generated.guidance_scale:g}"
+        ),
         "photos": texts("fact.photos_value", train=sides.get("train", 0), val=sides.get("val", 0)),
         "seed": str(params.seed),
     }

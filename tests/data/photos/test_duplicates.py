@@ -16,11 +16,11 @@ from src.data.photos.duplicates import Seen, find_pairs, group_names
 from src.data.photos.fingerprint import grey_version, perceptual_hash
 from src.data.photos.keypoints import look_at, match, mirrored
 from src.tabletop.render import render
-from src.tabletop.scene import Scene, draw_scene, draw_toy
+from src.tabletop.scene import Scene, sample_scene, sample_toy
 
 
-def toy(name="bear", ground="rug", seed=3):
-    return replace(draw_scene(draw_toy(name, "red", seed), ground, seed), aside=(0.0, 0.0), distance=3.4)
+def toy(name="bear", background="rug", seed=3):
+    return replace(sample_scene(sample_toy(name, "red", seed), background, seed), aside=(0.0, 0.0), distance=3.4)
 
 
 def photo(scene: Scene):
@@ -32,7 +32,7 @@ def photo(scene: Scene):
 @pytest.fixture(scope="module")
 def views():
     """One toy on one ground; the camera stands still and the toy turns."""
-    return [photo(replace(toy(), azimuth=a, ground_turn=toy().ground_turn + a)) for a in (0, 40, 110, 200)]
+    return [photo(replace(toy(), azimuth=a, background_turn=toy().background_turn + a)) for a in (0, 40, 110, 200)]
 
 
 def seen(image, taken="", camera=""):

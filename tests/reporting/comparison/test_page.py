@@ -49,17 +49,17 @@ def test_a_checkpoint_without_an_interval_is_a_point_without_one(tmp_path):
     assert [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"] == [[], []]
 
 
-def test_the_report_draws_no_cross_where_there_is_no_interval(project):
+def test_the_report_generates_no_cross_where_there_is_no_interval(project):
     inputs = read_inputs(project)
     one = inputs.scores["prompt_id"] == inputs.scores[inputs.scores["set"] == "test"]["prompt_id"].iloc[0]
-    lone = replace(inputs, scores=inputs.scores[one & (inputs.scores["seed"] == inputs.scores["seed"].min())])
-    for tables, crosses in ((inputs, 2), (lone, 0)):
+    subject_only = replace(inputs, scores=inputs.scores[one & (inputs.scores["seed"] == inputs.scores["seed"].min())])
+    for tables, crosses in ((inputs, 2), (subject_only, 0)):
         layers = metric_plane(tables).spec["layer"]
-        drawn = [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"]
-        assert [len(rows) for rows in drawn] == [crosses, crosses]
+        generated = [layer["data"]["values"] for layer in layers if layer["data"]["name"] == "intervals"]
+        assert [len(rows) for rows in generated] == [crosses, crosses]
 
 
-def test_the_page_draws_its_charts_in_a_browser_without_a_complaint(tmp_path, monkeypatch, browse):
+def test_the_page_generates_its_charts_in_a_browser_without_a_complaint(tmp_path, monkeypatch, browse):
     runs = [str(write_run(tmp_path / name, effect=effect).name) for name, effect in (("a", 0.0), ("b", 0.1))]
     page = tmp_path / "page.html"
     monkeypatch.setattr(sys, "argv", ["compare", *runs, "--out", str(page)])
@@ -99,7 +99,7 @@ def test_labels_do_not_lie_on_one_another_and_chosen_ones_come_first():
     assert [row["step"] for row in placed_labels(rows, base)] == [100, 150]
 
 
-def draw(folder, name):
+def sample(folder, name):
     """Samples of a finished run: one image of base and of the chosen checkpoint for each of five prompts."""
     lines = ["variant,prompt_id,set,group,prompt,prompt_plain,seed,path,sha256"]
     for variant in ("base", "step-000100"):
@@ -119,7 +119,7 @@ def page(tmp_path, monkeypatch):
     for number, name in enumerate(names):
         write_run(tmp_path / name, 0.05 * number, params={"lr": 1e-4 * (number + 1)})
     for name in names[:2]:
-        draw(tmp_path, name)
+        sample(tmp_path, name)
     monkeypatch.setattr(
         sys, "argv", ["compare", *(str(tmp_path / name) for name in names), "--out", str(tmp_path / "p.html")]
     )
@@ -127,7 +127,7 @@ def page(tmp_path, monkeypatch):
     return tmp_path / "p.html"
 
 
-def test_the_page_shows_what_the_runs_draw_and_fits_a_phone(page, browse, tmp_path):
+def test_the_page_shows_what_the_runs_generate_and_fits_a_phone(page, browse, tmp_path):
     text = page.read_text()
     # a prompt of each group first: 0, 2, 3, 4; of base and of the two runs that have pictures
     assert re.findall(r"<q>(prompt \d)</q>", text) == ["prompt 0", "prompt 2", "prompt 3", "prompt 4"]

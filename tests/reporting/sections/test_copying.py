@@ -23,12 +23,12 @@ def tables(project):
 
 def with_held_out(tables, likeness):
     """The same tables with held-out photos of these likenesses to the nearest training photo."""
-    drawn = tables.scores[(tables.scores["metric"] != "nn_train") | (tables.scores["variant"] != "real")]
+    generated = tables.scores[(tables.scores["metric"] != "nn_train") | (tables.scores["variant"] != "real")]
     real = pd.DataFrame({"value": likeness}).assign(
         variant="real", prompt_id="held-out", set="none", group="none", metric="nn_train", references="none", reason=""
     )
     real["seed"] = [str(number) for number in range(len(real))]
-    return dataclasses.replace(tables, scores=pd.concat([drawn, real]))
+    return dataclasses.replace(tables, scores=pd.concat([generated, real]))
 
 
 def level(tables):
@@ -38,7 +38,7 @@ def level(tables):
 
 def test_nearest_pairs_are_the_highest_beside_their_photos(tables):
     pairs = nearest_pairs(tables)
-    shown = [float(pair.drawn.scores[0][1]) for pair in pairs]
+    shown = [float(pair.generated.scores[0][1]) for pair in pairs]
     assert len(pairs) == SHOWN_PAIRS
     assert shown == sorted(shown, reverse=True)
     scores = tables.scores
@@ -98,10 +98,10 @@ def test_page_and_markdown_say_how_much_the_numbers_of_copying_can_say(own_proje
 def test_the_section_opens_with_the_verdict_and_what_is_not_looked_for(project, tables, tmp_path, parts, key):
     own = tables.scores[(tables.scores["metric"] == "nn_train") & (tables.scores["set"] == "test")]
     scores = pd.concat([tables.scores, own.assign(metric="part_train", value=parts)])
-    facts = copying_facts(dataclasses.replace(tables, scores=scores), TEXTS)
-    assert facts.verdict == TEXTS(f"copying.verdict.{key}")
-    assert any(f"{40 if key == 'copies' else 0} of 40 test images have a part" in line for line in facts.findings)
-    assert facts.findings[-1] == TEXTS("copying.unseen")
+    found = copying_facts(dataclasses.replace(tables, scores=scores), TEXTS)
+    assert found.verdict == TEXTS(f"copying.verdict.{key}")
+    assert any(f"{40 if key == 'copies' else 0} of 40 test images have a part" in line for line in found.findings)
+    assert found.findings[-1] == TEXTS("copying.unseen")
     scores.to_csv(tmp_path / "scores.csv", index=False)
     copied = tmp_path / "project"
     shutil.copytree(project, copied)

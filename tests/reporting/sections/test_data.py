@@ -31,7 +31,7 @@ def test_data_page_warns_as_the_split_does_in_either_language(own_project):
     inputs = read_inputs(own_project)
     english = data_page(inputs, load_texts("en")).warnings
     assert [warning.split(":")[0] for warning in english] == [
-        "Near-duplicate groups that judge",
+        "Near-duplicate groups to measure on",
         "Held-out photos that show next to none of the subject, so they are no fair test (1)",
     ]
     assert english[1].endswith("IMG_4634.HEIC")

@@ -29,8 +29,10 @@ def test_group_names_tell_how_many_prompts_they_have(tables):
     counted = ["outfit (n=5)", "property (n=5)", "recontext (n=5)", "style (n=5)"]
     assert names(group_charts(tables, TEXTS)["clip_t"]) == counted
     scores = tables.scores
-    lone = dataclasses.replace(tables, scores=scores[(scores["group"] != "style") | (scores["prompt_id"] == "test-15")])
-    assert names(group_charts(lone, TEXTS)["clip_t"])[-1] == "style (n=1)"
+    subject_only = dataclasses.replace(
+        tables, scores=scores[(scores["group"] != "style") | (scores["prompt_id"] == "test-15")]
+    )
+    assert names(group_charts(subject_only, TEXTS)["clip_t"])[-1] == "style (n=1)"
     missing = (scores["variant"] == "base") & (scores["prompt_id"] == "test-15") & (scores["metric"] == "clip_t")
     uneven = dataclasses.replace(tables, scores=scores.assign(value=scores["value"].mask(missing)))
     chart = group_charts(uneven, TEXTS)["clip_t"]

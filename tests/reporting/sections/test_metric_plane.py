@@ -52,7 +52,7 @@ def test_a_far_reference_stretches_no_axis(tables):
     assert "copy (clip_t 0.00, dino 0.90)" in far.far
 
 
-def test_a_near_reference_is_drawn(tables):
+def test_a_near_reference_is_generated(tables):
     near = tables.metrics["run"] | {"dino": tables.metrics["run"]["dino"] + 0.01}
     plane = metric_plane(dataclasses.replace(tables, metrics=tables.metrics | {"real": near}))
     assert spots(plane)["real"]["kind"] == "real"

@@ -56,13 +56,13 @@ def test_histogram_holds_the_images_with_a_face_and_the_level_of_real_photos(tab
 
 
 def test_histogram_without_level_or_faces(tables):
-    lone = dataclasses.replace(tables, metrics={**tables.metrics, "real": {}})
-    assert values(identity_histogram(lone, TEXTS), "level") == []
+    subject_only = dataclasses.replace(tables, metrics={**tables.metrics, "real": {}})
+    assert values(identity_histogram(subject_only, TEXTS), "level") == []
     blind = tables.scores.assign(value=tables.scores["value"].mask(tables.scores["metric"] == "id_sim_detected"))
     assert identity_histogram(dataclasses.replace(tables, scores=blind), TEXTS) is None
 
 
-def test_face_rate_is_drawn_for_every_test_prompt_in_order(tables):
+def test_face_rate_is_generated_for_every_test_prompt_in_order(tables):
     rows = face_rate_chart(tables, TEXTS)["data"]["values"]
     assert list(dict.fromkeys(row["prompt"] for row in rows)) == [f"test-{n:02d}" for n in range(len(PLACES))]
     rates = {(row["who"], row["prompt"]): row["value"] for row in rows}
@@ -139,7 +139,7 @@ def test_without_identity_nothing_is_said_about_persons(project, report):
     assert not list((report.parent / "figures").glob("identity*"))
 
 
-def test_section_draws_its_charts_in_a_browser_without_a_complaint(page, browse):
+def test_section_generates_its_charts_in_a_browser_without_a_complaint(page, browse):
     document, complaints = browse(page)
     assert complaints == []
     shown = section(document)

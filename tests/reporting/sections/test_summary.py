@@ -60,9 +60,9 @@ def test_the_first_sentences_come_from_the_intervals(case):
     assert conclude(found, {}, EN) == said
 
 
-def test_the_share_of_what_the_model_could_draw_follows_the_likeness():
+def test_the_share_of_what_the_model_could_generate_follows_the_likeness():
     said = conclude(LEARNED, {"dino": 0.7627, "clip_i": 0.9}, EN)
-    assert "The run reaches 76% of the dino that the subject itself has as this model could draw it." in said
+    assert "The run reaches 76% of the dino that the subject itself has as this model could generate it." in said
     assert said.index("likeness (dino)") < said.index("76%") < said.index("(clip_t)")
     assert "76%" not in conclude(LEARNED | {"id_sim_all": interval(0.01, -0.02, 0.04)}, {"dino": 0.7627}, EN)
     assert "76% значения dino" in conclude(LEARNED, {"dino": 0.7627}, RU)

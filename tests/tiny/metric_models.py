@@ -1,7 +1,7 @@
-"""The judges' true architectures in small, with random weights: open_clip's CLIP, timm's ViT, torchvision's AlexNet.
+"""The metric models' true architectures in small, random weights: open_clip's CLIP, timm's ViT, torchvision's AlexNet.
 
 Their numbers mean nothing. They exist so that the evaluation runs, and is tested, without a network: they come in
-the public judges' file formats and go through the same loaders.
+the public metric models' file formats and go through the same loaders.
 """
 
 import math
@@ -29,7 +29,7 @@ VIT_ARCHITECTURE = "vit_small_patch16_224"
 VIT_ARGUMENTS: dict[str, Any] = {"img_size": 28, "patch_size": 4, "embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
-def build_judges(folder: Path, seed: int) -> None:
+def build_metric_models(folder: Path, seed: int) -> None:
     """Writes `folder`/clip, `folder`/dino and `folder`/alexnet; the same seed gives the same bytes.
 
     Args:

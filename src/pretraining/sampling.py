@@ -1,4 +1,4 @@
-"""Draws images with a model trained from noise: while it trains, and from what it saved.
+"""Generates images with a model trained from noise: while it trains, and from what it saved.
 
 Symbols: N images, S side in pixels, K classes.
 """
@@ -21,12 +21,12 @@ from src.models.tensors import load_tensors
 from src.pretraining.conditions import ClassCondition, Condition, NoCondition
 from src.pretraining.gan_networks import Generator
 
-# how pictures are drawn that people look at, and how many of each class
+# how pictures are generated that people look at, and how many of each class
 SHOWN_STEPS, SHOWN_GUIDANCE, SHOWN = 30, 3.0, 6
 
 
-class Drawer(Protocol):
-    """Draws images.
+class ImageSampler(Protocol):
+    """Generates images.
 
     Attributes:
         condition: What the model is told.
@@ -36,8 +36,8 @@ class Drawer(Protocol):
     condition: Condition
     device: torch.device
 
-    def draw(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:
-        """Draws.
+    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:
+        """Generates.
 
         Args:
             wanted: A text or a class number for each image; None for each without condition.
@@ -52,8 +52,8 @@ class Drawer(Protocol):
         ...
 
 
-class DiffusionDrawer:
-    """Draws by DDIM.
+class DiffusionSampler:
+    """Generates by DDIM.
 
     Paper: Denoising Diffusion Implicit Models (Song et al., 2020), arXiv:2010.02502.
 
@@ -79,8 +79,8 @@ class DiffusionDrawer:
         self.precision, self.device = precision, device
 
     @torch.no_grad()
-    def draw(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:
-        """Draws; see Drawer."""
+    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:
+        """Generates; see Drawer."""
         self.scheduler.set_timesteps(steps)
         side = int(self.unet.config.sample_size)
         shape = (int(self.unet.config.in_channels), side, side)
@@ -96,8 +96,8 @@ class DiffusionDrawer:
                 with autocast(self.precision, self.device):
                     prediction = self.unet(twice, timestep.to(self.device), **arguments).sample.float()
                 if guided:
-                    told, untold = prediction.chunk(2)
-                    prediction = untold + guidance * (told - untold)
+                    cond, uncond = prediction.chunk(2)
+                    prediction = uncond + guidance * (cond - uncond)
                 latents = self.scheduler.step(prediction, timestep, latents).prev_sample
             images.append(self._decode(latents))
         return torch.cat(images)
@@ -109,11 +109,11 @@ class DiffusionDrawer:
         return to_bytes(latents)
 
 
-class GanDrawer:
-    """Draws with the generator of a GAN.
+class GanSampler:
+    """Generates with the generator of a GAN.
 
     Args:
-        generator: Is in evaluation mode while it draws, so that no image depends on its neighbours.
+        generator: Is in evaluation mode while it generates, so that no image depends on its neighbours.
         condition: What the model is told.
         device: Where it is.
     """
@@ -122,8 +122,8 @@ class GanDrawer:
         self.generator, self.condition, self.device = generator, condition, device
 
     @torch.no_grad()
-    def draw(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:  # noqa: ARG002
-        """Draws; see Drawer."""
+    def sample(self, wanted: list[Any], seed: int, steps: int, guidance: float, batch_size: int) -> Tensor:  # noqa: ARG002
+        """Generates; see Drawer."""
         was_training = self.generator.training
         self.generator.eval()
         labels = self.condition.arguments(wanted).get("class_labels")
@@ -135,15 +135,15 @@ class GanDrawer:
         return torch.cat(images)
 
 
-def draw_showcase(drawer: Drawer, classes: list[str], seed: int) -> dict[str, Tensor]:
-    """Draws SHOWN images of each class, or of no class, for people to look at; (SHOWN, 3, S, S), uint8, by name."""
-    wanted = drawer.condition.showcase(classes, SHOWN)
+def sample_showcase(sampler: ImageSampler, classes: list[str], seed: int) -> dict[str, Tensor]:
+    """Generates SHOWN images of each class, or of no class, for people to look at; (SHOWN, 3, S, S), uint8, by name."""
+    wanted = sampler.condition.showcase(classes, SHOWN)
     flat = [item for items in wanted.values() for item in items]
-    images = drawer.draw(flat, seed, SHOWN_STEPS, SHOWN_GUIDANCE, 64)
+    images = sampler.sample(flat, seed, SHOWN_STEPS, SHOWN_GUIDANCE, 64)
     return dict(zip(wanted, images.split(SHOWN), strict=True))
 
 
-def load_drawer(folder: Path, precision: str, device: torch.device) -> Drawer:
+def load_sampler(folder: Path, precision: str, device: torch.device) -> ImageSampler:
     """Loads a model that `train.py` has trained from noise, without condition or by class.
 
     Args:
@@ -152,11 +152,11 @@ def load_drawer(folder: Path, precision: str, device: torch.device) -> Drawer:
         device: Where to.
 
     Returns:
-        What draws with it.
+        What generates with it.
 
     Raises:
         MissingModelError: There is no such model.
-        ConfigError: It is one that draws by text, which the pipeline's own commands draw with.
+        ConfigError: It is one that generates by text, which the pipeline's own commands generate with.
     """
     check_folder(folder)
     if (folder / "generator.safetensors").is_file():
@@ -164,15 +164,17 @@ def load_drawer(folder: Path, precision: str, device: torch.device) -> Drawer:
         tensors, _ = load_tensors(folder / "generator.safetensors")
         generator.load_state_dict(tensors)
         generator.to(device).to(memory_format=torch.channels_last)
-        return GanDrawer(generator.eval(), _saved_condition(folder, device), device)
+        return GanSampler(generator.eval(), _saved_condition(folder, device), device)
     if (folder / "model_index.json").is_file():
-        raise ConfigError(f"{folder}: draws by text, as Stable Diffusion does; the model of a run is named by model.id")
+        raise ConfigError(
+            f"{folder}: generates by text, as Stable Diffusion does; the model of a run is named by model.id"
+        )
     check_saved(folder, f"{folder}: no model there; expected exp.run_dir/model of a training from noise", "unet")
     unet = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True, use_safetensors=True)
     unet = unet.to(device, memory_format=torch.channels_last).eval()
     vae = load_vae(folder / "vae", device) if (folder / "vae").is_dir() else None
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    return DiffusionDrawer(unet, vae, _saved_condition(folder, device), scheduler, precision, device)
+    return DiffusionSampler(unet, vae, _saved_condition(folder, device), scheduler, precision, device)
 
 
 def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
@@ -194,7 +196,7 @@ def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
 
 
 def saved_classes(folder: Path) -> list[str]:
-    """Returns the names of the classes that a saved model draws; none for one without condition."""
+    """Returns the names of the classes that a saved model generates; none for one without condition."""
     file = folder / "classes.json"
     return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
 

@@ -8,14 +8,14 @@ import math
 import torch
 from torch import Tensor
 
-GROUNDS = ("asphalt", "bricks", "cloth", "grass", "marble", "rug", "sand", "snow", "tiles", "wood")
+BACKGROUNDS = ("asphalt", "bricks", "cloth", "grass", "marble", "rug", "sand", "snow", "tiles", "wood")
 
 
-def ground_colour(name: str, x: Tensor, y: Tensor, fade: Tensor, phase: Tensor) -> Tensor:
+def background_colour(name: str, x: Tensor, y: Tensor, fade: Tensor, phase: Tensor) -> Tensor:
     """Colours points of the ground.
 
     Args:
-        name: One of GROUNDS.
+        name: One of BACKGROUNDS.
         x: First coordinate, any shape S.
         y: Second coordinate, S.
         fade: In [0, 1], S: 0 shows the full texture, 1 its mean colour (a far point covers many periods).
