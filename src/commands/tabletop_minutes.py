@@ -24,7 +24,7 @@ from src.core.device import choose_device, choose_precision, describe_device
 from src.core.errors import EmptyDatasetError
 from src.core.files import replaced_folder, write_bytes
 from src.core.pretraining_config import load_pretraining_config
-from src.core.settings import PretrainSettings
+from src.core.pretraining_settings import PretrainSettings
 from src.models.half import copy_in_half
 from src.stages.pretraining import plain_attention
 from src.tabletop.world import IMAGES

@@ -14,8 +14,8 @@ from src.core.errors import ConfigError
 from src.core.files import has_file
 from src.core.interpolations import resolved
 from src.core.nested import flatten
+from src.core.pretraining_settings import PretrainSettings
 from src.core.quoting import literal_path, quote_words, text_keys
-from src.core.settings import PretrainSettings
 from src.core.typed import lay_over, typed
 
 ROOT_FILE = CONFIGS / "pretraining.yaml"

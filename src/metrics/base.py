@@ -113,6 +113,20 @@ def models_of(metrics: Sequence[Metric]) -> dict[str, MetricModel[Any]]:
     return {metric.name: metric.model for metric in metrics if metric.model is not None}
 
 
+def check_models(metrics: Sequence[Metric]) -> None:
+    """Checks that the models of metrics are here, before anything is scored.
+
+    Args:
+        metrics: The chosen metrics.
+
+    Raises:
+        MissingModelError: One is not on this machine.
+        ModelMismatchError: One is not what the configuration says.
+    """
+    for model in models_of(metrics).values():
+        model.check()
+
+
 def score_images(metric: Metric, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
     """Scores those images that a metric looks at, and checks that its numbers are what it says.
 

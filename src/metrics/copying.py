@@ -38,10 +38,9 @@ class TrainingLikeness:
 
     def quantities(self) -> list[Quantity]:
         """Returns likeness, gap and likeness of parts: none has a better side, a gap far below 0 is no merit."""
-        model, title = self.model.name, self.model.title
         return [
-            Quantity(self.name, None, -1, 1, model=model, title=title),
-            Quantity(GAP, None, -2, 2, model=model, title=title),
+            Quantity(self.name, None, -1, 1).by(self.model),
+            Quantity(GAP, None, -2, 2).by(self.model),
             Quantity(PART, None, -1, 1),
         ]
 

@@ -26,10 +26,9 @@ class ClassSimilarity(ImageSimilarity):
 
     def quantities(self) -> list[Quantity]:
         """Returns PRES and KID."""
-        model, title = self.model.name, self.model.title
         return [
-            Quantity(self.name, False, -1, 1, model=model, title=title),
-            Quantity(KID, False, model=model, title=title),
+            Quantity(self.name, False, -1, 1).by(self.model),
+            Quantity(KID, False).by(self.model),
         ]
 
 

@@ -133,11 +133,10 @@ class FaceIdentity:
 
     def quantities(self) -> list[Quantity]:
         """Returns the three conventions."""
-        model, title = self.model.name, self.model.title
         return [
-            Quantity(IDENTITY, True, -1, 1, model=model, title=title),
-            Quantity(SIM_DETECTED, True, -1, 1, model=model, title=title),
-            Quantity(FACE_RATE, True, 0, 1, model=model, title=title),
+            Quantity(IDENTITY, True, -1, 1).by(self.model),
+            Quantity(SIM_DETECTED, True, -1, 1).by(self.model),
+            Quantity(FACE_RATE, True, 0, 1).by(self.model),
         ]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:

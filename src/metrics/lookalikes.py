@@ -37,7 +37,7 @@ class LookalikeRank:
 
     def quantities(self) -> list[Quantity]:
         """Returns the rank, 0 or 1."""
-        return [Quantity(self.name, True, 0, 1, model=self.model.name, title=self.model.title)]
+        return [Quantity(self.name, True, 0, 1).by(self.model)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample.

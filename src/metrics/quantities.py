@@ -1,12 +1,24 @@
 """What the numbers of the score table mean: said by the metric that writes them, carried in metrics_meta.json."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 # models of the literature, by the names that keys give them: a metric's bare name means one of these
 PUBLISHED = ("vits16", "vitb32", "vits14", "alexnet", "sface", "buffalo_l")
+
+
+class Named(Protocol):
+    """A model with names, as `src.features.store.MetricModel`, which would bring torch."""
+
+    @property
+    def name(self) -> str:
+        """What keys of metrics call it."""
+
+    @property
+    def title(self) -> str:
+        """What texts call it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,10 @@ class Quantity:
     def key(self) -> str:
         """The name with the model's: DVC compares numbers under one key, so two models never share one."""
         return f"{self.name}_{self.model}" if self.model else self.name
+
+    def by(self, model: Named) -> "Quantity":
+        """Returns the same, measured by a model."""
+        return replace(self, model=model.name, title=model.title)
 
     def describe(self) -> dict[str, Any]:
         """Returns what reports need, as metrics_meta.json holds it."""
@@ -68,6 +84,10 @@ class Quantities:
             for entry in meta["quantities"]:
                 found.setdefault(entry["name"], Quantity(**entry))
         return cls(found.values())
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Returns each, in order, as metrics_meta.json holds it."""
+        return [quantity.describe() for quantity in self.known.values()]
 
     def direction(self, metric: str) -> int:
         """Returns +1 where higher is better, -1 where lower is, 0 where a metric has no better side."""
@@ -118,8 +138,3 @@ class Quantities:
         if not name or self.known[name].model in PUBLISHED:
             return metric
         return f"{self.known[name].key}{metric.removeprefix(name)}"
-
-
-def describe(quantities: Sequence[Quantity]) -> list[dict[str, Any]]:
-    """Returns each, in order, as metrics_meta.json holds it."""
-    return [quantity.describe() for quantity in quantities]

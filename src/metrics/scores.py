@@ -33,7 +33,7 @@ class ImageSimilarity:
 
     def quantities(self) -> list[Quantity]:
         """Returns the mean cosine."""
-        return [Quantity(self.name, True, -1, 1, True, self.model.name, self.model.title)]
+        return [Quantity(self.name, True, -1, 1, likeness=True).by(self.model)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:
         """Scores every sample against the held-out and against the training photos, apart.
@@ -97,7 +97,7 @@ class TextSimilarity:
 
     def quantities(self) -> list[Quantity]:
         """Returns the cosine."""
-        return [Quantity(self.name, True, -1, 1, model=self.model.name, title=self.model.title)]
+        return [Quantity(self.name, True, -1, 1).by(self.model)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against its own text.
@@ -141,7 +141,7 @@ class Diversity:
 
     def quantities(self) -> list[Quantity]:
         """Returns the mean distance."""
-        return [Quantity(self.name, True, 0, model=self.model.name, title=self.model.title)]
+        return [Quantity(self.name, True, 0).by(self.model)]
 
     def score(self, samples: Sequence[Sample], references: References, store: FeatureStore) -> list[Score]:  # noqa: ARG002
         """Scores every sample against the others of the same variant and prompt.

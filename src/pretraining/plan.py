@@ -9,36 +9,15 @@ from torch import Tensor
 
 from src.core.device import autocast
 from src.core.errors import ConfigError
+from src.core.pretraining_settings import PlanSettings
 from src.training.ranges import check_counts, check_update
 
 COUNTS = ("steps", "batch_size", "save_every", "log_every", "eval_every")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long, how fast, and when to look.
-
-    Attributes:
-        steps: Updates.
-        lr: Learning rate before the schedule.
-        batch_size: Images per update.
-        ema_decay: Of the averaged weights, in [0, 1); 0 keeps the last weights.
-        max_grad_norm: Gradients are clipped to this norm.
-        mixed_precision: ``no`` or ``bf16``; see `src.core.device`.
-        save_every: Updates between resumable states; a state waits for the row of the loss curve to be full.
-        log_every: Updates that one row of the loss curve averages.
-        eval_every: Updates between evaluations.
-    """
-
-    steps: int
-    lr: float
-    batch_size: int
-    ema_decay: float
-    max_grad_norm: float
-    mixed_precision: str
-    save_every: int
-    log_every: int
-    eval_every: int
+@dataclass
+class Plan(PlanSettings):
+    """The settings, in range, and what an update does with them."""
 
     def __post_init__(self) -> None:
         check_counts({name: getattr(self, name) for name in COUNTS})

@@ -18,7 +18,7 @@ from src.core.settings import Settings
 from src.core.typed import plain
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
-from src.metrics.base import Metric, models_of
+from src.metrics.base import Metric, check_models
 from src.metrics.names import DEV, TEST
 from src.reporting.texts import load_texts
 from src.sampling.prompts import load_prompts, subject_only_prompts
@@ -50,8 +50,7 @@ def check_ahead(texts: Mapping[str, str], tokenizers: Mapping[str, Any], metrics
         check_length(texts, tokenizers)
     except CaptionError as error:
         raise CaptionError(f"{error}\nchoose shorter ones: {CHOICES}") from error
-    for metric_model in models_of(metrics).values():
-        metric_model.check()
+    check_models(metrics)
 
 
 def check_settings(params: Settings, metrics: Sequence[Metric]) -> None:
@@ -82,7 +81,7 @@ def texts_to_encode(params: Settings) -> dict[str, str]:
     return with_token | plain | {"validation_args.negative_prompt": params.validation_args.negative_prompt}
 
 
-def check_models(params: Settings) -> None:
+def check_embedded(params: Settings) -> None:
     """Compares the embedded models with the project's SHA-256s, where a parameter names one.
 
     Args:
@@ -112,7 +111,7 @@ def check_remotes(root: Path) -> None:
 
 def _run(params: Settings) -> None:
     check_remotes(work_root())
-    check_models(params)
+    check_embedded(params)
     check_base(params, sampling_settings(params))
     metrics = build_metrics(params)
     check_settings(params, metrics)

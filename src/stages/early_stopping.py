@@ -14,7 +14,7 @@ from src.core.errors import ConfigError
 from src.core.settings import EarlyStoppingSettings, Settings
 from src.core.typed import as_settings
 from src.features.store import FeatureStore
-from src.metrics.base import Metric, models_of, score_images
+from src.metrics.base import Metric, check_models, models_of, score_images
 from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.summary import score_table
@@ -116,7 +116,6 @@ def build_early_stopping(params: Settings, data: Path) -> EarlyStopping:
     vars(settings).update(vars(spec.settings))
     prompts = [prompt for prompt in load_prompts(settings.prompts) if prompt.set == DEV]
     metrics = tuple(build(settings.metrics[name], f"metrics.{name}") for name in (SUBJECT, PROMPT))
-    for metric_model in models_of(metrics).values():
-        metric_model.check()
+    check_models(metrics)
     store = FeatureStore(settings.evaluate.batch_size, choose_device(params.device).type)
     return EarlyStopping(settings, spec.patience, prompts, metrics, store, data)

@@ -4,7 +4,7 @@ shows), details.json (all means) and metrics_meta.json. Trackers get the numbers
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -22,13 +22,13 @@ from src.core.device import choose_device
 from src.core.files import sha256_file, write_csv, write_json
 from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
-from src.metrics.base import Metric, References, Sample, models_of, score_images
+from src.metrics.base import Metric, References, Sample, check_models, models_of, score_images
 from src.metrics.copying import nearest_table
 from src.metrics.copying_verdict import copying_verdict
 from src.metrics.drift import class_kid
 from src.metrics.headline import headline
 from src.metrics.names import BASE, COPY_DECODED, REAL_DECODED, TEST
-from src.metrics.quantities import Quantity, describe
+from src.metrics.quantities import Quantities
 from src.metrics.samples import (
     checkpoint_steps,
     copy_samples,
@@ -92,13 +92,13 @@ def evaluate_samples(
         MissingModelError: A metric model is not on this machine.
         ModelMismatchError: A metric model is not what the configuration says.
     """
-    check_metric_models(metrics)
+    check_models(metrics)
     compared = read_compared(data, token, decode)
     every = [*compared.samples, *compared.extra]
     scores = [score_images(metric, every, compared.references, store) for metric in metrics]
     table = score_table([score for of_metric in scores for score in of_metric])
-    quantities = {quantity.name: quantity for metric in metrics for quantity in metric.quantities()}
-    likenesses = [name for name, quantity in quantities.items() if quantity.likeness]
+    quantities = Quantities(quantity for metric in metrics for quantity in metric.quantities())
+    likenesses = [name for name, quantity in quantities.known.items() if quantity.likeness]
     steps = checkpoint_steps(compared.samples)
     selection = select_checkpoint(table, steps, rule)
     summary = summarise(table, steps, selection.variant, class_kid(metrics, compared.samples, store), likenesses)
@@ -106,7 +106,7 @@ def evaluate_samples(
     summary["counts"] |= {"val_photos": len(compared.references.val), "train_photos": len(compared.references.train)}
     meta = {
         **describe_selection(selection),
-        "quantities": describe([*quantities.values()]),
+        "quantities": quantities.describe(),
         "metric_models": {name: metric_model.describe() for name, metric_model in models_of(metrics).items()},
         "copying": None if copying is None else copying[0].value,
         "device": store.device,
@@ -121,12 +121,6 @@ def evaluate_samples(
     return summary
 
 
-def check_metric_models(metrics: Sequence[Metric]) -> None:
-    """Checks that the model of each metric is on this machine; see `evaluate_samples`."""
-    for metric_model in models_of(metrics).values():
-        metric_model.check()
-
-
 def describe_selection(selection: Selection) -> dict[str, Any]:
     """Returns which checkpoint was chosen and why, as metrics_meta.json holds it."""
     return {
@@ -137,7 +131,7 @@ def describe_selection(selection: Selection) -> dict[str, Any]:
 
 
 def write_results(
-    out: Path, scored: tuple[pd.DataFrame, str, Mapping[str, Quantity]], summary: dict[str, Any], meta: dict[str, Any]
+    out: Path, scored: tuple[pd.DataFrame, str, Quantities], summary: dict[str, Any], meta: dict[str, Any]
 ) -> None:
     """Writes scores.csv, prompts.csv, details.json, metrics.json and metrics_meta.json.
 
@@ -149,10 +143,10 @@ def write_results(
     """
     table, chosen, quantities = scored
     write_csv(out / layout.SCORES.name, table)
-    measured_by = " ".join(quantities[name].key for name in sorted(quantities) if quantities[name].model)
+    measured_by = " ".join(key for _, key in sorted((q.name, q.key) for q in quantities.known.values() if q.model))
     write_csv(out / layout.PROMPTS.name, prompt_table(table, chosen).assign(measured_by=measured_by))
     write_json(out / layout.DETAILS.name, summary)
-    write_json(out / layout.SUMMARY.name, headline(summary, quantities))
+    write_json(out / layout.SUMMARY.name, headline(summary, quantities.known))
     write_json(out / layout.META.name, meta)
 
 

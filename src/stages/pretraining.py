@@ -14,9 +14,9 @@ from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, sha256_tree, work_root, write_json, write_text
 from src.core.places import without_places
 from src.core.pretraining_config import load_pretraining_config, shown_pretraining_config
+from src.core.pretraining_settings import PretrainSettings
 from src.core.provenance import code_digest
 from src.core.running import held_output
-from src.core.settings import PretrainSettings
 from src.core.targets import target_modules
 from src.core.typed import as_yaml, plain
 from src.training.curves import report_rows, write_curve

@@ -208,7 +208,7 @@ def test_the_page_says_what_fid_tabletop_compares_and_what_halves_of_real_images
         ("report.html", ("the embedded world&#39;s classifier", "Over 300 held-out images", "150 each, are 6.8 apart")),
         (
             "report.ru.html",
-            ("модели-читателя встроенного мира", "По 300 отложенным", "по 150, отстоят друг от друга на 6.8"),
+            ("классификатора встроенного мира", "По 300 отложенным", "по 150, отстоят друг от друга на 6.8"),
         ),
     ):
         page = (own_run / name).read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from src.core.errors import CaptionError, ConfigError, MissingModelError, ModelM
 from src.core.files import write_text
 from src.core.weights import write_sums
 from src.data.captioning import load_tokenizers
-from src.stages.check import check_ahead, check_models, check_settings, texts_to_encode
+from src.stages.check import check_ahead, check_embedded, check_settings, texts_to_encode
 from src.stages.evaluate import build_metrics
 from tests.tiny.diffusion import build_diffusion
 from tests.tiny.metric_models import build_metric_models
@@ -85,5 +85,5 @@ def test_embedded_models_that_were_changed_stop_the_run_with_the_way_back(tmp_pa
     write_sums(Path("models/tabletop"), Path("tabletop/models.sha256"))
     write_text(Path("models/tabletop/sd/unet/weights"), "flipped")
     with pytest.raises(ModelMismatchError, match=r"names: models/tabletop/sd/unet/weights; `git checkout HEAD -- mod"):
-        check_models(load_stage_params("check", []))
-    check_models(load_stage_params("check", ["model=tiny"]))
+        check_embedded(load_stage_params("check", []))
+    check_embedded(load_stage_params("check", ["model=tiny"]))
