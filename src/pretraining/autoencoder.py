@@ -65,10 +65,11 @@ class AutoencoderTask:
             different images for the same work.
         start: A saved autoencoder to begin with, or a pipeline that has one; it may have fewer channels. None starts
             from noise.
+        trained: ``all``, or ``decoder``: pictures get sharper, and a diffusion model that learnt these latents stays.
         watched: More sets that are measured and never learnt from, by name.
 
     Raises:
-        ConfigError: LPIPS has a weight and no backbone.
+        ConfigError: LPIPS has a weight and no backbone, or a decoder is to be trained alone and there is no start.
         MissingModelError: The backbone or the model to start from is not there.
         ModelMismatchError: The model to start from has other widths.
     """
@@ -82,6 +83,7 @@ class AutoencoderTask:
         recolour: float,
         whole_from: float,
         start: str | None,
+        trained: str,
         watched: dict[str, Source],
     ) -> None:
         train_set, val_set, plan, seed, device = given
@@ -91,11 +93,18 @@ class AutoencoderTask:
         if start is not None:
             pipeline = Path(start) / "vae"
             load_narrower(pipeline if pipeline.is_dir() else Path(start), self.vae)
+        self.latents_stay = _freeze_latents(self.vae, trained, start)
         self.vae.to(device, memory_format=torch.channels_last)
         self.averaged: tuple[str, ...] = ("vae",)
         self.networks: dict[str, nn.Module] = {"vae": self.vae}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "adam": torch.optim.AdamW(self.vae.parameters(), plan.lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+            "adam": torch.optim.AdamW(
+                [weight for weight in self.vae.parameters() if weight.requires_grad],
+                plan.lr,
+                betas=(0.9, 0.99),
+                weight_decay=0.0,
+                fused=True,
+            )
         }
         if self.terms.adversary:
             torch.manual_seed(derive_seed(seed, "adversary"))
@@ -178,8 +187,22 @@ class AutoencoderTask:
 
     def save(self, folder: Path) -> None:
         """Writes the autoencoder in the format of diffusers; its scaling factor gives latents a deviation of 1."""
-        self.vae.register_to_config(scaling_factor=round(1 / latent_deviation(self.vae, self.val_set, self.device), 5))
+        if not self.latents_stay:
+            deviation = latent_deviation(self.vae, self.val_set, self.device)
+            self.vae.register_to_config(scaling_factor=round(1 / deviation, 5))
         self.vae.save_pretrained(folder)
+
+
+def _freeze_latents(vae: AutoencoderKL, trained: str, start: str | None) -> bool:
+    """Freezes what makes latents, where the decoder alone is trained, and returns whether it is."""
+    if trained not in ("all", "decoder"):
+        raise ConfigError(f"task.trained={trained}: expected all or decoder")
+    alone = trained == "decoder"
+    if alone and start is None:
+        raise ConfigError("task.trained=decoder: task.start is needed for it, the autoencoder whose latents stay")
+    vae.encoder.requires_grad_(not alone)
+    vae.quant_conv.requires_grad_(not alone)
+    return alone
 
 
 def _quarters(pixels: Tensor) -> Tensor:

@@ -80,6 +80,7 @@ def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
         vae.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelMismatchError(f"task.start={folder}: of another size: {str(error).splitlines()[0]}") from error
+    vae.register_to_config(scaling_factor=saved.config.scaling_factor)
 
 
 def _widen(weights: dict[str, Tensor], fresh: Mapping[str, Tensor]) -> None:

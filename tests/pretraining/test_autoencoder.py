@@ -6,6 +6,7 @@ import torch
 from src.core.errors import ConfigError, MissingModelError, ModelMismatchError
 from src.pretraining.autoencoder import AutoencoderTask, psnr, restore
 from src.pretraining.engine import Given, Watch, train_from_noise
+from src.pretraining.images import to_unit
 from src.pretraining.plan import Plan
 from src.tabletop.classifier import AlexNet
 from src.training.schedules import ConstantSchedule
@@ -24,7 +25,7 @@ TERMS = {"kl": 1e-4, "perceptual": 0.0, "adversary": 0.0, "adversary_from": 0.5,
 SIDE = 64
 
 
-def make(channels=4, plan=PLAN, start=None, backbone=None, watched=None, **terms):
+def make(channels=4, plan=PLAN, start=None, backbone=None, watched=None, trained="all", **terms):
     given = Given(image_set(12, 0, SIDE), image_set(6, 1, SIDE), Plan(**plan), 3, CPU)
     return AutoencoderTask(
         given,
@@ -34,6 +35,7 @@ def make(channels=4, plan=PLAN, start=None, backbone=None, watched=None, **terms
         recolour=0.5,
         whole_from=0.5,
         start=start,
+        trained=trained,
         watched=watched or {},
     )
 
@@ -66,6 +68,24 @@ def test_new_channels_are_learnt(tmp_path):
         torch.manual_seed(step)
         wide.update(step)
     assert wide.vae.decoder.conv_in.weight[:, 4:].abs().max() > 0
+
+
+def test_a_decoder_alone_learns_and_its_latents_stay(tmp_path):
+    before = make()
+    before.save(tmp_path / "vae")
+    task = make(start=str(tmp_path), trained="decoder", plan=PLAN | {"steps": 30, "lr": 3e-3, "eval_every": 29})
+    curves = train_from_noise(task, task.plan, ConstantSchedule(0), 3, StateFolder(tmp_path), Watch("", print))
+    task.save(tmp_path / "after")
+    after = type(before.vae).from_pretrained(tmp_path / "after")
+    pixels = to_unit(image_set(6, 1, SIDE).pixels, CPU)
+    assert torch.equal(after.encode(pixels).latent_dist.parameters, before.vae.encode(pixels).latent_dist.parameters)
+    assert after.config.scaling_factor == before.vae.config.scaling_factor
+    started = float(psnr(before.vae, task.val_set.pixels, CPU).mean())
+    assert curves.evaluations[-1]["psnr"] > started + 1
+    with pytest.raises(ConfigError, match=r"task\.trained=decoder: task\.start is needed"):
+        make(trained="decoder")
+    with pytest.raises(ConfigError, match=r"task\.trained=encoder: expected all or decoder"):
+        make(trained="encoder")
 
 
 def test_a_start_that_does_not_fit_is_refused(tmp_path):
