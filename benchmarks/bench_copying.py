@@ -14,12 +14,13 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from src.core.building import build
 from src.core.config import load_settings
 from src.core.device import choose_device
+from src.core.sets import TEST
 from src.core.settings import Settings
 from src.features.store import FeatureStore, ImageFile, image_file
 from src.metrics.base import References, Sample
 from src.metrics.copying import TrainingLikeness, copying_summary
 from src.metrics.copying_verdict import Said, copying_verdict
-from src.metrics.names import BASE, GAP, NEAREST, PART, TEST
+from src.metrics.names import BASE, GAP, NEAREST, PART
 from src.metrics.samples import read_references, read_samples
 from src.metrics.summary import mean_scores, score_table
 from src.models.autoencoder import reconstruct

@@ -17,8 +17,9 @@ from src.comparison.runs import EvaluatedRun
 from src.comparison.statistics import DETECTABLE, Comparison, Verdict, compare_scores, verdict_of
 from src.comparison.verdict import margins_of
 from src.core.errors import MetricError
+from src.core.sets import TEST
 from src.metrics import intervals
-from src.metrics.names import PROMPT, SUBJECT, TEST
+from src.metrics.names import PROMPT, SUBJECT
 
 # standard deviations of paired differences: of a prompt's true mean, of an image within its prompt; measured on the
 # embedded default, 24 prompts of two images: step 200 against base, and against step 100

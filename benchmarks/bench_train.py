@@ -28,7 +28,7 @@ from tests.tiny.words import WORDS
 BATCH, PHOTOS, STEPS, TURNS = 4, 12, 10, 7
 CAPTION = "a photo of sksToy toy, on a table"
 RANK = 16
-METHOD = LoraMethod(RANK, float(RANK), 0.0, ["to_q", "to_k", "to_v", "to_out.0"], False, False, 1e-5, ["q_proj"])
+METHOD = LoraMethod(RANK, float(RANK), 0.0, ["to_q", "to_k", "to_v", "to_out.0"], False, False, False, 1e-5, ["q_proj"])
 
 
 def adapted(folder: Path, device: torch.device) -> tuple[BaseModel, list[torch.nn.Parameter]]:

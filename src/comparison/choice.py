@@ -8,7 +8,8 @@ from src.comparison.runs import EvaluatedRun, setting
 from src.comparison.selection import SelectionRule
 from src.comparison.statistics import Finding, Verdict
 from src.comparison.verdict import Report
-from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
+from src.core.sets import DEV
+from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.metrics.summary import mean_scores, rounded
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
-from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
+from src.core.sets import DEV
+from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.metrics.summary import mean_scores, rounded
 
 # why a checkpoint was chosen, in words for a terminal; the report has its own

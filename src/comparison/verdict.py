@@ -22,8 +22,9 @@ from src.comparison.statistics import (
     verdict_of,
 )
 from src.core.errors import ConfigError, MetricError
+from src.core.sets import TEST
 from src.metrics.intervals import Unit, reported_rows, score_grid
-from src.metrics.names import IDENTITY, PROMPT, SUBJECT, TEST
+from src.metrics.names import IDENTITY, PROMPT, SUBJECT
 
 PRIMARIES = (SUBJECT, PROMPT, IDENTITY)
 # where more pairs than this share lack a value, a primary metric ends the comparison, another is left out

@@ -158,6 +158,7 @@ class ModelSettings:
     revision: str | None
     variant: str | None
     resolution: int
+    target_modules: list[str]
 
 
 @dataclass

@@ -20,11 +20,13 @@ class ParameterGroup:
         name: The part that they belong to: ``unet``, ``transformer`` or ``text_encoder``.
         parameters: By full name, in a fixed order; all float32.
         lr: The learning rate; None for the run's own.
+        lr_share: What the run's own is multiplied with.
     """
 
     name: str
     parameters: dict[str, torch.nn.Parameter]
     lr: float | None
+    lr_share: float = 1.0
 
 
 class Method(Protocol):
@@ -88,8 +90,8 @@ class AdapterFormat(Protocol):
     """What checkpoints of a kind are on disk, and how they come back onto a base model."""
 
     @property
-    def weights(self) -> str:
-        """The name of the file that holds what was trained."""
+    def files(self) -> tuple[str, ...]:
+        """What a checkpoint folder holds besides its config.yaml; the first file tells the format."""
         ...
 
     def check_file(self, folder: Path) -> None:

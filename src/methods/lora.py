@@ -1,5 +1,6 @@
 """LoRA and DoRA."""
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -21,8 +22,9 @@ class LoraMethod:
     """LoRA on the denoiser's attention and, if asked for, on the text encoder(s); DoRA with `use_dora`.
 
     Papers: LoRA (Hu et al., 2021), arXiv:2106.09685: W + (alpha / rank) B A; DoRA (Liu et al., 2024),
-    arXiv:2402.09353. The adapter is float32 whatever the base is kept in: in bfloat16 most entries of A
-    could not move at all, as an Adam step is smaller than half their spacing.
+    arXiv:2402.09353; rank-stabilised scaling (Kalajdzievski, 2023), arXiv:2312.03732. The adapter is float32 whatever
+    the base is kept in: in bfloat16 most entries of A could not move at all, as an Adam step is smaller than half their
+    spacing.
 
     Args:
         rank: Of the update, >= 1.
@@ -30,6 +32,7 @@ class LoraMethod:
         dropout: On the adapter's input, in [0, 1).
         target_modules: Suffixes of the denoiser's layers to adapt.
         use_dora: Learn magnitudes apart from directions.
+        use_rslora: Scale by alpha / sqrt(rank) instead; the file says so as an alpha that every tool understands.
         train_text_encoder: Adapt the text encoder(s), too.
         text_encoder_lr: Their learning rate.
         text_encoder_target_modules: Suffixes of their layers.
@@ -45,6 +48,7 @@ class LoraMethod:
         dropout: float,
         target_modules: list[str],
         use_dora: bool,
+        use_rslora: bool,
         train_text_encoder: bool,
         text_encoder_lr: float,
         text_encoder_target_modules: list[str],
@@ -62,7 +66,12 @@ class LoraMethod:
             )
         self.trains_text = train_text_encoder
         self.text_encoder_lr = text_encoder_lr
-        common = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "use_dora": use_dora}
+        common = {
+            "r": rank,
+            "lora_alpha": alpha * math.sqrt(rank) if use_rslora else alpha,
+            "lora_dropout": dropout,
+            "use_dora": use_dora,
+        }
         self._denoiser = LoraConfig(**common, init_lora_weights="gaussian", target_modules=list(target_modules))
         self._text = LoraConfig(
             **common, init_lora_weights="gaussian", target_modules=list(text_encoder_target_modules)
@@ -100,7 +109,7 @@ class LoraMethod:
 class LoraFormat:
     """A file in the format of diffusers; see AdapterFormat."""
 
-    weights = WEIGHTS
+    files = (WEIGHTS,)
 
     def check_file(self, folder: Path) -> None:
         """Reads the file; see AdapterFormat."""

@@ -15,12 +15,11 @@ from torch import Tensor
 from src.core.errors import ModelMismatchError
 from src.core.files import has_file, write_bytes
 from src.methods.lora_header import FACTOR, MAGNITUDE, check_size, lora_settings
-from src.methods.peft_layers import adapted, put_on, take_off
+from src.methods.peft_layers import ADAPTER, adapted, put_on, take_off
 from src.models.base import BaseModel, adaptable
 from src.models.tensors import canonical_bytes, disk_errors, load_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
-ADAPTER = "default"
 # what older transformers had around every text encoder, and newer ones around some
 WRAPPER = "text_model."
 

@@ -1,17 +1,19 @@
-"""Low-rank layers on the parts of a base model, through peft: put on, switch off, merge, take off."""
+"""Layers of peft on the parts of a base model, through peft: put on, switch off, merge, take off."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from src.models.base import BaseModel, adaptable, text_encoders
 
+ADAPTER = "default"
 
-def put_on(module: Any, config: LoraConfig) -> None:
+
+def put_on(module: Any, config: PeftConfig) -> None:
     """Adds layers, in float32 whatever the base is kept in.
 
     Args:
@@ -21,9 +23,9 @@ def put_on(module: Any, config: LoraConfig) -> None:
     Raises:
         ValueError: The module has no such layers.
     """
-    module.add_adapter(config)
-    for name, parameter in module.named_parameters():
-        if ".lora_" in name:
+    module.add_adapter(config, ADAPTER)
+    for parameter in module.parameters():
+        if parameter.requires_grad:
             parameter.data = parameter.data.float()
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from src.core.errors import MetricError
+from src.core.sets import GENERATED_SETS
 from src.features.store import FeatureStore, ImageFile, MetricModel
-from src.metrics.names import GENERATED_SETS
 from src.metrics.quantities import Quantity
 
 ReferenceSet = Literal["val", "train", "none"]

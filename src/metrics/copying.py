@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from scipy.special import comb
 from scipy.stats import mannwhitneyu
 
+from src.core.sets import DEV, PHOTOS, SUBJECT_ONLY, TEST
 from src.features.store import Features, FeatureStore, ImageExtractor, ImageFile, MetricModel
 from src.metrics.base import ALONE, Metric, References, Sample, Score
 from src.metrics.copied_parts import part_likeness
 from src.metrics.copying_limits import generated_scores, held_out_level, held_out_scores
-from src.metrics.names import DEV, GAP, HELD_OUT_ROWS, NEAREST, PART, PHOTOS, SUBJECT_ONLY, TEST
+from src.metrics.names import GAP, HELD_OUT_ROWS, NEAREST, PART
 from src.metrics.quantities import Quantity
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from src.core.sets import TEST
 from src.metrics.copying_limits import generated_scores, held_out_level, held_out_scores
 from src.metrics.intervals import LEVEL
-from src.metrics.names import NEAREST, PART, TEST
+from src.metrics.names import NEAREST, PART
 
 # An image with a tile so like a photo's has a part of it. Chosen on the 24 sample photos, where images of a checkpoint
 # have 0.52 at most on average, photos that the model never saw 0.60, halves and pasted subjects 1.00

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.core.errors import MetricError
+from src.core.sets import CLASS_ONLY
 from src.features.store import Features, FeatureStore
 from src.metrics.base import Metric, Sample
 from src.metrics.intervals import Interval, students_interval
-from src.metrics.names import BASE, CLASS_ONLY, KID
+from src.metrics.names import BASE, KID
 from src.metrics.quantities import Quantity
 from src.metrics.scores import ImageSimilarity
 

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from src.core.errors import MetricError
+from src.core.sets import DEV, PHOTOS, TEST
 from src.features.store import FaceExtractor, Features, FeatureStore, ImageFile, MetricModel, open_rgb, unit_vector
 from src.features.weights import WeightFile
 from src.metrics.base import ALONE, References, Sample, Score
-from src.metrics.names import DEV, FACE_RATE, HELD_OUT_ROWS, IDENTITY, PHOTOS, SIM_DETECTED, TEST
+from src.metrics.names import FACE_RATE, HELD_OUT_ROWS, IDENTITY, SIM_DETECTED
 from src.metrics.quantities import Quantity
 
 # Overlapping finds of one face, and how many candidates are compared: the values of OpenCV's own demo.

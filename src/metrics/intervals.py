@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from src.core.seeding import derive_seed
-from src.metrics.names import BASE, DIVERSITY, REPORTED_SETS, TEST
+from src.core.sets import TEST
+from src.metrics.names import BASE, DIVERSITY, REPORTED_SETS
 
 DRAWS = 10_000
 LEVEL = 0.95

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from src.core.errors import MetricError
 from src.core.files import list_files
+from src.core.sets import DEV, PHOTOS, TEST
 from src.features.store import Features, FeatureStore, ImageExtractor, ImageFile, MetricModel, image_file
 from src.metrics.base import References, Sample, Score
-from src.metrics.names import DEV, PHOTOS, TEST
 from src.metrics.quantities import Quantity
 from src.metrics.scores import mean_similarity
 

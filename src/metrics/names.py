@@ -1,15 +1,12 @@
-"""What rows of the score table are called; imports nothing, so that a report needs no torch."""
+"""What rows of the score table are called; imports no package, so that a report needs no torch."""
+
+from src.core.sets import CLASS_ONLY, SUBJECT_ONLY, TEST
 
 # variants beside the checkpoints: the untouched model, held-out photos, training photos in place of generated images
 BASE, REAL, COPY = "base", "real", "copy"
 # both kinds of photos through the base model's autoencoder: as sharp as the model can generate at all
 REAL_DECODED, COPY_DECODED = "real (autoencoder)", "copy (autoencoder)"
 HELD_OUT_ROWS = (REAL, REAL_DECODED)
-# what prompts belong to: choice of the checkpoint, report, the class alone, the subject alone
-DEV, TEST, CLASS_ONLY, SUBJECT_ONLY = "dev", "test", "class-only", "subject-only"
-GENERATED_SETS = (DEV, TEST, CLASS_ONLY, SUBJECT_ONLY)
-# the set of the photos
-PHOTOS = "none"
 # metrics are called by what they measure; `Quantity.key` adds the model where numbers of several runs meet
 # what a checkpoint is chosen by and runs are compared by; identity for persons only
 SUBJECT, PROMPT, IDENTITY = "dino", "clip_t", "id_sim_all"

@@ -9,10 +9,11 @@ import pandas as pd
 from src.core import layout
 from src.core.errors import MetricError
 from src.core.files import sha256_bytes
+from src.core.sets import GENERATED_SETS, TEST
 from src.core.tables import read_table
 from src.features.store import image_file
 from src.metrics.base import References, Sample
-from src.metrics.names import BASE, COPY, COPY_DECODED, GENERATED_SETS, REAL, REAL_DECODED, TEST
+from src.metrics.names import BASE, COPY, COPY_DECODED, REAL, REAL_DECODED
 
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
 HELD_OUT = "held_out"
@@ -108,7 +109,7 @@ def copy_samples(samples: Sequence[Sample], references: References) -> list[Samp
     Returns:
         As many samples as the base model has for test prompts, and as many of photos through the autoencoder.
     """
-    places = [sample for sample in samples if sample.variant == BASE and sample.set == "test"]
+    places = [sample for sample in samples if sample.variant == BASE and sample.set == TEST]
     kinds = ((COPY, references.train), (COPY_DECODED, references.train_decoded))
     return [
         Sample(variant, place.prompt_id, place.set, place.group, place.seed, place.text, photos[index % len(photos)])

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.core.errors import MetricError
+from src.core.sets import DEV, PHOTOS, SUBJECT_ONLY, TEST
 from src.features.lpips import LpipsExtractor, mean_distances
 from src.features.store import Features, FeatureStore, ImageExtractor, MetricModel, TextExtractor
 from src.metrics.base import ALONE, References, ReferenceSet, Sample, Score
-from src.metrics.names import DEV, HELD_OUT_ROWS, PHOTOS, SUBJECT_ONLY, TEST
+from src.metrics.names import HELD_OUT_ROWS
 from src.metrics.quantities import Quantity
 
 

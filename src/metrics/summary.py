@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from src.core.errors import ConfigError, MetricError
+from src.core.sets import DEV, PHOTOS, TEST
 from src.metrics.base import Score
 from src.metrics.copying import copying_summary
 from src.metrics.drift import Drift
 from src.metrics.intervals import against_base, reported_rows
-from src.metrics.names import ALIASES, BASE, COPY_DECODED, HELD_OUT_ROWS, KID, REAL, REAL_DECODED, TEST
+from src.metrics.names import ALIASES, BASE, COPY, COPY_DECODED, HELD_OUT_ROWS, KID, REAL, REAL_DECODED
 
 DIGITS = 6
 COLUMNS = ("variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason")
@@ -117,7 +118,7 @@ def reached(table: pd.DataFrame, variant: str, likenesses: Sequence[str]) -> dic
         The share by metric, 1 where the images are as like as the subject itself; nothing where there are
         no such photos or their likeness is not above 0.
     """
-    own, best = mean_scores(table, variant, TEST), mean_scores(table, REAL_DECODED, "none")
+    own, best = mean_scores(table, variant, TEST), mean_scores(table, REAL_DECODED, PHOTOS)
     names = [name for name in likenesses if name in own and best.get(name, 0) > 0]
     return {name: rounded(own[name] / best[name]) for name in names}
 
@@ -153,19 +154,19 @@ def summarise(
             metric: {name: rounded(value) for name, value in asdict(interval).items()}
             for metric, interval in intervals.items()
         },
-        "base": base,
-        "real": mean_scores(table, REAL, "none"),
-        "copy": mean_scores(table, "copy", "test"),
-        REAL_DECODED: mean_scores(table, REAL_DECODED, "none"),
-        COPY_DECODED: mean_scores(table, COPY_DECODED, "test"),
+        BASE: base,
+        REAL: mean_scores(table, REAL, PHOTOS),
+        COPY: mean_scores(table, COPY, TEST),
+        REAL_DECODED: mean_scores(table, REAL_DECODED, PHOTOS),
+        COPY_DECODED: mean_scores(table, COPY_DECODED, TEST),
         "reached": reached(table, chosen, likenesses),
         "copying": {name: rounded(value) for name, value in copying_summary(table, chosen).items()},
         "checkpoints": checkpoints,
         "selected_step": steps[chosen],
         "counts": {
             "images_per_variant": len(generated),
-            "test_prompts": int(generated[generated["set"] == "test"]["prompt_id"].nunique()),
-            "dev_prompts": int(generated[generated["set"] == "dev"]["prompt_id"].nunique()),
+            "test_prompts": int(generated[generated["set"] == TEST]["prompt_id"].nunique()),
+            "dev_prompts": int(generated[generated["set"] == DEV]["prompt_id"].nunique()),
             "scored": {str(metric): int(row["count"]) for metric, row in scored.iterrows()},
             "without_value": {str(metric): int(row["size"] - row["count"]) for metric, row in scored.iterrows()},
         },
@@ -182,7 +183,7 @@ def prompt_table(table: pd.DataFrame, variant: str) -> pd.DataFrame:
     Returns:
         One row per test prompt, against held-out photos, sorted by group and prompt.
     """
-    rows = table[(table["set"] == "test") & (table["references"] != "train")]
+    rows = table[(table["set"] == TEST) & (table["references"] != "train")]
     rows = rows[rows["variant"].isin([variant, BASE])]
     names = rows["metric"] + rows["variant"].map({variant: "", BASE: "_base"})
     means = rows.assign(column=names).groupby(["group", "prompt_id", "column"])["value"].mean()

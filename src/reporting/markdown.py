@@ -7,6 +7,7 @@ from typing import Any
 
 from src.core import layout
 from src.core.files import write_text
+from src.core.sets import TEST
 from src.core.settings import Settings
 from src.reporting.charts import Spec
 from src.reporting.inputs import Inputs
@@ -92,7 +93,7 @@ def _film(strip: CheckpointStrip) -> Markdown:
 
 
 def _pictures(inputs: Inputs) -> Iterator[tuple[str, Markdown, Markdown]]:
-    rows = inputs.manifest[(inputs.manifest["set"] == "test") & (inputs.manifest["seed"] == "0")]
+    rows = inputs.manifest[(inputs.manifest["set"] == TEST) & (inputs.manifest["seed"] == "0")]
     base = dict(rows[rows["variant"] == "base"][["prompt_id", "path"]].itertuples(index=False, name=None))
     run = rows[rows["variant"] == inputs.run_variant].head(SHOWN_PROMPTS)
     for prompt_id, prompt, path in run[["prompt_id", "prompt", "path"]].itertuples(index=False, name=None):

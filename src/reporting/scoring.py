@@ -4,8 +4,8 @@ from collections import Counter
 
 import pandas as pd
 
+from src.core.sets import DEV, TEST
 from src.metrics.intervals import reported_rows
-from src.metrics.names import DEV, TEST
 from src.reporting.inputs import Inputs
 
 # columns against which an image's own likeness counts; "train" is the memorisation side
@@ -15,7 +15,7 @@ COUNTED = ("val", "none")
 def development_means(inputs: Inputs) -> dict[str, dict[str, float]]:
     """Returns the means on the prompts that the checkpoint is chosen on: of base first, then of each checkpoint."""
     return {
-        variant: prompt_means(inputs.scores, variant, "dev")
+        variant: prompt_means(inputs.scores, variant, DEV)
         for variant in ("base", *sorted(inputs.metrics["checkpoints"]))
     }
 
@@ -46,7 +46,7 @@ def group_means(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
     Returns:
         Columns metric, group, value, and prompts: how many there are with a value.
     """
-    rows = _counted(scores, variant, "test")
+    rows = _counted(scores, variant, TEST)
     by_prompt = rows.groupby(["metric", "group", "prompt_id"], sort=True)["value"].mean()
     groups = by_prompt.groupby(level=[0, 1])
     return groups.mean().round(6).reset_index().assign(prompts=groups.size().to_numpy())

@@ -14,11 +14,9 @@ from typing import Any
 
 from src.core.errors import ConfigError
 from src.core.files import has_file, sha256_bytes
+from src.core.sets import CLASS_ONLY, DEV, SUBJECT_ONLY, TEST
 
-SETS = ("dev", "test")
-# one prompt each, generated with many seeds: the class noun alone (what has become of the class?), and the subject
-# alone (is a training photo copied?)
-CLASS_ONLY, SUBJECT_ONLY = "class-only", "subject-only"
+SETS = (DEV, TEST)
 FIELDS = {"id", "group", "text"}
 FILE_KEYS = {"file", "subject_name", "live_classes", "dev_every"}
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -13,14 +13,15 @@ import pandas as pd
 
 from src.core import layout
 from src.core.errors import ModelMismatchError
-from src.core.files import replaced_folder, sha256_file, write_bytes, write_csv
+from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
+from src.core.sets import CLASS_ONLY, SUBJECT_ONLY
 from src.core.tables import read_table
 from src.methods.base import AdapterFormat
 from src.methods.formats import find_format, weights_names
 from src.models.base import BaseModel
 from src.sampling.cache import SampleCache
 from src.sampling.generator import Job, SamplingSettings, sample
-from src.sampling.prompts import CLASS_ONLY, SUBJECT_ONLY, Prompt
+from src.sampling.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ class Variant:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the adapter's weights; empty for the base model."""
-        return "" if self.folder is None else sha256_file(self.folder / self.format.weights)
+        """Hash of what was trained; empty for the base model."""
+        if self.folder is None:
+            return ""
+        found = [sha256_file(self.folder / file) for file in self.format.files]
+        return found[0] if len(found) == 1 else sha256_bytes(" ".join(found).encode())
 
     @property
     def format(self) -> AdapterFormat:

@@ -14,12 +14,12 @@ from src.core.errors import CaptionError, ConfigError
 from src.core.files import work_root, write_text
 from src.core.nested import flatten
 from src.core.remotes import unverified_remotes
+from src.core.sets import DEV, TEST
 from src.core.settings import Settings
 from src.core.typed import plain
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
 from src.metrics.base import Metric, check_models
-from src.metrics.names import DEV, TEST
 from src.reporting.texts import load_texts
 from src.sampling.prompts import load_prompts, subject_only_prompts
 from src.stages.evaluate import build_metrics

@@ -12,6 +12,7 @@ from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_bytes, write_text
 from src.core.provenance import model_digest
+from src.core.sets import DEV
 from src.core.settings import Settings
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
@@ -48,7 +49,7 @@ def generate_class_images(params: Settings, out: Path) -> None:
     weights = model_digest(spec.id, spec.revision, spec.variant)
     code = generation_code("src.stages.class_images")
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
-    prompt = Prompt("class-image", "dev", "class", params.prior.prompt)
+    prompt = Prompt("class-image", DEV, "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
     missing = [job for job in jobs if cache.get("", job) is None]
     if missing:

@@ -11,11 +11,12 @@ from src.core import layout
 from src.core.building import build
 from src.core.device import choose_device
 from src.core.errors import ConfigError
+from src.core.sets import DEV
 from src.core.settings import EarlyStoppingSettings, Settings
 from src.core.typed import as_settings
 from src.features.store import FeatureStore
 from src.metrics.base import Metric, check_models, models_of, score_images
-from src.metrics.names import BASE, DEV, PROMPT, SUBJECT
+from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.summary import score_table
 from src.sampling.prompts import Prompt, load_prompts

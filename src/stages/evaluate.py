@@ -20,6 +20,7 @@ from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
 from src.core.files import sha256_file, write_csv, write_json
+from src.core.sets import TEST
 from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import Metric, References, Sample, check_models, models_of, score_images
@@ -27,7 +28,7 @@ from src.metrics.copying import nearest_table
 from src.metrics.copying_verdict import copying_verdict
 from src.metrics.drift import class_kid
 from src.metrics.headline import headline
-from src.metrics.names import BASE, COPY_DECODED, REAL_DECODED, TEST
+from src.metrics.names import BASE, COPY_DECODED, REAL_DECODED
 from src.metrics.quantities import Quantities
 from src.metrics.samples import (
     checkpoint_steps,

@@ -79,7 +79,7 @@ def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyS
         resolved["train"].pop(name)
     data = [layout.CROPS, layout.CAPTIONS, layout.SPLIT] + ([layout.CLASS_IMAGES] if params.prior.weight > 0 else [])
     if params.train.checkpoint_path:
-        data.append(starting_adapter(Path(params.train.checkpoint_path)))
+        data += starting_files(Path(params.train.checkpoint_path))
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
     spec = params.model
     model = model_digest(spec.id, spec.revision, spec.variant)
@@ -91,17 +91,17 @@ def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyS
     )
 
 
-def starting_adapter(folder: Path) -> Path:
-    """Returns the file of the adapter to begin with; its content, not its place, names the state.
+def starting_files(folder: Path) -> list[Path]:
+    """Returns the files of the adapter to begin with; their content, not their place, names the state.
 
     Args:
         folder: `train.checkpoint_path`.
 
     Returns:
-        The weights.
+        What was trained.
 
     Raises:
-        ConfigError: There are none.
+        ConfigError: There is none.
     """
     from src.methods.formats import find_format, weights_names
 
@@ -111,7 +111,7 @@ def starting_adapter(folder: Path) -> Path:
             f"train.checkpoint_path={folder}: expected a checkpoint of an adapter, a folder with {weights_names()}; "
             "DVC empties models/adapter before a training, so copy one from there first"
         )
-    return folder / found.weights
+    return [folder / file for file in found.files]
 
 
 def publish(params: Settings, state: StateFolder, saved: SavedState) -> None:

@@ -13,6 +13,7 @@ from src.core.building import build
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, sha256_tree, work_root
 from src.core.provenance import code_digest
+from src.core.sets import DEV
 from src.core.settings import Settings
 from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
@@ -254,7 +255,7 @@ def build_hooks(
             tracker.scalars(step, {f"machine/{name}": value for name, value in machine_load().items()})
 
     def sample(step: int) -> None:
-        prompts = [Prompt(f"sample-{i}", "dev", "sample", text) for i, text in enumerate(params.train.sample_prompts)]
+        prompts = [Prompt(f"sample-{i}", DEV, "sample", text) for i, text in enumerate(params.train.sample_prompts)]
         tracker.images(step, "samples", *sample_images(params, model, prompts))
 
     def part(name: str) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional
 
+from src.core.sets import TEST
 from src.features.store import ImageExtractor
 from src.models.base import BaseModel
 from src.pretraining.autoencoder import restore
@@ -136,7 +137,7 @@ def diagnose_sampling(
     Returns:
         The measures.
     """
-    jobs = [Job(Prompt("-".join(triple), "test", "diagnosis", ""), plain_caption(*triple), 0) for triple in wanted]
+    jobs = [Job(Prompt("-".join(triple), TEST, "diagnosis", ""), plain_caption(*triple), 0) for triple in wanted]
     pixels = torch.stack([to_pixels(image) for _, image in sample(base, replace(settings, seed=0), jobs)])
     enough = min(len(pixels), len(renders)) > features.dimensions
     both = (

@@ -59,7 +59,7 @@ class TrainPlan:
 
     def rate(self, group: ParameterGroup) -> float:
         """Returns a group's learning rate before the schedule: its own, or the run's where it has none."""
-        return self.lr if group.lr is None else group.lr
+        return self.lr * group.lr_share if group.lr is None else group.lr
 
     def check(self, processes: int) -> None:
         """Refuses values that cannot work.

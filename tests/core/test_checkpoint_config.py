@@ -30,7 +30,9 @@ def adapter(tmp_path):
 
 def test_base_model_and_subject_are_those_of_the_newest_checkpoint(adapter):
     found = load_checkpoint_params("generate", [f"inferencer.ckpt_dir={adapter}"])
-    assert found.model == ModelSettings("sd15", "my models/it's", None, "fp16", 256)
+    assert found.model == ModelSettings(
+        "sd15", "my models/it's", None, "fp16", 256, ["to_q", "to_k", "to_v", "to_out.0"]
+    )
     assert found.subject == SubjectSettings("sksCat", "cat")
     preset = load_stage_params("generate", ["model=sd15"])
     assert found.validation_args == preset.validation_args

@@ -110,7 +110,7 @@ def test_an_argument_is_of_the_type_that_the_class_says(part, message):
 
 def test_a_part_gets_plain_values_and_numbers_as_they_were_written():
     """A rank of 16 is written to the adapter's file as it is, not as 16.0."""
-    values = {"rank": 16, "alpha": 16, "dropout": 0, "target_modules": ["to_q"], "use_dora": False}
+    values = {"rank": 16, "alpha": 16, "dropout": 0, "target_modules": ["to_q"], "use_dora": False, "use_rslora": False}
     values |= {"train_text_encoder": False, "text_encoder_lr": "1e-5", "text_encoder_target_modules": []}
     method = build({"_target_": "src.methods.lora.LoraMethod", **values}, "method")
     assert repr(method._denoiser.lora_alpha) == "16"

@@ -19,7 +19,7 @@ def test_the_python_of_readme_generates_with_the_adapter(load_tiny, tiny_models,
     base.parent.mkdir(parents=True)
     base.symlink_to(tiny_models / "sd1")
     model = load_tiny("sd1")
-    for group in LoraMethod(4, 4.0, 0.0, ["to_q"], False, False, 1e-5, []).attach(model, seed=1):
+    for group in LoraMethod(4, 4.0, 0.0, ["to_q"], False, False, False, 1e-5, []).attach(model, seed=1):
         for parameter in group.parameters.values():
             parameter.data.add_(0.5)
     save_adapter(model, adapter)

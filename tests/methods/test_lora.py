@@ -28,7 +28,7 @@ CASES = [
 
 
 def method(text=False, dora=False, rank=4, alpha=8.0):
-    return LoraMethod(rank, alpha, 0.0, UNET, dora, text, 1e-5, TEXT)
+    return LoraMethod(rank, alpha, 0.0, UNET, dora, False, text, 1e-5, TEXT)
 
 
 def predict(model):
@@ -128,7 +128,7 @@ def test_convolutions_and_feed_forward_layers_survive_beside_attention(load_tiny
     """diffusers names the factors of attention in its own way, and then cannot load them beside others."""
     wide = [*UNET, "conv1", "conv2", "proj_in", "ff.net.0.proj", "ff.net.2"]
     model = load_tiny("sd1")
-    for group in LoraMethod(4, 8.0, 0.0, wide, False, False, 1e-5, TEXT).attach(model, seed=1):
+    for group in LoraMethod(4, 8.0, 0.0, wide, False, False, False, 1e-5, TEXT).attach(model, seed=1):
         assert any("conv1.lora_A" in name for name in group.parameters)
         for parameter in group.parameters.values():
             parameter.data.add_(torch.randn_like(parameter) * 0.05)

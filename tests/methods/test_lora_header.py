@@ -19,7 +19,7 @@ from src.models.tensors import load_tensors, save_tensors
 def sent(load_tiny, tmp_path):
     """An adapter of rank 4 and alpha 8, and a function that writes it anew with another header or other tensors."""
     model = load_tiny("sd1")
-    LoraMethod(4, 8.0, 0.0, ["to_q", "to_k"], False, False, 1e-5, ["q_proj"]).attach(model, seed=1)
+    LoraMethod(4, 8.0, 0.0, ["to_q", "to_k"], False, False, False, 1e-5, ["q_proj"]).attach(model, seed=1)
     save_adapter(model, tmp_path)
     tensors, metadata = load_tensors(tmp_path / WEIGHTS)
 

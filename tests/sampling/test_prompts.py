@@ -8,9 +8,8 @@ from omegaconf import OmegaConf
 
 from src.core.config import load_config
 from src.core.errors import ConfigError
+from src.core.sets import CLASS_ONLY, SUBJECT_ONLY
 from src.sampling.prompts import (
-    CLASS_ONLY,
-    SUBJECT_ONLY,
     Prompt,
     load_prompts,
     make_slug,

@@ -70,7 +70,7 @@ def make_run(load_tiny, tmp_path):
         settings = TrainPlan(**{**PLAN, **plan})
         model = model or load_tiny(kind, dtype)
         method = method or LoraMethod(
-            4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, text, 1e-3, ["q_proj", "v_proj"]
+            4, 4.0, dropout, ["to_q", "to_k", "to_v", "to_out.0"], False, False, text, 1e-3, ["q_proj", "v_proj"]
         )
         groups = method.attach(model, 0)
         channels = model.pipeline.vae.config.latent_channels

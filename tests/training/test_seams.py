@@ -61,17 +61,17 @@ class ToyMethod:
 
     def save(self, model, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(folder / ToyFormat.weights, {"shift": denoiser(model).shift}, {})
+        save_tensors(folder / ToyFormat.files[0], {"shift": denoiser(model).shift}, {})
 
     def start(self, model, folder):
-        denoiser(model).shift.data.copy_(load_tensors(folder / ToyFormat.weights)[0]["shift"])
+        denoiser(model).shift.data.copy_(load_tensors(folder / ToyFormat.files[0])[0]["shift"])
 
 
 class ToyFormat:
-    weights = "toy.safetensors"
+    files = ("toy.safetensors",)
 
     def check_file(self, folder):
-        load_tensors(folder / self.weights)
+        load_tensors(folder / self.files[0])
 
     def check_fit(self, model, _folder):
         if model.pipeline.vae.config.latent_channels != 4:
@@ -79,7 +79,7 @@ class ToyFormat:
 
     @contextmanager
     def applied(self, model, folder):
-        shift = load_tensors(folder / self.weights)[0]["shift"]
+        shift = load_tensors(folder / self.files[0])[0]["shift"]
         hook = denoiser(model).register_forward_hook(lambda _, __, result: (result[0] + shift,))
         yield
         hook.remove()

@@ -7,8 +7,9 @@ import altair as alt
 from src.comparison.runs import EvaluatedRun
 from src.comparison.verdict import Report
 from src.core import layout
+from src.core.sets import TEST
 from src.metrics.intervals import mean_interval
-from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
+from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.metrics.quantities import Quantities
 from src.metrics.summary import mean_scores
 from src.reporting.charts import Row, Spec, forest, inline_rows, run_colour, to_spec

@@ -9,7 +9,8 @@ import pandas as pd
 from src.comparison.runs import EvaluatedRun
 from src.core import layout
 from src.core.errors import MetricError
-from src.metrics.names import BASE, PROMPT, SUBJECT, TEST
+from src.core.sets import TEST
+from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.reporting.pictures import SMALL_PX, Picture, thumbnail
 from src.reporting.scoring import image_scores
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from src.core import layout
+from src.core.sets import DEV, TEST
 from src.core.settings import Settings
 from src.metrics.names import NEAREST, SUBJECT
 from src.reporting.charts import Spec, lines_chart
@@ -60,7 +61,7 @@ def checkpoint_strip(inputs: Inputs) -> CheckpointStrip | None:
     Returns:
         The strip, or None when the selected checkpoint has no such sample.
     """
-    manifest = inputs.manifest[inputs.manifest["set"] == "test"]
+    manifest = inputs.manifest[inputs.manifest["set"] == TEST]
     run = manifest[manifest["variant"] == inputs.run_variant]
     if run.empty:
         return None
@@ -101,7 +102,7 @@ def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
         By prompt set: ``dev``, on which the checkpoint is chosen, where there are such scores, and ``test``.
     """
     checkpoints = dict(sorted(inputs.metrics["checkpoints"].items()))
-    rows = {"dev": development_means(inputs), "test": {"base": inputs.metrics["base"], **checkpoints}}
+    rows = {DEV: development_means(inputs), TEST: {"base": inputs.metrics["base"], **checkpoints}}
     return {
         prompt_set: metric_table(means, {}, inputs.quantities, selected=inputs.run_variant)
         for prompt_set, means in rows.items()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core import layout
+from src.core.sets import SUBJECT_ONLY, TEST
 from src.core.settings import Settings
 from src.metrics.copying_limits import (
     ENOUGH_PHOTOS,
@@ -13,7 +14,7 @@ from src.metrics.copying_limits import (
     largest_rank_z,
 )
 from src.metrics.copying_verdict import copying_verdict
-from src.metrics.names import NEAREST, SUBJECT_ONLY, TEST
+from src.metrics.names import NEAREST
 from src.reporting.charts import Spec, paired_histogram
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.pictures import SMALL_PX, Picture, encode_all, thumbnail

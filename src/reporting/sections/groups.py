@@ -3,6 +3,7 @@
 import altair as alt
 import pandas as pd
 
+from src.core.sets import TEST
 from src.core.settings import Settings
 from src.reporting.charts import Row, Spec, inline_rows, paired_bars, to_spec
 from src.reporting.inputs import Inputs
@@ -64,7 +65,7 @@ def prompt_heatmap(inputs: Inputs, texts: Texts) -> Spec | None:
     scores = inputs.scores
     quantities = inputs.quantities
     sides = scores["metric"].map(quantities.direction)
-    rows = scores[(scores["set"] == "test") & (scores["references"] != "train") & (sides != 0)].dropna(subset="value")
+    rows = scores[(scores["set"] == TEST) & (scores["references"] != "train") & (sides != 0)].dropna(subset="value")
     means = rows.pivot_table(index=["group", "prompt_id", "metric"], columns="variant", values="value")
     if not {inputs.run_variant, "base"} <= set(means.columns):
         return None

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.core.nested import flatten
+from src.core.sets import TEST
 from src.core.settings import Settings
 from src.metrics.intervals import Interval, reported_rows
-from src.metrics.names import (
-    COPY_DECODED,
-    REAL,
-    REAL_DECODED,
-    TEST,
-)
+from src.metrics.names import COPY_DECODED, REAL, REAL_DECODED
 from src.metrics.quantities import Quantities
 from src.reporting.charts import forest
 from src.reporting.inputs import Inputs
@@ -102,7 +98,7 @@ def metric_page(inputs: Inputs, texts: Texts) -> MetricPage:
         Text, ready to print.
     """
     rows = {name: inputs.metrics[name] for name in ROWS if name in inputs.metrics}
-    test = inputs.manifest[(inputs.manifest["set"] == "test") & (inputs.manifest["variant"] == inputs.run_variant)]
+    test = inputs.manifest[(inputs.manifest["set"] == TEST) & (inputs.manifest["variant"] == inputs.run_variant)]
     quantities = inputs.quantities
     found = differences(inputs.metrics.get("against_base", {}), quantities)
     table = metric_table(rows, {"run": {row.metric: row.verdict for row in found}}, quantities, selected="run")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
+from src.core.sets import TEST
 from src.core.settings import Settings
-from src.metrics.names import BASE, FACE_RATE, SIM_DETECTED, TEST
+from src.metrics.names import BASE, FACE_RATE, SIM_DETECTED
 from src.reporting.charts import Row, Spec, paired_bars, paired_histogram
 from src.reporting.inputs import Inputs
 from src.reporting.pictures import Picture, manifest_pictures

@@ -8,8 +8,9 @@ from itertools import islice
 import pandas as pd
 
 from src.core import layout
+from src.core.sets import TEST
 from src.core.settings import Settings
-from src.metrics.names import PROMPT, SUBJECT, TEST
+from src.metrics.names import PROMPT, SUBJECT
 from src.reporting.inputs import Inputs, existing_image
 from src.reporting.pictures import SMALL_PX, Picture, by_seed, encode_all, manifest_pictures, thumbnail
 from src.reporting.scoring import image_scores
@@ -107,7 +108,7 @@ def photo_strip(inputs: Inputs, side: str) -> PhotoStrip:
 
 
 def _test_pairs(inputs: Inputs) -> Iterator[tuple[list[pd.Series], list[pd.Series]]]:
-    test = inputs.manifest[inputs.manifest["set"] == "test"]
+    test = inputs.manifest[inputs.manifest["set"] == TEST]
     run, base = (test[test["variant"] == variant] for variant in (inputs.run_variant, "base"))
     for prompt_id in dict.fromkeys(run["prompt_id"]):
         of_run, of_base = (by_seed(rows[rows["prompt_id"] == prompt_id]) for rows in (run, base))

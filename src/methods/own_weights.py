@@ -1,0 +1,175 @@
+"""Training the denoiser's own weights: all of them, or those of some layers.
+
+The file is that of diffusers: a whole denoiser is read by `UNet2DConditionModel.from_pretrained(FOLDER)`, a part of one
+by `pipeline.unet.load_state_dict(load_file(FILE), strict=False)`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from src.core.errors import ConfigError, ModelMismatchError
+from src.core.files import has_file, write_json
+from src.methods.base import ParameterGroup
+from src.models.base import BaseModel, denoiser
+from src.models.tensors import load_tensors, save_tensors
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+# SDXL's UNet in float32 has 10 GB
+MAX_FILE_BYTES = 64 << 30
+
+
+class OwnWeightsMethod:
+    """Full fine-tuning, or that of some layers.
+
+    Papers: DreamBooth (Ruiz et al., 2022), arXiv:2208.12242, trains all of the denoiser; Custom Diffusion (Kumari et
+    al., 2022), arXiv:2212.04488, its cross-attention's keys and values. Beside an adapter, gradients and moments are as
+    large as the weights: SD1.x takes 14 GB, SDXL 41 GB in float32.
+
+    Args:
+        target_modules: Suffixes of the denoiser's layers; None for all there is.
+        lr_share: The group's learning rate over the run's: whole weights take smaller steps than an adapter.
+
+    Raises:
+        ConfigError: The share is out of range, or the list is empty.
+    """
+
+    def __init__(self, target_modules: list[str] | None, lr_share: float) -> None:
+        if not lr_share > 0:
+            raise ConfigError(f"method.lr_share={lr_share}: expected a number above 0")
+        if target_modules == []:
+            raise ConfigError("method.target_modules=[]: expected layers, or null for all")
+        self.trains_text = False
+        self.target_modules, self.lr_share = target_modules, lr_share
+        self._base: dict[str, Tensor] = {}
+
+    def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:  # noqa: ARG002
+        """Lets the weights train; see Method."""
+        if model.dtype != torch.float32:
+            raise ConfigError(
+                "this method trains the base model's own weights, whose small steps half precision rounds away: "
+                "set train.base_dtype=fp32 (train.mixed_precision may be bf16)"
+            )
+        chosen = {name: parameter for name, parameter in denoiser(model).named_parameters() if self._is_chosen(name)}
+        if not chosen:
+            raise ConfigError(f"method.target_modules={self.target_modules}: the base model has no such layers")
+        self._base = {name: parameter.detach().cpu().clone() for name, parameter in chosen.items()}
+        for parameter in chosen.values():
+            parameter.requires_grad_(True)
+        named = {f"{model.denoiser_name}.{name}": parameter for name, parameter in chosen.items()}
+        return [ParameterGroup(model.denoiser_name, named, None, self.lr_share)]
+
+    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+        """Puts the base model's weights back for another part; see Method."""
+        return nullcontext() if part == model.denoiser_name else _exchanged(model, self._base)
+
+    def save(self, model: BaseModel, folder: Path) -> None:
+        """Writes the weights as diffusers does; see Method."""
+        network = denoiser(model)
+        folder.mkdir(parents=True, exist_ok=True)
+        own = dict(network.named_parameters())
+        if self.target_modules is None:
+            own |= dict(network.named_buffers())
+            kept = {name: value for name, value in network.config.items() if not name.startswith("_")}
+            write_json(folder / "config.json", {"_class_name": type(network).__name__, **kept})
+        chosen = {name: tensor for name, tensor in own.items() if name in self._base or self.target_modules is None}
+        save_tensors(folder / WEIGHTS, chosen, {"format": "pt"})
+
+    def start(self, model: BaseModel, folder: Path) -> None:
+        """Takes the values of a saved checkpoint; see Method."""
+        path = folder / WEIGHTS
+        tensors = read_weights(path)
+        if differing := sorted(self._base.keys() ^ tensors.keys()):
+            raise ModelMismatchError(
+                f"{path}: {len(differing)} weights differ from what `method` trains, first {differing[0]}"
+            )
+        check_weights(model, path, tensors)
+        own = dict(denoiser(model).named_parameters())
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                own[name].copy_(tensor)
+
+    def _is_chosen(self, name: str) -> bool:
+        layer = name.rpartition(".")[0]
+        return self.target_modules is None or any(
+            layer == suffix or layer.endswith(f".{suffix}") for suffix in self.target_modules
+        )
+
+
+class OwnWeightsFormat:
+    """A denoiser of diffusers, whole or in part; see AdapterFormat."""
+
+    files = (WEIGHTS,)
+
+    def check_file(self, folder: Path) -> None:
+        """Reads the file; see AdapterFormat."""
+        read_weights(folder / WEIGHTS)
+
+    def check_fit(self, model: BaseModel, folder: Path) -> None:
+        """Compares names and shapes; see AdapterFormat."""
+        path = folder / WEIGHTS
+        check_weights(model, path, read_weights(path))
+
+    @contextmanager
+    def applied(self, model: BaseModel, folder: Path) -> Iterator[None]:
+        """Exchanges the weights; see AdapterFormat."""
+        self.check_fit(model, folder)
+        with _exchanged(model, read_weights(folder / WEIGHTS)):
+            yield
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Reads saved weights.
+
+    Args:
+        path: A safetensors file.
+
+    Returns:
+        Tensors by the denoiser's names.
+
+    Raises:
+        ModelMismatchError: The file is missing, damaged or far too large.
+    """
+    if not has_file(path):
+        raise ModelMismatchError(f"{path.parent}: expected a checkpoint with {WEIGHTS}")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ModelMismatchError(f"{path}: over {MAX_FILE_BYTES >> 30} GiB; expected a denoiser's weights")
+    return load_tensors(path)[0]
+
+
+def check_weights(model: BaseModel, path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Compares saved weights with a base model's.
+
+    Args:
+        model: The base.
+        path: For the message.
+        tensors: From `read_weights`.
+
+    Raises:
+        ModelMismatchError: A weight is not the base model's, or has another shape.
+    """
+    own = denoiser(model).state_dict()
+    if not tensors:
+        raise ModelMismatchError(f"{path}: holds no weights")
+    for name, tensor in tensors.items():
+        if name not in own or own[name].shape != tensor.shape:
+            raise ModelMismatchError(
+                f"{path}: {name[:200]!r} is no weight of this base model; it was trained on another"
+            )
+
+
+@contextmanager
+def _exchanged(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Puts other weights in; afterwards the earlier ones are there again, to the last bit."""
+    own = dict(denoiser(model).named_parameters()) | dict(denoiser(model).named_buffers())
+    earlier = {name: own[name].data for name in tensors}
+    try:
+        for name, tensor in tensors.items():
+            own[name].data = torch.empty_like(own[name].data).copy_(tensor)
+        yield
+    finally:
+        for name, data in earlier.items():
+            own[name].data = data

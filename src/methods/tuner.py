@@ -1,0 +1,274 @@
+"""Adapters of peft other than LoRA: LoHa, LoKr, OFT, BOFT and their like, chosen by name.
+
+The files are peft's own: `peft.PeftModel.from_pretrained(pipeline.unet, FOLDER)` reads them.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, get_peft_model_state_dict
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.utils import PeftType
+from torch import Tensor
+
+from src.core.errors import ConfigError, ModelMismatchError
+from src.core.files import has_file, write_json
+from src.core.seeding import derive_seed
+from src.methods import peft_layers
+from src.methods.base import ParameterGroup
+from src.methods.lora_header import check_size
+from src.models.base import BaseModel, denoiser
+from src.models.tensors import load_tensors, save_tensors
+
+WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+# Those of the installed peft that begin as the base model, can be merged into it and taken off again; the first ones
+# also on convolutions. LoRA has a method of its own, for its files.
+WITH_CONVOLUTIONS = ("loha", "lokr", "boft", "hra", "hira", "ia3")
+LINEAR = ("oft", "deft", "delora", "glora", "gralora", "psoft", "randlora")
+TUNERS = WITH_CONVOLUTIONS + LINEAR
+# they look at a convolution's weight as at a matrix, which torch refuses in channels-last order
+AS_MATRIX = ("boft", "hra")
+PREFIX = "base_model.model."
+MAX_SETTING, MAX_SETTINGS_BYTES = 4096, 1 << 16
+
+
+class TunerMethod:
+    """One of peft's adapters on the denoiser.
+
+    Papers: LoHa (Hyeon-Woo et al., 2021), arXiv:2108.06098; LoKr (Yeh et al., 2023), arXiv:2309.14859; OFT (Qiu et al.,
+    2023), arXiv:2306.07280; BOFT (Liu et al., 2023), arXiv:2311.06243; HRA (Yuan et al., 2024), arXiv:2405.17484; IA3
+    (Liu et al., 2022), arXiv:2205.05638; of the others peft's documentation names them.
+
+    Args:
+        tuner: Which, one of TUNERS.
+        options: Its own settings, as peft calls them.
+        target_modules: Suffixes of the denoiser's layers to adapt; kinds that know no convolutions leave those out.
+
+    Raises:
+        ConfigError: There is no such adapter, or it has no such setting.
+    """
+
+    def __init__(self, tuner: str, options: dict[str, Any], target_modules: list[str]) -> None:
+        self.trains_text = False
+        self._config = tuner_config(tuner, options, target_modules)
+
+    def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
+        """Adds a fresh adapter; see Method."""
+        network = denoiser(model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "adapter"))
+            _put_on(network, replace(self._config, target_modules=self._chosen(network)))
+        trained = {f"{model.denoiser_name}.{name}": p for name, p in network.named_parameters() if p.requires_grad}
+        return [ParameterGroup(model.denoiser_name, trained, None)]
+
+    def _chosen(self, network: Any) -> list[str]:
+        wanted = sorted(self._config.target_modules)
+        ends = tuple(f".{suffix}" for suffix in wanted)
+        layers = {name: layer for name, layer in network.named_modules() if f".{name}".endswith(ends)}
+        kinds: tuple[type, ...] = (torch.nn.Linear,)
+        if _name(self._config) in WITH_CONVOLUTIONS:
+            kinds = (torch.nn.Linear, torch.nn.Conv2d)
+        found = [name for name, layer in layers.items() if isinstance(layer, kinds)]
+        if not found:
+            raise ConfigError(f"method.target_modules={wanted}: no layers of the base model that this adapter knows")
+        return found
+
+    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+        """Switches off the adapter for another part; see Method."""
+        return peft_layers.only_part(model, part)
+
+    def save(self, model: BaseModel, folder: Path) -> None:
+        """Writes the adapter as peft does; see Method."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_tensors(folder / WEIGHTS, {PREFIX + name: tensor for name, tensor in _state(model).items()}, {})
+        config = {name: value for name, value in self._config.to_dict().items() if _is_plain(value)}
+        write_json(folder / SETTINGS, {**config, "peft_type": self._config.peft_type, "target_modules": _layers(model)})
+
+    def start(self, model: BaseModel, folder: Path) -> None:
+        """Takes the values of a saved adapter; see Method."""
+        tensors, saved = read_tuner(folder)
+        own = _settings(self._config)
+        if differing := sorted(name for name, value in _settings(saved).items() if own.get(name) != value):
+            raise ModelMismatchError(f"{folder / SETTINGS}: {differing[0]} is another than `method` trains with")
+        _fill(model, tensors, folder / WEIGHTS)
+
+
+class TunerFormat:
+    """A folder as peft writes it; see AdapterFormat."""
+
+    files = (WEIGHTS, SETTINGS)
+
+    def check_file(self, folder: Path) -> None:
+        """Reads the files; see AdapterFormat."""
+        read_tuner(folder)
+
+    def check_fit(self, model: BaseModel, folder: Path) -> None:
+        """Finds the layer of every tensor; see AdapterFormat."""
+        adapted_layers(model, read_tuner(folder)[0], folder / WEIGHTS)
+
+    @contextmanager
+    def applied(self, model: BaseModel, folder: Path) -> Iterator[None]:
+        """Loads the adapter and merges it where that changes rounding alone; see AdapterFormat."""
+        tensors, config = read_tuner(folder)
+        config.target_modules = set(adapted_layers(model, tensors, folder / WEIGHTS))
+        peft_layers.take_off(model)
+        order = torch.channels_last
+        wide = [p for p in denoiser(model).parameters() if p.ndim == 4 and p.is_contiguous(memory_format=order)]
+        try:
+            with torch.random.fork_rng(devices=[]):
+                _put_on(denoiser(model), config)
+            _fill(model, tensors, folder / WEIGHTS)
+            with peft_layers.merged(model):
+                yield
+        finally:
+            peft_layers.take_off(model)
+            for weight in wide:
+                weight.data = weight.data.to(memory_format=order)
+
+
+def tuner_config(tuner: str, options: Mapping[str, Any], target_modules: list[str]) -> PeftConfig:
+    """Makes peft's settings.
+
+    Args:
+        tuner: One of TUNERS.
+        options: Of that tuner.
+        target_modules: Suffixes of layers.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: There is no such adapter, or it has no such setting.
+    """
+    if tuner not in TUNERS:
+        raise ConfigError(f"method.tuner={tuner}: expected one of {', '.join(sorted(TUNERS))}")
+    try:
+        config: PeftConfig = _config_class(tuner)(**options, target_modules=list(target_modules))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"method.options: {error}") from error
+    return config
+
+
+def read_tuner(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
+    """Reads a saved adapter as data: of the settings only numbers and switches that its kind has are taken.
+
+    Args:
+        folder: A checkpoint folder.
+
+    Returns:
+        Tensors by the denoiser's names, and settings without layers.
+
+    Raises:
+        ModelMismatchError: A file is missing, damaged or far too large, or of a kind that is not supported.
+    """
+    path, settings = folder / WEIGHTS, folder / SETTINGS
+    for file in (path, settings):
+        if not has_file(file):
+            raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS} and {SETTINGS}")
+    check_size(path)
+    try:
+        content = json.loads(settings.read_text(encoding="utf-8")) if _is_small(settings) else None
+    except (ValueError, RecursionError) as error:
+        raise ModelMismatchError(f"{settings}: no JSON") from error
+    tuner = str(content.get("peft_type", "")).lower() if isinstance(content, dict) else ""
+    if tuner not in TUNERS:
+        raise ModelMismatchError(
+            f"{settings}: peft_type is {tuner[:80]!r}, expected one of {', '.join(sorted(TUNERS))}"
+        )
+    assert isinstance(content, dict)
+    known = {field.name for field in fields(_config_class(tuner))}
+    plain = {name: value for name, value in content.items() if name in known and _is_plain(value)}
+    tensors, _ = load_tensors(path)
+    try:
+        config = tuner_config(tuner, plain, [])
+    except ConfigError as error:
+        raise ModelMismatchError(f"{settings}: {error}") from error
+    return {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}, config
+
+
+def adapted_layers(model: BaseModel, tensors: Mapping[str, Tensor], path: Path) -> list[str]:
+    """Finds the layers that an adapter changes.
+
+    Args:
+        model: The base, with or without an adapter.
+        tensors: From `read_tuner`.
+        path: For the message.
+
+    Returns:
+        Names of the denoiser's layers, sorted.
+
+    Raises:
+        ModelMismatchError: A tensor belongs to no layer.
+    """
+    layers = {name for name, layer in denoiser(model).named_modules() if hasattr(layer, "weight")}
+    found = set()
+    for name in tensors:
+        parts = name.split(".")
+        owner = next((o for n in range(len(parts) - 1, 0, -1) if (o := ".".join(parts[:n])) in layers), None)
+        if owner is None:
+            raise ModelMismatchError(f"{path}: {name[:200]!r} belongs to no layer of the base model")
+        found.add(owner)
+    if not found:
+        raise ModelMismatchError(f"{path}: holds no layers")
+    return sorted(found)
+
+
+def _put_on(network: Any, config: PeftConfig) -> None:
+    if _name(config) in AS_MATRIX:
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight.data = layer.weight.data.contiguous()
+    try:
+        peft_layers.put_on(network, config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        wanted = sorted(config.target_modules or [])
+        raise ConfigError(f"method.target_modules={wanted}: {str(error).splitlines()[0]}") from error
+
+
+def _state(model: BaseModel) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = get_peft_model_state_dict(denoiser(model), adapter_name=peft_layers.ADAPTER)
+    return state
+
+
+def _layers(model: BaseModel) -> list[str]:
+    return adapted_layers(model, _state(model), Path(WEIGHTS))
+
+
+def _fill(model: BaseModel, tensors: Mapping[str, Tensor], path: Path) -> None:
+    own = _state(model)
+    if wrong := sorted(
+        name
+        for name in own.keys() | tensors.keys()
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+    ):
+        raise ModelMismatchError(f"{path}: {len(wrong)} tensors do not fit the base model, first {wrong[0]}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def _config_class(tuner: str) -> type[Any]:
+    found: type[Any] = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(tuner.upper())]
+    return found
+
+
+def _name(config: PeftConfig) -> str:
+    return str(config.peft_type.value).lower()
+
+
+def _settings(config: PeftConfig) -> dict[str, Any]:
+    return {name: value for name, value in config.to_dict().items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in (bool, int, float) and math.isfinite(value) and abs(value) <= MAX_SETTING
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size <= MAX_SETTINGS_BYTES

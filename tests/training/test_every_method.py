@@ -1,0 +1,207 @@
+"""Every method on every base: trains, goes on after a kill, saves, and its file gives the images of the training."""
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from src.core.building import build
+from src.core.config import load_settings
+from src.core.errors import ConfigError, ModelMismatchError
+from src.methods.combined import CombinedMethod
+from src.methods.formats import find_format
+from src.methods.own_weights import OwnWeightsMethod
+from src.methods.textual_inversion import TextualInversionMethod
+from src.methods.tuner import TunerMethod
+from src.models.base import denoiser
+from src.models.tensors import load_tensors, save_tensors
+from src.sampling.variants import Variant
+from src.training.loop import train
+from src.training.validation import validate
+from tests.methods.test_lora import predict
+
+METHODS = (
+    "lora",
+    "dora",
+    "rslora",
+    "loha",
+    "lokr",
+    "oft",
+    "boft",
+    "hra",
+    "dreambooth",
+    "textual_inversion",
+    "pivotal",
+    "custom_diffusion",
+)
+BASES = ("sd1", "sd2", "sdxl", "sd3")
+# an attention of joint streams has no keys and values of its own for the text
+NO_SUCH = {("custom_diffusion", "sd3")}
+
+
+def make(name, *overrides):
+    settings = load_settings(["model=tiny", f"method={name}", "rank=4", *overrides])
+    return build(settings.method, "method")
+
+
+@pytest.mark.parametrize("kind", BASES)
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_trains_resumes_and_its_file_gives_the_same_images(make_run, load_tiny, tmp_path, name, kind):
+    if (name, kind) in NO_SUCH:
+        with pytest.raises(ConfigError, match="the base model has no such layers"):
+            make(name).attach(load_tiny(kind), 0)
+        return
+    options = {"kind": kind, "text": make(name).trains_text, "val_every": 6, "lr": 1e-2}
+    run = make_run(method=make(name), state="whole", **options)
+    before = validate(run)["val_loss"]
+    whole = train(run)
+    train(make_run(method=make(name), state="parts", steps=3, **options))
+    resumed = train(make_run(method=make(name), state="parts", **options))
+    assert whole.tensors.keys() == resumed.tensors.keys()
+    assert all(torch.equal(tensor, resumed.tensors[key]) for key, tensor in whole.tensors.items())
+    assert whole.validations[-1]["val_loss"] != before
+    folder = tmp_path / "whole/checkpoints/step-000006"
+    other = tmp_path / "parts/checkpoints/step-000006"
+    found = find_format(folder)
+    assert all((folder / file).read_bytes() == (other / file).read_bytes() for file in found.files)
+    trained, fresh = run.module.eval()._model, load_tiny(kind)
+    untouched = predict(fresh)
+    with found.applied(fresh, folder):
+        torch.testing.assert_close(predict(fresh), predict(trained), rtol=0, atol=1e-4)
+        assert (predict(fresh) - untouched).abs().max() > 1e-3
+    torch.testing.assert_close(predict(fresh), untouched, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_training_begins_with_a_saved_checkpoint(make_run, load_tiny, tmp_path, name):
+    method = make(name)
+    run = make_run(method=method, text=method.trains_text, steps=3)
+    train(run)
+    folder = tmp_path / "state/checkpoints/step-000003"
+    fresh, again = load_tiny("sd1"), make(name)
+    again.attach(fresh, 1)
+    again.start(fresh, folder)
+    torch.testing.assert_close(predict(fresh), predict(run.module.eval()._model), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["loha", "lokr", "boft", "hra"])
+def test_tuners_adapt_convolutions_and_leave_them_as_they_were(load_tiny, tmp_path, name):
+    model, method = load_tiny("sd1"), make(name, "model.target_modules=[to_q,conv1]")
+    untouched = predict(model)
+    for group in method.attach(model, 0):
+        torch.testing.assert_close(predict(model), untouched, rtol=0, atol=1e-5)
+        for parameter in group.parameters.values():
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    method.save(model, tmp_path)
+    fresh, changed = load_tiny("sd1"), predict(model)
+    before = {key: value.clone() for key, value in denoiser(fresh).state_dict().items()}
+    with find_format(tmp_path).applied(fresh, tmp_path):
+        torch.testing.assert_close(predict(fresh), changed, rtol=0, atol=1e-4)
+    assert all(torch.equal(value, before[key]) for key, value in denoiser(fresh).state_dict().items())
+
+
+def test_tools_of_others_read_the_files_and_compute_the_same(make_run, load_tiny, tmp_path):
+    for name in ("loha", "dreambooth", "custom_diffusion"):
+        method = make(name)
+        run = make_run(method=method, state=name, text=method.trains_text)
+        train(run)
+        folder, plain = tmp_path / f"{name}/checkpoints/step-000006", load_tiny("sd1")
+        if name == "loha":
+            plain.pipeline.unet = PeftModel.from_pretrained(plain.pipeline.unet, folder)
+        elif name == "dreambooth":
+            plain.pipeline.unet = type(plain.pipeline.unet).from_pretrained(folder).eval()
+        else:
+            weights = load_file(folder / "diffusion_pytorch_model.safetensors")
+            assert not plain.pipeline.unet.load_state_dict(weights, strict=False).unexpected_keys
+            plain.pipeline.load_textual_inversion(str(folder / "learned_embeds.safetensors"))
+        torch.testing.assert_close(predict(plain), predict(run.module.eval()._model), rtol=0, atol=1e-4)
+
+
+def test_a_token_of_several_vectors_is_written_out_as_diffusers_does(load_tiny, tmp_path):
+    model, method = load_tiny("sd1"), make("textual_inversion", "method.vectors=3")
+    (group,) = method.attach(model, 0)
+    (rows,) = group.parameters.values()
+    assert rows.shape[0] == 3
+    rows.data += torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
+    method.save(model, tmp_path)
+    plain = load_tiny("sd1")
+    plain.pipeline.load_textual_inversion(str(tmp_path / "learned_embeds.safetensors"))
+    text = ["a photo of sksToy toy"]
+    torch.testing.assert_close(plain.encode_text(text).embeds, model.encode_text(text).embeds, rtol=0, atol=1e-6)
+    with method.only_part(model, "unet"):
+        begun = model.encode_text(text).embeds
+    assert (begun - model.encode_text(text).embeds).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (lambda: TunerMethod("vera", {}, ["to_q"]), r"method\.tuner=vera: expected one of boft, deft"),
+        (lambda: TunerMethod("loha", {"s": 4}, ["to_q"]), r"method\.options: .*unexpected keyword argument 's'"),
+        (lambda: OwnWeightsMethod(None, 0.0), r"method\.lr_share=0"),
+        (lambda: OwnWeightsMethod([], 1.0), r"method\.target_modules=\[\]: expected layers"),
+        (lambda: TextualInversionMethod("sksToy", 0, "toy", 1e-3), r"method\.vectors=0: expected 1 to 64"),
+        (lambda: TextualInversionMethod("sksToy", 1, "toy", -1.0), r"method\.lr=-1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_model_loads(part, message):
+    with pytest.raises(ConfigError, match=message):
+        part()
+
+
+def test_layers_that_are_not_there_and_parts_that_train_twice_are_refused(load_tiny):
+    with pytest.raises(ConfigError, match="no layers of the base model that this adapter knows"):
+        TunerMethod("oft", {"oft_block_size": 8}, ["conv1"]).attach(load_tiny("sd1"), 0)
+    with pytest.raises(ConfigError, match="two of them train the unet"):
+        CombinedMethod([make("dreambooth"), make("lora")]).attach(load_tiny("sd1"), 0)
+
+
+def test_half_precision_and_known_words_are_refused(load_tiny):
+    with pytest.raises(ConfigError, match=r"set train\.base_dtype=fp32"):
+        make("dreambooth").attach(load_tiny("sd1", "bf16"), 0)
+    model = load_tiny("sd1")
+    with pytest.raises(ConfigError, match="has this word already"):
+        TextualInversionMethod(model.pipeline.tokenizer.eos_token, 1, "toy", 1e-3).attach(model, 0)
+
+
+@pytest.mark.parametrize("name", ["loha", "dreambooth", "textual_inversion"])
+def test_files_of_another_base_or_damaged_ones_are_refused(load_tiny, tmp_path, name):
+    model, method = load_tiny("sd1"), make(name)
+    method.attach(model, 0)
+    method.save(model, tmp_path)
+    found, path = find_format(tmp_path), tmp_path / find_format(tmp_path).files[0]
+    tensors, header = load_tensors(path)
+    wrong = {key: torch.zeros(*tensor.shape[:-1], tensor.shape[-1] + 1) for key, tensor in tensors.items()}
+    save_tensors(path, wrong, header)
+    with pytest.raises(ModelMismatchError), found.applied(load_tiny("sd1"), tmp_path):
+        pass
+    save_tensors(path, {"nothing.known": torch.zeros(2, 2), "more": torch.zeros(3, 2)}, {})
+    with pytest.raises(ModelMismatchError):
+        found.check_fit(load_tiny("sd1"), tmp_path)
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ModelMismatchError):
+        found.check_file(tmp_path)
+
+
+def test_settings_of_a_foreign_file_are_data(load_tiny, tmp_path):
+    model, method = load_tiny("sd1"), make("loha")
+    method.attach(model, 0)
+    method.save(model, tmp_path)
+    settings = tmp_path / "adapter_config.json"
+    text = settings.read_text()
+    settings.write_text(text.replace('"peft_type": "LOHA"', '"peft_type": "ADAPTION_PROMPT"'))
+    with pytest.raises(ModelMismatchError, match="peft_type is 'adaption_prompt'"):
+        find_format(tmp_path).check_file(tmp_path)
+    settings.write_text(text.replace('"r": 4', '"r": 4, "layers_pattern": "(.*.*)*x!", "init_weights": "evil"'))
+    with find_format(tmp_path).applied(load_tiny("sd1"), tmp_path):
+        pass
+
+
+def test_all_files_of_a_checkpoint_name_its_images(make_run, tmp_path):
+    method = make("pivotal")
+    train(make_run(method=method, text=True, steps=3))
+    folder = tmp_path / "state/checkpoints/step-000003"
+    before = Variant("step-000003", folder).digest
+    tensors, header = load_tensors(folder / "learned_embeds.safetensors")
+    save_tensors(folder / "learned_embeds.safetensors", {k: v + 1 for k, v in tensors.items()}, header)
+    assert Variant("step-000003", folder).digest != before
