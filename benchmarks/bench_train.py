@@ -70,7 +70,7 @@ def our_run(
         groups,
         MSELoss(),
         ConstantSchedule(0),
-        TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, 10**6, 10**6, 10**6, [0.5], 0, 0.0),
+        TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, None, 10**6, 10**6, 10**6, [0.5], 0, 0.0),
         SamplingPlan(0, model.process, 0.0),
         cached_encoder(model, [CAPTION]),
         Photos(data, None, data),

@@ -55,6 +55,7 @@ class PriorSettings:
     """Prior preservation."""
 
     weight: float
+    form: str
     num_images: int
     prompt: str
     num_inference_steps: int

@@ -52,12 +52,12 @@ class Method(Protocol):
         """
         ...
 
-    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+    def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
         """Switches off what was attached to every part but one, to see what each contributes.
 
         Args:
             model: A base with the method attached.
-            part: The name of a group.
+            part: The name of a group; None switches all off.
 
         Returns:
             A context in which the others are off.

@@ -28,7 +28,7 @@ class CombinedMethod:
             raise ConfigError(f"method.methods: two of them train the {twice[0]}")
         return groups
 
-    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+    def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
         """Asks each; see Method."""
         return _together([method.only_part(model, part) for method in self.methods])
 

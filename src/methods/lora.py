@@ -93,7 +93,7 @@ class LoraMethod:
             groups.append(ParameterGroup("text_encoder", _trainable(encoders), self.text_encoder_lr))
         return groups
 
-    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+    def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
         """Switches off the other part's adapters; see Method."""
         return peft_layers.only_part(model, part)
 

@@ -62,7 +62,7 @@ class OwnWeightsMethod:
         named = {f"{model.denoiser_name}.{name}": parameter for name, parameter in chosen.items()}
         return [ParameterGroup(model.denoiser_name, named, None, self.lr_share)]
 
-    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+    def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
         """Puts the base model's weights back for another part; see Method."""
         return nullcontext() if part == model.denoiser_name else _exchanged(model, self._base)
 

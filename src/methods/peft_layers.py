@@ -40,10 +40,13 @@ def take_off(model: BaseModel) -> None:
         model.pipeline.unload_lora_weights()
 
 
-def only_part(model: BaseModel, part: str) -> AbstractContextManager[None]:
+def only_part(model: BaseModel, part: str | None) -> AbstractContextManager[None]:
     """Switches off the adapters of every part but one; see Method."""
     of_text = text_encoders(model)
-    return _disabled([module for name, module in adapted(model).items() if (name in of_text) == (part not in of_text)])
+    others = [
+        module for name, module in adapted(model).items() if part is None or (name in of_text) == (part not in of_text)
+    ]
+    return _disabled(others)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class TextualInversionMethod:
             parameter.requires_grad_(True)
         return [ParameterGroup(PART, rows, self.lr)]
 
-    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+    def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
         """Puts the words that it began with back for another part; see Method."""
         return nullcontext() if part == PART else self._as_begun(model)
 

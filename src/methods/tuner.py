@@ -79,7 +79,7 @@ class TunerMethod:
             raise ConfigError(f"method.target_modules={wanted}: no layers of the base model that this adapter knows")
         return found
 
-    def only_part(self, model: BaseModel, part: str) -> AbstractContextManager[None]:
+    def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
         """Switches off the adapter for another part; see Method."""
         return peft_layers.only_part(model, part)
 

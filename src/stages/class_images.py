@@ -66,6 +66,26 @@ def generate_class_images(params: Settings, out: Path) -> None:
         write_text(folder / NOTE, f"{len(jobs)} images of {params.prior.prompt!r}\n")
 
 
+def wants_class_images(params: Settings) -> bool:
+    """Says whether prior preservation is on and compares with images.
+
+    Args:
+        params: The stage's parameters.
+
+    Returns:
+        False where it is off, or keeps the base model's own predictions.
+
+    Raises:
+        ConfigError: There is no such form, or the weight is below 0.
+    """
+    prior = params.prior
+    if prior.form not in ("images", "prediction"):
+        raise ConfigError(f"prior.form={prior.form}: expected images or prediction")
+    if prior.weight < 0:
+        raise ConfigError(f"prior.weight={prior.weight}: expected 0 or more")
+    return prior.weight > 0 and prior.form == "images"
+
+
 def class_images_stage(params: Settings) -> None:
     """Generates class images, or leaves an empty folder when prior preservation is off.
 
@@ -73,15 +93,13 @@ def class_images_stage(params: Settings) -> None:
         params: The stage's parameters.
 
     Raises:
-        ConfigError: The weight is below 0.
+        ConfigError: The weight is below 0, or there is no such form.
     """
-    if params.prior.weight < 0:
-        raise ConfigError(f"prior.weight={params.prior.weight}: expected 0 or more")
-    if params.prior.weight > 0:
+    if wants_class_images(params):
         generate_class_images(params, layout.CLASS_IMAGES)
     else:
         with replaced_folder(layout.CLASS_IMAGES) as folder:
-            write_text(folder / NOTE, "prior.weight is 0: no class images\n")
+            write_text(folder / NOTE, "prior.weight is 0 or prior.form is prediction: no class images\n")
 
 
 def main() -> None:

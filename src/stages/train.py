@@ -21,6 +21,7 @@ from src.core.settings import Settings
 from src.core.targets import target_modules
 from src.core.typed import as_yaml, plain
 from src.data.dataset import load_class_images, load_dataset
+from src.stages.class_images import wants_class_images
 from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
@@ -77,7 +78,7 @@ def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyS
         resolved.pop(name)
     for name in (*WATCHING, "checkpoint_path"):
         resolved["train"].pop(name)
-    data = [layout.CROPS, layout.CAPTIONS, layout.SPLIT] + ([layout.CLASS_IMAGES] if params.prior.weight > 0 else [])
+    data = [layout.CROPS, layout.CAPTIONS, layout.SPLIT] + ([layout.CLASS_IMAGES] if wants_class_images(params) else [])
     if params.train.checkpoint_path:
         data += starting_files(Path(params.train.checkpoint_path))
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
@@ -183,7 +184,7 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
     dataset = load_dataset(layout.CROPS, layout.CAPTIONS, layout.SPLIT, params.subject.token, params.model.resolution)
     class_items = (
         load_class_images(layout.CLASS_IMAGES, params.prior.prompt, params.model.resolution)
-        if plan.prior_weight > 0
+        if wants_class_images(params)
         else []
     )
     state = state_folder(params, accelerator, stopping)

@@ -24,6 +24,7 @@ from src.models.families import load_base_model
 from src.models.latents import encode_images
 from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
+from src.stages.class_images import wants_class_images
 from src.stages.sampling_setup import check_base, find_base, sampling_settings
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
@@ -48,6 +49,7 @@ def build_plan(params: Settings) -> TrainPlan:
         max_grad_norm=train.max_grad_norm,
         lr=params.lr,
         prior_weight=params.prior.weight,
+        prior_caption=params.prior.prompt if params.prior.weight > 0 and not wants_class_images(params) else None,
         checkpoint_every=train.checkpoint_every,
         save_every=train.save_every,
         val_every=train.val_every,
@@ -134,7 +136,8 @@ def build_run(
     model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
     with accelerator.main_process_first():
         train_set, val_set, *class_sets = sets = encode_photos(model, params, data)
-    captions = sorted({caption for data_set in sets for caption in data_set.captions} | {""})
+    kept = {""} if plan.prior_caption is None else {"", plan.prior_caption}
+    captions = sorted({caption for data_set in sets for caption in data_set.captions} | kept)
     model.check_captions(captions)
     groups = method.attach(model, params.seed)
     if train.checkpoint_path:
@@ -258,7 +261,7 @@ def build_hooks(
         prompts = [Prompt(f"sample-{i}", DEV, "sample", text) for i, text in enumerate(params.train.sample_prompts)]
         tracker.images(step, "samples", *sample_images(params, model, prompts))
 
-    def part(name: str) -> AbstractContextManager[None]:
+    def part(name: str | None) -> AbstractContextManager[None]:
         return method.only_part(model, name)
 
     def should_stop(step: int) -> bool:

@@ -1,6 +1,7 @@
 """The training loop. Reads top down: restore, then for each step draw, predict, update, and now and then look."""
 
 import math
+from dataclasses import replace
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from src.core.errors import ModelMismatchError, NonFiniteError
 from src.methods.base import trained_weights
+from src.noise.process import Noised
 from src.training.batches import sample_batch
 from src.training.ema import warmed_up
 from src.training.run import Run
@@ -138,20 +140,34 @@ def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
         for name, data in sets.items()
         if data is not None
     ]
+    if run.plan.prior_caption is not None:
+        batches.append(replace(batches[0], captions=[run.plan.prior_caption] * len(slots)))
     latents, noise, time, size_px = (
         torch.cat([getattr(batch, field) for batch in batches]).to(run.device, non_blocking=True)
         for field in ("latents", "noise", "time", "size_px")
     )
     text = run.encode([caption for batch in batches for caption in batch.captions])
     noised = run.sampling.process.add_noise(latents, noise, time)
+    if run.plan.prior_caption is not None:
+        noised = _as_the_base_predicts(run, noised, time, size_px)
     with run.accelerator.autocast():
         prediction = run.module(noised.x_t, time, text, size_px)
     per_sample = run.loss(prediction, noised)
     instance = per_sample[: len(slots)].mean()
-    if run.photos.prior is None:
+    if len(batches) == 1:
         return {"loss": instance}
     prior = per_sample[len(slots) :].mean()
     return {"loss": instance + run.plan.prior_weight * prior, "loss_instance": instance, "loss_prior": prior}
+
+
+@torch.no_grad()
+def _as_the_base_predicts(run: Run, noised: Noised, time: Tensor, size_px: Tensor) -> Noised:
+    """Makes what the base model says of the second half of a batch, the photos as any of the class, its target."""
+    rest = slice(len(time) // 2, None)
+    text = run.encode([str(run.plan.prior_caption)] * len(time[rest]))
+    with run.hooks.only_part(None), run.accelerator.autocast():
+        kept = run.module(noised.x_t[rest], time[rest], text, size_px[rest])
+    return replace(noised, target=torch.cat([noised.target[: rest.start], kept.float()]))
 
 
 def _grad_norm(parameters: list[torch.nn.Parameter]) -> Tensor:

@@ -35,7 +35,8 @@ class TrainPlan:
         accumulation: Backward passes per update.
         max_grad_norm: Gradients are clipped to this total norm.
         lr: Learning rate of groups that have none of their own.
-        prior_weight: Of the class images in the loss.
+        prior_weight: Of prior preservation in the loss.
+        prior_caption: What the base model predicts for this caption is kept; None where class images are, or nothing.
         checkpoint_every: Updates between kept checkpoints.
         save_every: Updates between resumable states.
         val_every: Updates between validations.
@@ -50,6 +51,7 @@ class TrainPlan:
     max_grad_norm: float
     lr: float
     prior_weight: float
+    prior_caption: str | None
     checkpoint_every: int
     save_every: int
     val_every: int
@@ -93,14 +95,14 @@ class Hooks:
 
     Attributes:
         save_checkpoint: Writes the adapter into a folder.
-        only_part: Switches off the adapters of all parts but one.
+        only_part: Switches off what was attached to all parts but one; to all, for None.
         log: Takes a step and named numbers, to be watched.
         sample: Generates sample images after a step, to be watched.
         should_stop: Says, given the step of a kept checkpoint, whether training ends there.
     """
 
     save_checkpoint: Callable[[Path], None]
-    only_part: Callable[[str], AbstractContextManager[None]]
+    only_part: Callable[[str | None], AbstractContextManager[None]]
     log: Callable[[int, dict[str, float]], None]
     sample: Callable[[int], None]
     should_stop: Callable[[int], bool]

@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -20,6 +19,7 @@ PLAN = {
     "max_grad_norm": 1.0,
     "lr": 1e-2,
     "prior_weight": 0.0,
+    "prior_caption": None,
     "checkpoint_every": 3,
     "save_every": 2,
     "val_every": 3,
@@ -92,7 +92,7 @@ def make_run(load_tiny, tmp_path):
             state=StateFolder(tmp_path / state),
             hooks=Hooks(
                 partial(method.save, model),
-                lambda part: method.only_part(model, part) if text else nullcontext(),
+                partial(method.only_part, model),
                 log,
                 lambda _: None,
                 should_stop,

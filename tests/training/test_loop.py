@@ -5,7 +5,11 @@ import torch
 
 from src.core.errors import ConfigError, ModelMismatchError, NonFiniteError
 from src.methods.base import ParameterGroup
+from src.methods.combined import CombinedMethod
 from src.methods.lora_files import WEIGHTS
+from src.methods.own_weights import OwnWeightsMethod
+from src.methods.textual_inversion import TextualInversionMethod
+from src.models.base import Denoiser
 from src.models.tensors import load_tensors
 from src.training.determinism import set_deterministic
 from src.training.loop import train
@@ -86,6 +90,42 @@ def test_learning_rate_zero_changes_no_weight(make_run):
     state = train(run)
     assert all(torch.equal(before[name], state.tensors[name]) for name in before)
     assert len({row["val_loss"] for row in state.validations}) == 1
+
+
+def words():
+    return TextualInversionMethod("sksToy", 1, "toy", 5e-3)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        None,
+        OwnWeightsMethod(None, 0.05),
+        CombinedMethod([OwnWeightsMethod(["attn2.to_k", "attn2.to_v"], 1.0), words()]),
+    ],
+    ids=["lora", "dreambooth", "custom_diffusion"],
+)
+def test_what_the_base_says_of_the_class_is_kept(make_run, load_tiny, method):
+    def moved(state, **options):
+        """How far the prediction for the class has moved, and the losses."""
+        text = bool(method and method.trains_text)
+        run = make_run(method=method, text=text, state=state, steps=12, checkpoint_every=12, **options)
+        rows = train(run).losses
+        model, base = run.module.eval()._model, load_tiny("sd1")
+        x_t, time, size = torch.ones(1, 4, 8, 8), torch.tensor([400]), torch.full((1, 2), 64.0)
+        said = [
+            Denoiser(each, False, False)(x_t, time, each.encode_text(["a toy"]), size).detach()
+            for each in (model, base)
+        ]
+        return float((said[0] - said[1]).square().mean()), rows
+
+    free, _ = moved("free")
+    kept, rows = moved("kept", prior_weight=5.0, prior_caption="a toy")
+    assert rows[0]["loss_prior"] == pytest.approx(0, abs=1e-9), "nothing has moved yet"
+    assert rows[-1]["loss_prior"] > 0
+    assert kept < 0.7 * free
+    again, resumed = moved("kept", prior_weight=5.0, prior_caption="a toy")
+    assert (again, resumed) == (kept, rows)
 
 
 def test_prior_loss_is_added_with_its_weight(make_run):
