@@ -18,9 +18,10 @@ from src.core.weights import write_sums
 from src.models.half import copy_in_half
 from src.tabletop.world import IMAGES
 
-# where each trained model goes
+# where each trained model goes; the decoder lies over the autoencoder that text to image was trained with
 PLACES = {
     "refined": "sd",
+    "decoder": "sd/vae",
     "captioner": "blip",
     "clip": "metric_models/clip",
     "dino": "metric_models/dino",
@@ -28,7 +29,10 @@ PLACES = {
     "classifier": "classifier",
 }
 # what goes on from another training: whose configuration it has, and what stands beside that in tabletop/dvc.yaml
-FURTHER = {"refined": ("diffusion", ", then the stage `refine` of tabletop/dvc.yaml, which is what follows")}
+FURTHER = {
+    "refined": ("diffusion", ", then the stage `refine` of tabletop/dvc.yaml, which is what follows"),
+    "decoder": ("vae", ", then the stage `decoder` of tabletop/dvc.yaml, which is what follows"),
+}
 LARGEST = 64 * 10**6
 CARD = """# {name}
 
