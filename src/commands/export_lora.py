@@ -9,6 +9,7 @@ from pathlib import Path
 from src.commands.usage import command_line
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError
+from src.core.files import has_file
 from src.sampling.variants import chosen_checkpoint
 
 
@@ -27,6 +28,7 @@ def export(folder: Path, out: Path) -> None:
         raise ConfigError(f"{out}: a folder; expected the name of a .safetensors file")
     from src.methods.kohya import to_kohya
     from src.methods.lora_files import read_adapter
+    from src.methods.textual_inversion import WEIGHTS as WORDS
     from src.models.tensors import save_tensors
 
     checkpoint = chosen_checkpoint(folder).folder
@@ -34,6 +36,8 @@ def export(folder: Path, out: Path) -> None:
     tensors, metadata = to_kohya(*read_adapter(checkpoint))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(out, tensors, metadata)
+    if has_file(checkpoint / WORDS):
+        print(f"its token's vectors are not in there: use {checkpoint / WORDS} beside it, as an embedding")
     print(f"{out}: {sum('lora_down' in name for name in tensors)} layers of {checkpoint}")
 
 

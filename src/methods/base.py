@@ -37,6 +37,11 @@ class Method(Protocol):
         """Whether captions have to be encoded anew in every step."""
         ...
 
+    @property
+    def needs_fp32(self) -> bool:
+        """Whether the base has to be kept in float32."""
+        ...
+
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
         """Adds what trains; the model's output does not change yet.
 

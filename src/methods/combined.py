@@ -19,6 +19,7 @@ class CombinedMethod:
     def __init__(self, methods: list[Method]) -> None:
         self.methods = methods
         self.trains_text = any(method.trains_text for method in methods)
+        self.needs_fp32 = any(method.needs_fp32 for method in methods)
 
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
         """Attaches each; see Method."""

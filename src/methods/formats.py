@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from src.core.errors import ModelMismatchError
 from src.core.files import has_file
 from src.methods.base import AdapterFormat
 from src.methods.combined import CombinedFormat
@@ -19,8 +20,21 @@ FORMATS: tuple[AdapterFormat, ...] = (
 
 
 def find_format(folder: Path) -> AdapterFormat | None:
-    """Returns the format of a checkpoint folder; None if it holds no checkpoint."""
+    """Tells the format of a checkpoint folder.
+
+    Args:
+        folder: Perhaps a checkpoint.
+
+    Returns:
+        None if it holds no checkpoint.
+
+    Raises:
+        ModelMismatchError: It holds two that exclude each other.
+    """
     found = [entry for entry in FORMATS if has_file(folder / entry.files[0])]
+    others = [entry for entry in found if not isinstance(entry, TextualInversionFormat)]
+    if len(others) > 1:
+        raise ModelMismatchError(f"{folder}: holds {others[0].files[0]} and {others[1].files[0]}; expected one of them")
     return CombinedFormat(found) if len(found) > 1 else next(iter(found), None)
 
 

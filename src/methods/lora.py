@@ -64,7 +64,7 @@ class LoraMethod:
                 "method: use_dora=true with train_text_encoder=true: diffusers does not load the text encoder's "
                 "magnitudes back, so the result could not be used"
             )
-        self.trains_text = train_text_encoder
+        self.trains_text, self.needs_fp32 = train_text_encoder, False
         self.text_encoder_lr = text_encoder_lr
         common = {
             "r": rank,

@@ -42,17 +42,12 @@ class OwnWeightsMethod:
             raise ConfigError(f"method.lr_share={lr_share}: expected a number above 0")
         if target_modules == []:
             raise ConfigError("method.target_modules=[]: expected layers, or null for all")
-        self.trains_text = False
+        self.trains_text, self.needs_fp32 = False, True
         self.target_modules, self.lr_share = target_modules, lr_share
         self._base: dict[str, Tensor] = {}
 
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:  # noqa: ARG002
         """Lets the weights train; see Method."""
-        if model.dtype != torch.float32:
-            raise ConfigError(
-                "this method trains the base model's own weights, whose small steps half precision rounds away: "
-                "set train.base_dtype=fp32 (train.mixed_precision may be bf16)"
-            )
         chosen = {name: parameter for name, parameter in denoiser(model).named_parameters() if self._is_chosen(name)}
         if not chosen:
             raise ConfigError(f"method.target_modules={self.target_modules}: the base model has no such layers")

@@ -78,12 +78,15 @@ def merged(model: BaseModel) -> Iterator[None]:
         for layer in module.modules()
         if isinstance(layer, BaseTunerLayer) and layer.get_base_layer().weight.dtype == torch.float32
     ]
-    kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+    own = [parameter for layer in layers for parameter in layer.get_base_layer().parameters()]
+    # some merge in place, some leave another tensor there
+    kept = [(parameter.data, parameter.detach().clone()) for parameter in own]
     try:
         for layer in layers:
             layer.merge()
         yield
     finally:
-        for layer, weight in zip(layers, kept, strict=True):
+        for layer in layers:
             layer.unmerge()
-            layer.get_base_layer().weight.data.copy_(weight)
+        for parameter, (data, values) in zip(own, kept, strict=True):
+            parameter.data = data.copy_(values)

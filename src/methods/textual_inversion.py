@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from transformers import AddedToken
 
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import has_file
@@ -39,7 +40,13 @@ class NewWords(torch.nn.Module):
     def __init__(self, old: torch.nn.Embedding, rows: Tensor) -> None:
         super().__init__()
         self.old = old
-        self.rows = torch.nn.Parameter(rows)
+        # after the old ones: the first parameter tells diffusers what the encoder is kept in
+        self.added = torch.nn.ParameterList([rows])
+
+    @property
+    def rows(self) -> torch.nn.Parameter:
+        """The new rows."""
+        return self.added[0]
 
     @property
     def weight(self) -> Tensor:
@@ -74,13 +81,15 @@ class TextualInversionMethod:
             raise ConfigError(f"method.vectors={vectors}: expected 1 to {MAX_VECTORS}")
         if not lr >= 0:
             raise ConfigError(f"method.lr={lr}: expected 0 or more")
-        self.trains_text = True
+        self.trains_text, self.needs_fp32 = True, False
         self.token, self.vectors, self.initial, self.lr = token, vectors, initial, lr
         self._begin: dict[str, Tensor] = {}
 
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:  # noqa: ARG002
         """Adds the words; see Method."""
         self._begin = {}
+        if self.vectors > 1 and not hasattr(model.pipeline, "maybe_convert_prompt"):
+            raise ConfigError(f"method.vectors={self.vectors}: this base model reads one vector a word; expected 1")
         for name, encoder in text_encoders(model).items():
             ids = _tokenizer(model, name)(self.initial, add_special_tokens=False)["input_ids"]
             if not ids:
@@ -173,7 +182,7 @@ def read_file(folder: Path) -> tuple[str, dict[str, Tensor]]:
         raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
     check_size(path)
     tensors, header = load_tensors(path)
-    token = header.get("token", next(iter(tensors), ""))
+    token = header.get("token", "" if set(tensors) & set(SEVERAL) else next(iter(tensors), ""))
     sizes = {tensor.shape[0] if tensor.ndim == 2 else 0 for tensor in tensors.values()}
     if not 0 < len(token) <= MAX_TOKEN_CHARACTERS or len(sizes) != 1 or not 1 <= max(sizes) <= MAX_VECTORS:
         raise ModelMismatchError(f"{path}: holds no vectors of one token, at most {MAX_VECTORS}")
@@ -197,7 +206,9 @@ def read_words(folder: Path, model: BaseModel) -> tuple[str, dict[str, Tensor]]:
     encoders = text_encoders(model)
     names = (token,) if len(encoders) == 1 else SEVERAL
     if set(tensors) != set(names):
-        raise ModelMismatchError(f"{folder / WEIGHTS}: has {sorted(tensors)[0][:80]!r}, expected {' and '.join(names)}")
+        raise ModelMismatchError(
+            f"{folder / WEIGHTS}: has {sorted(tensors)[0][:80]!r}, expected {' and '.join(names)!r}"
+        )
     rows = dict(zip(encoders, (tensors[name] for name in names), strict=True))
     for name, encoder in encoders.items():
         width = encoder.get_input_embeddings().weight.shape[1]
@@ -216,8 +227,9 @@ def _put_on(model: BaseModel, token: str, rows: Mapping[str, Tensor]) -> None:
         # diffusers writes token, token_1, token_2 for a word of several vectors
         words = [token, *(f"{token}_{number}" for number in range(1, len(rows[name])))]
         if tokenizer.get_vocab().keys() & set(words) or len(tokenizer) != old.weight.shape[0]:
-            raise ConfigError(f"subject.token={token}: {name} has this word already; take a rarer one")
-        tokenizer.add_tokens(words)
+            raise ConfigError(f"subject.token={token!r}: {name} has this word already; take a rarer one")
+        # as written, and not inside of longer words
+        tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in words])
         encoder.set_input_embeddings(NewWords(old, rows[name].float().to(old.weight.device, copy=True)))
         setattr(model.pipeline, _tokenizer_name(name), tokenizer)
         for part in _poolers(encoder):

@@ -29,8 +29,8 @@ from src.models.tensors import load_tensors, save_tensors
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 # Those of the installed peft that begin as the base model, can be merged into it and taken off again; the first ones
 # also on convolutions. LoRA has a method of its own, for its files.
-WITH_CONVOLUTIONS = ("loha", "lokr", "boft", "hra", "hira", "ia3")
-LINEAR = ("oft", "deft", "delora", "glora", "gralora", "psoft", "randlora")
+WITH_CONVOLUTIONS = ("loha", "lokr", "boft", "hra", "hira")
+LINEAR = ("oft", "deft", "delora", "glora", "gralora", "psoft")
 TUNERS = WITH_CONVOLUTIONS + LINEAR
 # they look at a convolution's weight as at a matrix, which torch refuses in channels-last order
 AS_MATRIX = ("boft", "hra")
@@ -42,12 +42,12 @@ class TunerMethod:
     """One of peft's adapters on the denoiser.
 
     Papers: LoHa (Hyeon-Woo et al., 2021), arXiv:2108.06098; LoKr (Yeh et al., 2023), arXiv:2309.14859; OFT (Qiu et al.,
-    2023), arXiv:2306.07280; BOFT (Liu et al., 2023), arXiv:2311.06243; HRA (Yuan et al., 2024), arXiv:2405.17484; IA3
-    (Liu et al., 2022), arXiv:2205.05638; of the others peft's documentation names them.
+    2023), arXiv:2306.07280; BOFT (Liu et al., 2023), arXiv:2311.06243; HRA (Yuan et al., 2024), arXiv:2405.17484; of
+    the others peft's documentation names them.
 
     Args:
         tuner: Which, one of TUNERS.
-        options: Its own settings, as peft calls them.
+        options: Its own settings, as peft calls them: numbers up to 4096 and switches.
         target_modules: Suffixes of the denoiser's layers to adapt; kinds that know no convolutions leave those out.
 
     Raises:
@@ -55,7 +55,7 @@ class TunerMethod:
     """
 
     def __init__(self, tuner: str, options: dict[str, Any], target_modules: list[str]) -> None:
-        self.trains_text = False
+        self.trains_text = self.needs_fp32 = False
         self._config = tuner_config(tuner, options, target_modules)
 
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
@@ -110,26 +110,14 @@ class TunerFormat:
 
     def check_fit(self, model: BaseModel, folder: Path) -> None:
         """Finds the layer of every tensor; see AdapterFormat."""
-        adapted_layers(model, read_tuner(folder)[0], folder / WEIGHTS)
+        with _put(model, folder):
+            pass
 
     @contextmanager
     def applied(self, model: BaseModel, folder: Path) -> Iterator[None]:
         """Loads the adapter and merges it where that changes rounding alone; see AdapterFormat."""
-        tensors, config = read_tuner(folder)
-        config.target_modules = set(adapted_layers(model, tensors, folder / WEIGHTS))
-        peft_layers.take_off(model)
-        order = torch.channels_last
-        wide = [p for p in denoiser(model).parameters() if p.ndim == 4 and p.is_contiguous(memory_format=order)]
-        try:
-            with torch.random.fork_rng(devices=[]):
-                _put_on(denoiser(model), config)
-            _fill(model, tensors, folder / WEIGHTS)
-            with peft_layers.merged(model):
-                yield
-        finally:
-            peft_layers.take_off(model)
-            for weight in wide:
-                weight.data = weight.data.to(memory_format=order)
+        with _put(model, folder), peft_layers.merged(model):
+            yield
 
 
 def tuner_config(tuner: str, options: Mapping[str, Any], target_modules: list[str]) -> PeftConfig:
@@ -146,6 +134,8 @@ def tuner_config(tuner: str, options: Mapping[str, Any], target_modules: list[st
     Raises:
         ConfigError: There is no such adapter, or it has no such setting.
     """
+    if lost := sorted(name for name, value in options.items() if not _is_plain(value)):
+        raise ConfigError(f"method.options.{lost[0]}: expected a number up to {MAX_SETTING} or a switch")
     if tuner not in TUNERS:
         raise ConfigError(f"method.tuner={tuner}: expected one of {', '.join(sorted(TUNERS))}")
     try:
@@ -182,7 +172,7 @@ def read_tuner(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
             f"{settings}: peft_type is {tuner[:80]!r}, expected one of {', '.join(sorted(TUNERS))}"
         )
     assert isinstance(content, dict)
-    known = {field.name for field in fields(_config_class(tuner))}
+    known = {field.name for field in fields(_config_class(tuner)) if _is_plain(field.default)}
     plain = {name: value for name, value in content.items() if name in known and _is_plain(value)}
     tensors, _ = load_tensors(path)
     try:
@@ -217,6 +207,27 @@ def adapted_layers(model: BaseModel, tensors: Mapping[str, Tensor], path: Path) 
     if not found:
         raise ModelMismatchError(f"{path}: holds no layers")
     return sorted(found)
+
+
+@contextmanager
+def _put(model: BaseModel, folder: Path) -> Iterator[None]:
+    """Puts a saved adapter on the base model, unmerged, and takes it off again."""
+    path, (tensors, config) = folder / WEIGHTS, read_tuner(folder)
+    config.target_modules = set(adapted_layers(model, tensors, path))
+    peft_layers.take_off(model)
+    earlier = {name: weight.data for name, weight in denoiser(model).named_parameters()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            try:
+                _put_on(denoiser(model), config)
+            except ConfigError as error:
+                raise ModelMismatchError(f"{folder / SETTINGS}: {error}") from error
+        _fill(model, tensors, path)
+        yield
+    finally:
+        peft_layers.take_off(model)
+        for name, weight in denoiser(model).named_parameters():
+            weight.data = earlier[name]
 
 
 def _put_on(network: Any, config: PeftConfig) -> None:

@@ -1,7 +1,7 @@
 """What families of base models share because each is a pipeline of diffusers with an AutoencoderKL."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +98,14 @@ def sample(
     return latents
 
 
-def check_tokens(tokenizers: Mapping[str, Any], captions: Sequence[str]) -> None:
+def check_captions(pipeline: DiffusionPipeline, captions: Sequence[str]) -> None:
     """Refuses captions that are too long for a tokenizer; see BaseModel.check_captions."""
-    for name, tokenizer in tokenizers.items():
+    # writes out words of several vectors, where a pipeline does so before it counts
+    written = getattr(pipeline, "maybe_convert_prompt", lambda caption, _: caption)
+    for name, tokenizer in tokenizers(pipeline).items():
         limit = tokenizer.model_max_length
         for caption in captions:
-            length = len(tokenizer(caption, truncation=False)["input_ids"])
+            length = len(tokenizer(written(caption, tokenizer), truncation=False)["input_ids"])
             if length > limit:
                 raise CaptionError(f"{length} tokens for the {name}, which takes {limit}: {caption!r}")
 

@@ -53,7 +53,7 @@ class StableDiffusionXL:
 
     def check_captions(self, captions: Sequence[str]) -> None:
         """Refuses long captions; see BaseModel."""
-        pipelines.check_tokens(pipelines.tokenizers(self.pipeline), captions)
+        pipelines.check_captions(self.pipeline, captions)
 
     def encode_text(self, captions: list[str]) -> Conditioning:
         """Encodes captions; see BaseModel."""

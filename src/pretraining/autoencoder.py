@@ -92,7 +92,7 @@ class AutoencoderTask:
         self.vae = AutoencoderKL(**model)
         if start is not None:
             pipeline = Path(start) / "vae"
-            load_narrower(pipeline if pipeline.is_dir() else Path(start), self.vae)
+            load_narrower(pipeline if pipeline.is_dir() else Path(start), self.vae, same=trained == "decoder")
         self.latents_stay = _freeze_latents(self.vae, trained, start)
         self.vae.to(device, memory_format=torch.channels_last)
         self.averaged: tuple[str, ...] = ("vae",)
@@ -200,8 +200,9 @@ def _freeze_latents(vae: AutoencoderKL, trained: str, start: str | None) -> bool
     alone = trained == "decoder"
     if alone and start is None:
         raise ConfigError("task.trained=decoder: task.start is needed for it, the autoencoder whose latents stay")
-    vae.encoder.requires_grad_(not alone)
-    vae.quant_conv.requires_grad_(not alone)
+    for part in (vae.encoder, vae.quant_conv):
+        if part is not None:
+            part.requires_grad_(not alone)
     return alone
 
 

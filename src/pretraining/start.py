@@ -43,7 +43,7 @@ def load_start(folder: Path, networks: Mapping[str, Any]) -> None:
             ) from error
 
 
-def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
+def load_narrower(folder: Path, vae: AutoencoderKL, same: bool) -> None:
     """Begins an autoencoder with a saved one of as many or fewer latent channels.
 
     The new channels say nothing yet: the decoder's weights on them are zero, so that pictures are restored as before.
@@ -51,6 +51,7 @@ def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
     Args:
         folder: The saved one.
         vae: Of the same widths; changed in place.
+        same: Whether it must have as many channels.
 
     Raises:
         MissingModelError: There is none.
@@ -59,8 +60,9 @@ def load_narrower(folder: Path, vae: AutoencoderKL) -> None:
     check_saved(folder, f"task.start: no autoencoder in {folder}; expected one that train.py saved")
     saved = AutoencoderKL.from_pretrained(folder, local_files_only=True, use_safetensors=True).float()
     old, new = int(saved.config.latent_channels), int(vae.config.latent_channels)
-    if old > new:
-        raise ModelMismatchError(f"task.start={folder}: {old} latent channels, expected at most {new}")
+    if old > new or (same and old < new):
+        expected = f"{new}" if same else f"at most {new}"
+        raise ModelMismatchError(f"task.start={folder}: {old} latent channels, expected {expected}")
     weights = saved.state_dict()
     # means come first, then as many logarithms of variances
     moments, latents = [*range(old), *range(new, new + old)], list(range(old))

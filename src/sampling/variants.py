@@ -168,6 +168,8 @@ def generate_missing(
     for variant, jobs in missing.items():
         applied = nullcontext() if variant.folder is None else variant.format.applied(model, variant.folder)
         with applied:
+            # a word of several vectors makes texts longer
+            model.check_captions(sorted({job.text for job in jobs}))
             for job, image in sample(model, settings, jobs):
                 cache.put(variant.digest, job, image)
         print(f"{variant.name}: generated {len(jobs)} images", flush=True)

@@ -175,7 +175,7 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
     plan.check(accelerator.num_processes)
     if accelerator.is_main_process:
         report_processes(accelerator.num_processes, accelerator.device.type, plan.batch_size)
-    check_settings(params)
+    check_settings(params, method)
     stopping = None
     if params.early_stopping:
         from src.stages.early_stopping import build_early_stopping

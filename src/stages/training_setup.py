@@ -60,20 +60,26 @@ def build_plan(params: Settings) -> TrainPlan:
     )
 
 
-def check_settings(params: Settings) -> None:
+def check_settings(params: Settings, method: Method) -> None:
     """Refuses, before the model loads, what would fail only after it.
 
     Args:
         params: The stage's parameters.
+        method: What trains.
 
     Raises:
-        ConfigError: A value is out of range.
+        ConfigError: A value is out of range, or the method cannot train a base in half precision.
         MissingModelError: The base model is not on this machine.
         ModelMismatchError: The base model is of another architecture.
     """
     train = params.train
     if not 0 <= train.caption_dropout <= 1:
         raise ConfigError(f"train.caption_dropout={train.caption_dropout}: expected a number in [0, 1]")
+    if method.needs_fp32 and train.base_dtype != "fp32":
+        raise ConfigError(
+            f"train.base_dtype={train.base_dtype}: this method trains the base model's own weights, whose small steps "
+            "half precision rounds away; expected fp32 (train.mixed_precision may be bf16)"
+        )
     warmup_steps = params.lr_schedule["warmup_steps"]
     if warmup_steps > train.steps:
         raise ConfigError(
@@ -138,8 +144,8 @@ def build_run(
         train_set, val_set, *class_sets = sets = encode_photos(model, params, data)
     kept = {""} if plan.prior_caption is None else {"", plan.prior_caption}
     captions = sorted({caption for data_set in sets for caption in data_set.captions} | kept)
-    model.check_captions(captions)
     groups = method.attach(model, params.seed)
+    model.check_captions(captions)
     if train.checkpoint_path:
         method.start(model, Path(train.checkpoint_path))
     encode = list if method.trains_text else cached_encoder(model, captions)

@@ -50,7 +50,7 @@ LOADERS = {
     "model from noise": lambda folder: load_sampler(folder, "no", "cpu"),
     "reader": lambda folder: load_classifier(folder, "cpu"),
     "start": lambda folder: load_start(folder, {"unet": None}),
-    "narrower start": lambda folder: load_narrower(folder, None),
+    "narrower start": lambda folder: load_narrower(folder, None, same=False),
     "encoder": lambda folder: Alignment(str(folder), 1.0),
 }
 

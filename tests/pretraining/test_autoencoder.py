@@ -84,6 +84,8 @@ def test_a_decoder_alone_learns_and_its_latents_stay(tmp_path):
     assert curves.evaluations[-1]["psnr"] > started + 1
     with pytest.raises(ConfigError, match=r"task\.trained=decoder: task\.start is needed"):
         make(trained="decoder")
+    with pytest.raises(ModelMismatchError, match="4 latent channels, expected 6"):
+        make(channels=6, start=str(tmp_path), trained="decoder")
     with pytest.raises(ConfigError, match=r"task\.trained=encoder: expected all or decoder"):
         make(trained="encoder")
 

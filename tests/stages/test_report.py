@@ -24,8 +24,18 @@ def test_report_stage_writes_the_page_of_the_working_directory(tmp_path, monkeyp
 
 
 def test_report_stage_names_the_method():
-    assert method_name(load_settings([]).method) == "LoRA"
-    assert method_name(load_settings(["method=dora"]).method) == "DoRA"
+    names = {
+        "lora": "LoRA, rank 16",
+        "dora": "DoRA, rank 16",
+        "rslora": "rsLoRA, rank 16",
+        "lokr": "LoKr, rank 16",
+        "oft": "OFT",
+        "dreambooth": "DreamBooth",
+        "textual_inversion": "Textual Inversion",
+        "pivotal": "LoRA, rank 16 + Textual Inversion",
+        "custom_diffusion": "own weights of attn2.to_k, attn2.to_v + Textual Inversion",
+    }
+    assert {name: method_name(load_settings([f"method={name}"]).method) for name in names} == names
     assert method_name({"_target_": "src.models.full.FullMethod"}) == "Full"
 
 

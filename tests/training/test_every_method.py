@@ -7,18 +7,19 @@ from safetensors.torch import load_file
 
 from src.core.building import build
 from src.core.config import load_settings
-from src.core.errors import ConfigError, ModelMismatchError
+from src.core.errors import CaptionError, ConfigError, ModelMismatchError
 from src.methods.combined import CombinedMethod
 from src.methods.formats import find_format
 from src.methods.own_weights import OwnWeightsMethod
 from src.methods.textual_inversion import TextualInversionMethod
-from src.methods.tuner import TunerMethod
+from src.methods.tuner import TUNERS, TunerMethod
 from src.models.base import denoiser
 from src.models.tensors import load_tensors, save_tensors
 from src.sampling.variants import Variant
+from src.stages.training_setup import check_settings
 from src.training.loop import train
 from src.training.validation import validate
-from tests.methods.test_lora import predict
+from tests.methods.test_lora import picture, predict
 
 METHODS = (
     "lora",
@@ -117,16 +118,81 @@ def test_tools_of_others_read_the_files_and_compute_the_same(make_run, load_tiny
         torch.testing.assert_close(predict(plain), predict(run.module.eval()._model), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_each_vector_of_a_token_learns(load_tiny, kind):
+    model = load_tiny(kind)
+    (group,) = make("textual_inversion", "method.vectors=3").attach(model, 0)
+    conditioning = model.encode_text(["a photo of sksToy toy"])
+    conditioning.embeds.square().sum().backward()
+    for rows in group.parameters.values():
+        assert (rows.grad.abs().sum(1) > 0).all()
+
+
+def test_texts_are_counted_as_they_are_written_out(load_tiny):
+    model = load_tiny("sd1")
+    text = ["a photo of sksToy toy on a table"]
+    model.check_captions(text)
+    make("textual_inversion", "method.vectors=64").attach(model, 0)
+    with pytest.raises(CaptionError, match=r"tokens for the tokenizer, which takes"):
+        model.check_captions([f"{text[0]} {'on a table ' * 4}"])
+
+
+def test_vectors_that_a_base_does_not_write_out_are_refused(load_tiny):
+    with pytest.raises(ConfigError, match=r"method\.vectors=3: this base model reads one vector a word"):
+        make("textual_inversion", "method.vectors=3").attach(load_tiny("sd3"), 0)
+
+
+def test_a_token_is_a_word_of_its_own(load_tiny):
+    model, untouched = load_tiny("sd1"), load_tiny("sd1")
+    make("textual_inversion", "method.token=sks").attach(model, 0)
+    for text, same in ((["masks on desks"], True), (["a sks, toy"], False)):
+        ids = [each.pipeline.tokenizer(text)["input_ids"] for each in (model, untouched)]
+        assert (ids[0] == ids[1]) == same
+
+
+@pytest.mark.parametrize("kind", BASES)
+@pytest.mark.parametrize("name", ["textual_inversion", "pivotal", "loha"])
+def test_a_base_in_half_precision_generates(load_tiny, tmp_path, name, kind):
+    model, method = load_tiny(kind), make(name)
+    for group in method.attach(model, 0):
+        for parameter in group.parameters.values():
+            parameter.data += 0.1
+    method.save(model, tmp_path)
+    half = load_tiny(kind, "bf16")
+    untouched = picture(half)
+    with find_format(tmp_path).applied(half, tmp_path):
+        assert not torch.equal(picture(half), untouched)
+    assert torch.equal(picture(half), untouched)
+
+
+@pytest.mark.parametrize("name", TUNERS)
+def test_every_tuner_comes_back_and_leaves_the_base_as_it_was(load_tiny, tmp_path, name):
+    settings = {"boft": {"boft_block_size": 8}, "oft": {"oft_block_size": 8}}.get(name, {"r": 4})
+    model, method = load_tiny("sd1"), TunerMethod(name, settings, ["to_q", "to_out.0"])
+    for group in method.attach(model, 0):
+        for parameter in group.parameters.values():
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    method.save(model, tmp_path)
+    changed, fresh = predict(model), load_tiny("sd1")
+    before = {key: (value.clone(), value.stride()) for key, value in denoiser(fresh).state_dict().items()}
+    with find_format(tmp_path).applied(fresh, tmp_path):
+        torch.testing.assert_close(predict(fresh), changed, rtol=0, atol=1e-4)
+    after = denoiser(fresh).state_dict()
+    assert all(torch.equal(after[key], value) and after[key].stride() == s for key, (value, s) in before.items())
+
+
 def test_a_token_of_several_vectors_is_written_out_as_diffusers_does(load_tiny, tmp_path):
-    model, method = load_tiny("sd1"), make("textual_inversion", "method.vectors=3")
+    model, method = load_tiny("sd1"), make("textual_inversion", "method.vectors=3", "method.token=skstoy")
     (group,) = method.attach(model, 0)
     (rows,) = group.parameters.values()
     assert rows.shape[0] == 3
     rows.data += torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
     method.save(model, tmp_path)
+    text = ["a photo of skstoy toy"]
+    model.encode_text(text).embeds.square().sum().backward()
+    assert (rows.grad.abs().sum(1) > 0).all()
     plain = load_tiny("sd1")
     plain.pipeline.load_textual_inversion(str(tmp_path / "learned_embeds.safetensors"))
-    text = ["a photo of sksToy toy"]
     torch.testing.assert_close(plain.encode_text(text).embeds, model.encode_text(text).embeds, rtol=0, atol=1e-6)
     with method.only_part(model, "unet"):
         begun = model.encode_text(text).embeds
@@ -138,6 +204,11 @@ def test_a_token_of_several_vectors_is_written_out_as_diffusers_does(load_tiny, 
     [
         (lambda: TunerMethod("vera", {}, ["to_q"]), r"method\.tuner=vera: expected one of boft, deft"),
         (lambda: TunerMethod("loha", {"s": 4}, ["to_q"]), r"method\.options: .*unexpected keyword argument 's'"),
+        (
+            lambda: TunerMethod("loha", {"r": 4, "alpha": 5000}, ["to_q"]),
+            r"method\.options\.alpha: expected a number up",
+        ),
+        (lambda: TunerMethod("loha", {"rank_pattern": {"to_q": 8}}, ["to_q"]), r"method\.options\.rank_pattern"),
         (lambda: OwnWeightsMethod(None, 0.0), r"method\.lr_share=0"),
         (lambda: OwnWeightsMethod([], 1.0), r"method\.target_modules=\[\]: expected layers"),
         (lambda: TextualInversionMethod("sksToy", 0, "toy", 1e-3), r"method\.vectors=0: expected 1 to 64"),
@@ -156,9 +227,14 @@ def test_layers_that_are_not_there_and_parts_that_train_twice_are_refused(load_t
         CombinedMethod([make("dreambooth"), make("lora")]).attach(load_tiny("sd1"), 0)
 
 
-def test_half_precision_and_known_words_are_refused(load_tiny):
-    with pytest.raises(ConfigError, match=r"set train\.base_dtype=fp32"):
-        make("dreambooth").attach(load_tiny("sd1", "bf16"), 0)
+@pytest.mark.parametrize("name", ["dreambooth", "custom_diffusion"])
+def test_own_weights_are_not_trained_in_half_precision(name):
+    settings = load_settings(["model=sdxl", f"method={name}"])
+    with pytest.raises(ConfigError, match=r"train\.base_dtype=bf16: .*expected fp32"):
+        check_settings(settings, make(name))
+
+
+def test_known_words_are_refused(load_tiny):
     model = load_tiny("sd1")
     with pytest.raises(ConfigError, match="has this word already"):
         TextualInversionMethod(model.pipeline.tokenizer.eos_token, 1, "toy", 1e-3).attach(model, 0)
@@ -169,12 +245,13 @@ def test_files_of_another_base_or_damaged_ones_are_refused(load_tiny, tmp_path, 
     model, method = load_tiny("sd1"), make(name)
     method.attach(model, 0)
     method.save(model, tmp_path)
-    found, path = find_format(tmp_path), tmp_path / find_format(tmp_path).files[0]
+    found = find_format(tmp_path)
+    path = tmp_path / found.files[0]
     tensors, header = load_tensors(path)
     wrong = {key: torch.zeros(*tensor.shape[:-1], tensor.shape[-1] + 1) for key, tensor in tensors.items()}
     save_tensors(path, wrong, header)
-    with pytest.raises(ModelMismatchError), found.applied(load_tiny("sd1"), tmp_path):
-        pass
+    with pytest.raises(ModelMismatchError):
+        found.check_fit(load_tiny("sd1"), tmp_path)
     save_tensors(path, {"nothing.known": torch.zeros(2, 2), "more": torch.zeros(3, 2)}, {})
     with pytest.raises(ModelMismatchError):
         found.check_fit(load_tiny("sd1"), tmp_path)
@@ -195,6 +272,25 @@ def test_settings_of_a_foreign_file_are_data(load_tiny, tmp_path):
     settings.write_text(text.replace('"r": 4', '"r": 4, "layers_pattern": "(.*.*)*x!", "init_weights": "evil"'))
     with find_format(tmp_path).applied(load_tiny("sd1"), tmp_path):
         pass
+
+
+def test_two_methods_in_one_folder_are_no_checkpoint(load_tiny, tmp_path):
+    for name in ("lora", "loha"):
+        model, method = load_tiny("sd1"), make(name)
+        method.attach(model, 0)
+        method.save(model, tmp_path)
+    with pytest.raises(ModelMismatchError, match=r"holds pytorch_lora_weights\.safetensors and adapter_model"):
+        find_format(tmp_path)
+
+
+def test_vectors_for_several_encoders_name_their_token(load_tiny, tmp_path):
+    model, method = load_tiny("sdxl"), make("textual_inversion")
+    method.attach(model, 0)
+    method.save(model, tmp_path)
+    tensors, _ = load_tensors(tmp_path / "learned_embeds.safetensors")
+    save_tensors(tmp_path / "learned_embeds.safetensors", tensors, {})
+    with pytest.raises(ModelMismatchError, match="holds no vectors of one token"):
+        find_format(tmp_path).check_file(tmp_path)
 
 
 def test_all_files_of_a_checkpoint_name_its_images(make_run, tmp_path):

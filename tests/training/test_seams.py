@@ -48,7 +48,7 @@ class ToyBase(StableDiffusion):
 class ToyMethod:
     """Trains one number for each latent channel, which is added to the prediction."""
 
-    trains_text = False
+    trains_text = needs_fp32 = False
 
     def attach(self, model, _seed):
         module = denoiser(model)

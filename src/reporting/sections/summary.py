@@ -55,7 +55,6 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
     what = texts(
         "summary.what",
         method=method,
-        rank=params.rank,
         model=params.model.name,
         class_name=params.subject.class_name,
         token=params.subject.token,
@@ -76,7 +75,6 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
         "subject": f"{params.subject.token} · {params.subject.class_name}",
         "method": method,
         "lr": f"{params.lr:g}",
-        "rank": str(params.rank),
         "steps": f"{last} × {params.train.batch_size}",
         "selected": inputs.run_variant,
         "sampling": texts(
@@ -96,10 +94,27 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
 
 
 def method_name(method: Mapping[str, Any]) -> str:
-    """Names a method by its class, and DoRA by what sets it apart from LoRA."""
+    """Names a method as its paper does, with its rank where it has one.
+
+    Args:
+        method: The configuration group.
+
+    Returns:
+        For example ``LoRA, rank 16``; of several methods all.
+    """
+    if "methods" in method:
+        return " + ".join(method_name(part) for part in method["methods"])
+    kind = str(method["_target_"]).rsplit(".", 1)[-1].removesuffix("Method")
     if "use_dora" in method:
-        return "DoRA" if method["use_dora"] else "LoRA"
-    return str(method["_target_"]).rsplit(".", 1)[-1].removesuffix("Method")
+        kind = "DoRA" if method["use_dora"] else "rsLoRA" if method["use_rslora"] else "LoRA"
+    if kind == "OwnWeights":
+        layers = method["target_modules"]
+        return "DreamBooth" if layers is None else f"own weights of {', '.join(layers)}"
+    names = {"loha": "LoHa", "lokr": "LoKr", "TextualInversion": "Textual Inversion"}
+    if "tuner" in method:
+        kind = names.get(method["tuner"], str(method["tuner"]).upper())
+    rank = method.get("rank", method.get("options", {}).get("r"))
+    return names.get(kind, kind) + ("" if rank is None else f", rank {rank}")
 
 
 def _missed_bar(inputs: Inputs, margin: float, texts: Texts) -> list[str]:
