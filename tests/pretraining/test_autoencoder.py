@@ -25,11 +25,11 @@ TERMS = {"kl": 1e-4, "perceptual": 0.0, "adversary": 0.0, "adversary_from": 0.5,
 SIDE = 64
 
 
-def make(channels=4, plan=PLAN, start=None, backbone=None, watched=None, trained="all", **terms):
+def make(channels=4, plan=PLAN, start=None, backbone=None, watched=None, trained="all", model=MODEL, **terms):
     given = Given(image_set(12, 0, SIDE), image_set(6, 1, SIDE), Plan(**plan), 3, CPU)
     return AutoencoderTask(
         given,
-        model=MODEL | {"latent_channels": channels},
+        model=model | {"latent_channels": channels},
         terms=TERMS | terms,
         backbone=backbone,
         recolour=0.5,
@@ -88,6 +88,14 @@ def test_a_decoder_alone_learns_and_its_latents_stay(tmp_path):
         make(channels=6, start=str(tmp_path), trained="decoder")
     with pytest.raises(ConfigError, match=r"task\.trained=encoder: expected all or decoder"):
         make(trained="encoder")
+
+
+def test_an_autoencoder_without_a_convolution_at_its_latents_trains():
+    model = MODEL | {"use_quant_conv": False, "use_post_quant_conv": False}
+    task = make(model=model)
+    before = task.vae.encoder.conv_in.weight.detach().clone()
+    task.update(0)
+    assert not torch.equal(task.vae.encoder.conv_in.weight, before)
 
 
 def test_a_start_that_does_not_fit_is_refused(tmp_path):

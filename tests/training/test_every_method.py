@@ -5,6 +5,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from src.commands.export_lora import export
 from src.core.building import build
 from src.core.config import load_settings
 from src.core.errors import CaptionError, ConfigError, ModelMismatchError
@@ -272,6 +273,27 @@ def test_settings_of_a_foreign_file_are_data(load_tiny, tmp_path):
     settings.write_text(text.replace('"r": 4', '"r": 4, "layers_pattern": "(.*.*)*x!", "init_weights": "evil"'))
     with find_format(tmp_path).applied(load_tiny("sd1"), tmp_path):
         pass
+    settings.write_text(text.replace('"r": 4', '"r": 4, "rank_pattern": 1'))
+    find_format(tmp_path).check_fit(load_tiny("sd1"), tmp_path)
+
+
+def test_settings_that_cannot_be_are_the_files_fault(load_tiny, tmp_path):
+    model, method = load_tiny("sd1"), make("loha")
+    method.attach(model, 0)
+    method.save(model, tmp_path)
+    settings = tmp_path / "adapter_config.json"
+    settings.write_text(settings.read_text().replace('"r": 4', '"r": -1'))
+    with pytest.raises(ModelMismatchError, match=r"adapter_config\.json: "):
+        find_format(tmp_path).check_fit(load_tiny("sd1"), tmp_path)
+
+
+def test_export_says_that_vectors_lie_beside(load_tiny, tmp_path, capsys):
+    for name, expected in (("pivotal", 1), ("lora", 0)):
+        folder, model, method = tmp_path / name, load_tiny("sd1"), make(name)
+        method.attach(model, 0)
+        method.save(model, folder)
+        export(folder, tmp_path / f"{name}.safetensors")
+        assert capsys.readouterr().out.count("learned_embeds.safetensors beside it, as an embedding") == expected
 
 
 def test_two_methods_in_one_folder_are_no_checkpoint(load_tiny, tmp_path):
