@@ -194,17 +194,7 @@ def put_away(model: BaseModel, text: bool) -> None:
 
 
 def latent_set(model: BaseModel, items: list[Item], flip: bool, vae_digest: str) -> LatentSet:
-    """Encodes photos, or takes their latents from the cache.
-
-    Args:
-        model: The base model.
-        items: N photos.
-        flip: Whether mirror images are added.
-        vae_digest: Names the VAE's weights.
-
-    Returns:
-        Their latents and captions.
-    """
+    """Encodes N photos, or takes their latents from the cache; `vae_digest` names the autoencoder's weights."""
     posterior = encode_images(model, [item.path for item in items], flip, work_root() / layout.LATENT_CACHE, vae_digest)
     size_px = torch.tensor([[item.size_px, item.size_px] for item in items], dtype=torch.float32)
     return LatentSet(

@@ -66,7 +66,15 @@ def test_models_fit_into_a_repository_and_have_cards(published):
     cards = {
         path.parent.relative_to(published / "models/tabletop").as_posix() for path in files if path.name == "README.md"
     }
-    assert cards == {"sd", "blip", "classifier", "metric_models/clip", "metric_models/dino", "metric_models/alexnet"}
+    assert cards == {
+        "sd",
+        "sd/vae",
+        "blip",
+        "classifier",
+        "metric_models/clip",
+        "metric_models/dino",
+        "metric_models/alexnet",
+    }
 
 
 def test_diffusion_model_generates_the_background_and_colour_asked_for(config, published):

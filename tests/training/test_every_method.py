@@ -8,16 +8,12 @@ from safetensors.torch import load_file
 from src.commands.export_lora import export
 from src.core.building import build
 from src.core.config import load_settings
-from src.core.errors import CaptionError, ConfigError, ModelMismatchError
-from src.methods.combined import CombinedMethod
+from src.core.errors import CaptionError, ConfigError
 from src.methods.formats import find_format
-from src.methods.own_weights import OwnWeightsMethod
-from src.methods.textual_inversion import TextualInversionMethod
 from src.methods.tuner import TUNERS, TunerMethod
 from src.models.base import denoiser
 from src.models.tensors import load_tensors, save_tensors
 from src.sampling.variants import Variant
-from src.stages.training_setup import check_settings
 from src.training.loop import train
 from src.training.validation import validate
 from tests.methods.test_lora import picture, predict
@@ -138,11 +134,6 @@ def test_texts_are_counted_as_they_are_written_out(load_tiny):
         model.check_captions([f"{text[0]} {'on a table ' * 4}"])
 
 
-def test_vectors_that_a_base_does_not_write_out_are_refused(load_tiny):
-    with pytest.raises(ConfigError, match=r"method\.vectors=3: this base model reads one vector a word"):
-        make("textual_inversion", "method.vectors=3").attach(load_tiny("sd3"), 0)
-
-
 def test_a_token_is_a_word_of_its_own(load_tiny):
     model, untouched = load_tiny("sd1"), load_tiny("sd1")
     make("textual_inversion", "method.token=sks").attach(model, 0)
@@ -200,93 +191,6 @@ def test_a_token_of_several_vectors_is_written_out_as_diffusers_does(load_tiny, 
     assert (begun - model.encode_text(text).embeds).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        (lambda: TunerMethod("vera", {}, ["to_q"]), r"method\.tuner=vera: expected one of boft, deft"),
-        (lambda: TunerMethod("loha", {"s": 4}, ["to_q"]), r"method\.options: .*unexpected keyword argument 's'"),
-        (
-            lambda: TunerMethod("loha", {"r": 4, "alpha": 5000}, ["to_q"]),
-            r"method\.options\.alpha: expected a number up",
-        ),
-        (lambda: TunerMethod("loha", {"rank_pattern": {"to_q": 8}}, ["to_q"]), r"method\.options\.rank_pattern"),
-        (lambda: OwnWeightsMethod(None, 0.0), r"method\.lr_share=0"),
-        (lambda: OwnWeightsMethod([], 1.0), r"method\.target_modules=\[\]: expected layers"),
-        (lambda: TextualInversionMethod("sksToy", 0, "toy", 1e-3), r"method\.vectors=0: expected 1 to 64"),
-        (lambda: TextualInversionMethod("sksToy", 1, "toy", -1.0), r"method\.lr=-1"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_a_model_loads(part, message):
-    with pytest.raises(ConfigError, match=message):
-        part()
-
-
-def test_layers_that_are_not_there_and_parts_that_train_twice_are_refused(load_tiny):
-    with pytest.raises(ConfigError, match="no layers of the base model that this adapter knows"):
-        TunerMethod("oft", {"oft_block_size": 8}, ["conv1"]).attach(load_tiny("sd1"), 0)
-    with pytest.raises(ConfigError, match="two of them train the unet"):
-        CombinedMethod([make("dreambooth"), make("lora")]).attach(load_tiny("sd1"), 0)
-
-
-@pytest.mark.parametrize("name", ["dreambooth", "custom_diffusion"])
-def test_own_weights_are_not_trained_in_half_precision(name):
-    settings = load_settings(["model=sdxl", f"method={name}"])
-    with pytest.raises(ConfigError, match=r"train\.base_dtype=bf16: .*expected fp32"):
-        check_settings(settings, make(name))
-
-
-def test_known_words_are_refused(load_tiny):
-    model = load_tiny("sd1")
-    with pytest.raises(ConfigError, match="has this word already"):
-        TextualInversionMethod(model.pipeline.tokenizer.eos_token, 1, "toy", 1e-3).attach(model, 0)
-
-
-@pytest.mark.parametrize("name", ["loha", "dreambooth", "textual_inversion"])
-def test_files_of_another_base_or_damaged_ones_are_refused(load_tiny, tmp_path, name):
-    model, method = load_tiny("sd1"), make(name)
-    method.attach(model, 0)
-    method.save(model, tmp_path)
-    found = find_format(tmp_path)
-    path = tmp_path / found.files[0]
-    tensors, header = load_tensors(path)
-    wrong = {key: torch.zeros(*tensor.shape[:-1], tensor.shape[-1] + 1) for key, tensor in tensors.items()}
-    save_tensors(path, wrong, header)
-    with pytest.raises(ModelMismatchError):
-        found.check_fit(load_tiny("sd1"), tmp_path)
-    save_tensors(path, {"nothing.known": torch.zeros(2, 2), "more": torch.zeros(3, 2)}, {})
-    with pytest.raises(ModelMismatchError):
-        found.check_fit(load_tiny("sd1"), tmp_path)
-    path.write_bytes(b"no tensors")
-    with pytest.raises(ModelMismatchError):
-        found.check_file(tmp_path)
-
-
-def test_settings_of_a_foreign_file_are_data(load_tiny, tmp_path):
-    model, method = load_tiny("sd1"), make("loha")
-    method.attach(model, 0)
-    method.save(model, tmp_path)
-    settings = tmp_path / "adapter_config.json"
-    text = settings.read_text()
-    settings.write_text(text.replace('"peft_type": "LOHA"', '"peft_type": "ADAPTION_PROMPT"'))
-    with pytest.raises(ModelMismatchError, match="peft_type is 'adaption_prompt'"):
-        find_format(tmp_path).check_file(tmp_path)
-    settings.write_text(text.replace('"r": 4', '"r": 4, "layers_pattern": "(.*.*)*x!", "init_weights": "evil"'))
-    with find_format(tmp_path).applied(load_tiny("sd1"), tmp_path):
-        pass
-    settings.write_text(text.replace('"r": 4', '"r": 4, "rank_pattern": 1'))
-    find_format(tmp_path).check_fit(load_tiny("sd1"), tmp_path)
-
-
-def test_settings_that_cannot_be_are_the_files_fault(load_tiny, tmp_path):
-    model, method = load_tiny("sd1"), make("loha")
-    method.attach(model, 0)
-    method.save(model, tmp_path)
-    settings = tmp_path / "adapter_config.json"
-    settings.write_text(settings.read_text().replace('"r": 4', '"r": -1'))
-    with pytest.raises(ModelMismatchError, match=r"adapter_config\.json: "):
-        find_format(tmp_path).check_fit(load_tiny("sd1"), tmp_path)
-
-
 def test_export_says_that_vectors_lie_beside(load_tiny, tmp_path, capsys):
     for name, expected in (("pivotal", 1), ("lora", 0)):
         folder, model, method = tmp_path / name, load_tiny("sd1"), make(name)
@@ -294,25 +198,6 @@ def test_export_says_that_vectors_lie_beside(load_tiny, tmp_path, capsys):
         method.save(model, folder)
         export(folder, tmp_path / f"{name}.safetensors")
         assert capsys.readouterr().out.count("learned_embeds.safetensors beside it, as an embedding") == expected
-
-
-def test_two_methods_in_one_folder_are_no_checkpoint(load_tiny, tmp_path):
-    for name in ("lora", "loha"):
-        model, method = load_tiny("sd1"), make(name)
-        method.attach(model, 0)
-        method.save(model, tmp_path)
-    with pytest.raises(ModelMismatchError, match=r"holds pytorch_lora_weights\.safetensors and adapter_model"):
-        find_format(tmp_path)
-
-
-def test_vectors_for_several_encoders_name_their_token(load_tiny, tmp_path):
-    model, method = load_tiny("sdxl"), make("textual_inversion")
-    method.attach(model, 0)
-    method.save(model, tmp_path)
-    tensors, _ = load_tensors(tmp_path / "learned_embeds.safetensors")
-    save_tensors(tmp_path / "learned_embeds.safetensors", tensors, {})
-    with pytest.raises(ModelMismatchError, match="holds no vectors of one token"):
-        find_format(tmp_path).check_file(tmp_path)
 
 
 def test_all_files_of_a_checkpoint_name_its_images(make_run, tmp_path):
