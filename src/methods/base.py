@@ -138,6 +138,11 @@ class AdapterFormat(Protocol):
         ...
 
 
+def is_target(layer: str, suffixes: Sequence[str]) -> bool:
+    """Says whether a layer's dotted name ends with one of some suffixes, as `target_modules` means them."""
+    return f".{layer}".endswith(tuple(f".{suffix}" for suffix in suffixes))
+
+
 def trained_weights(groups: Sequence[ParameterGroup]) -> dict[str, Tensor]:
     """Copies the trained weights, by full name, to the CPU."""
     return {name: p.detach().cpu().clone() for group in groups for name, p in group.parameters.items()}

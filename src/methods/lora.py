@@ -88,9 +88,9 @@ class LoraMethod:
                     unread = model.unread_layers(encoder_name)
                     config = replace(self._text, exclude_modules=unread) if unread else self._text
                     _put_on(encoder, config, "method.text_encoder_target_modules")
-        groups = [ParameterGroup(name, _trainable({name: network}), None)]
+        groups = [ParameterGroup(name, peft_layers.trainable({name: network}), None)]
         if self.trains_text:
-            groups.append(ParameterGroup("text_encoder", _trainable(encoders), self.text_encoder_lr))
+            groups.append(ParameterGroup("text_encoder", peft_layers.trainable(encoders), self.text_encoder_lr))
         return groups
 
     def only_part(self, model: BaseModel, part: str | None) -> AbstractContextManager[None]:
@@ -135,12 +135,3 @@ def _put_on(module: Any, config: LoraConfig, key: str) -> None:
         peft_layers.put_on(module, config)
     except ValueError as error:
         raise ConfigError(f"{key}={sorted(config.target_modules or [])}: {error}") from error
-
-
-def _trainable(modules: dict[str, Any]) -> dict[str, torch.nn.Parameter]:
-    return {
-        f"{component}.{name}": parameter
-        for component, module in modules.items()
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }

@@ -13,11 +13,12 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
-from src.core.files import has_file, write_bytes
-from src.methods.lora_header import FACTOR, MAGNITUDE, check_size, lora_settings
+from src.core.files import write_bytes
+from src.methods.files import read_tensors
+from src.methods.lora_header import FACTOR, MAGNITUDE, lora_settings
 from src.methods.peft_layers import ADAPTER, adapted, put_on, take_off
 from src.models.base import BaseModel, adaptable
-from src.models.tensors import canonical_bytes, disk_errors, load_tensors
+from src.models.tensors import canonical_bytes, disk_errors, fill
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 # what older transformers had around every text encoder, and newer ones around some
@@ -65,11 +66,7 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelMismatchError: The file is missing, damaged or far too large.
     """
-    path = folder / WEIGHTS
-    if not has_file(path):
-        raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
-    check_size(path)
-    return load_tensors(path)
+    return read_tensors(folder, WEIGHTS)
 
 
 def load_adapter(model: BaseModel, folder: Path) -> None:
@@ -119,14 +116,8 @@ def start_adapter(model: BaseModel, folder: Path) -> None:
 
 
 def _fill(model: BaseModel, tensors: dict[str, Tensor], complaint: str) -> None:
-    """Copies tensors into layers of the same names and shapes, no more and no fewer."""
     own = {f"{part}.{name}": tensor for part, layers in _layers(model).items() for name, tensor in layers.items()}
-    shapes = [{name: tensor.shape for name, tensor in side.items()} for side in (own, tensors)]
-    if wrong := sorted(name for name in own.keys() | tensors.keys() if shapes[0].get(name) != shapes[1].get(name)):
-        raise ModelMismatchError(complaint.format(len(wrong), wrong[0]))
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
+    fill(own, tensors, complaint)
 
 
 def _file_name(model: BaseModel, component: str, name: str) -> str:

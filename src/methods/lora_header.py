@@ -7,7 +7,6 @@ end, layers to replace, or weights to fetch.
 import json
 import math
 import re
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,26 +18,8 @@ from src.core.errors import ModelMismatchError
 FACTOR = re.compile(r"(?P<layer>.+)\.(?:lora_(?P<new>[AB])|lora(?:_linear_layer)?\.(?P<old>down|up))\.weight")
 MAGNITUDE = ".lora_magnitude_vector"
 HEADER_KEY = "lora_adapter_metadata"
-# SDXL at rank 256 in float32 has 3 GB and 5,000 names
-MAX_FILE_BYTES, MAX_HEADER_BYTES, MAX_NOTE_CHARACTERS = 8 << 30, 4 << 20, 1 << 16
+MAX_NOTE_CHARACTERS = 1 << 16
 MAX_ALPHA = 1e6
-
-
-def check_size(path: Path) -> None:
-    """Refuses a file that no adapter needs to be as large as.
-
-    Args:
-        path: A safetensors file.
-
-    Raises:
-        ModelMismatchError: The file or its header is too large.
-    """
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise ModelMismatchError(f"{path}: over {MAX_FILE_BYTES >> 30} GiB; expected an adapter")
-    with path.open("rb") as stream:
-        length = stream.read(8)
-    if len(length) == 8 and struct.unpack("<Q", length)[0] > MAX_HEADER_BYTES:
-        raise ModelMismatchError(f"{path}: a header of over {MAX_HEADER_BYTES >> 20} MiB; expected an adapter")
 
 
 def recorded_numbers(path: Path | str, metadata: Mapping[str, str], key: str) -> dict[str, float]:

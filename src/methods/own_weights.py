@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from src.core.errors import ConfigError, ModelMismatchError
-from src.core.files import has_file, write_json
-from src.methods.base import ParameterGroup
+from src.core.files import write_json
+from src.methods.base import ParameterGroup, is_target
+from src.methods.files import read_tensors
 from src.models.base import BaseModel, denoiser
-from src.models.tensors import load_tensors, save_tensors
+from src.models.tensors import fill, save_tensors
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 # SDXL's UNet in float32 has 10 GB
@@ -75,23 +76,12 @@ class OwnWeightsMethod:
 
     def start(self, model: BaseModel, folder: Path) -> None:
         """Takes the values of a saved checkpoint; see Method."""
-        path = folder / WEIGHTS
-        tensors = read_weights(path)
-        if differing := sorted(self._base.keys() ^ tensors.keys()):
-            raise ModelMismatchError(
-                f"{path}: {len(differing)} weights differ from what `method` trains, first {differing[0]}"
-            )
-        check_weights(model, path, tensors)
-        own = dict(denoiser(model).named_parameters())
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                own[name].copy_(tensor)
+        own = {name: weight for name, weight in denoiser(model).named_parameters() if name in self._base}
+        complaint = f"{folder / WEIGHTS}: {{}} weights differ from what `method` trains, first {{}}"
+        fill(own, read_weights(folder), complaint)
 
     def _is_chosen(self, name: str) -> bool:
-        layer = name.rpartition(".")[0]
-        return self.target_modules is None or any(
-            layer == suffix or layer.endswith(f".{suffix}") for suffix in self.target_modules
-        )
+        return self.target_modules is None or is_target(name.rpartition(".")[0], self.target_modules)
 
 
 class OwnWeightsFormat:
@@ -101,38 +91,24 @@ class OwnWeightsFormat:
 
     def check_file(self, folder: Path) -> None:
         """Reads the file; see AdapterFormat."""
-        read_weights(folder / WEIGHTS)
+        read_weights(folder)
 
     def check_fit(self, model: BaseModel, folder: Path) -> None:
         """Compares names and shapes; see AdapterFormat."""
-        path = folder / WEIGHTS
-        check_weights(model, path, read_weights(path))
+        check_weights(model, folder / WEIGHTS, read_weights(folder))
 
     @contextmanager
     def applied(self, model: BaseModel, folder: Path) -> Iterator[None]:
         """Exchanges the weights; see AdapterFormat."""
-        self.check_fit(model, folder)
-        with _exchanged(model, read_weights(folder / WEIGHTS)):
+        tensors = read_weights(folder)
+        check_weights(model, folder / WEIGHTS, tensors)
+        with _exchanged(model, tensors):
             yield
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Reads saved weights.
-
-    Args:
-        path: A safetensors file.
-
-    Returns:
-        Tensors by the denoiser's names.
-
-    Raises:
-        ModelMismatchError: The file is missing, damaged or far too large.
-    """
-    if not has_file(path):
-        raise ModelMismatchError(f"{path.parent}: expected a checkpoint with {WEIGHTS}")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise ModelMismatchError(f"{path}: over {MAX_FILE_BYTES >> 30} GiB; expected a denoiser's weights")
-    return load_tensors(path)[0]
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Reads saved weights, by the denoiser's names; errors as of `read_tensors`."""
+    return read_tensors(folder, WEIGHTS, MAX_FILE_BYTES)[0]
 
 
 def check_weights(model: BaseModel, path: Path, tensors: Mapping[str, Tensor]) -> None:

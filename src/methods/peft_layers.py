@@ -1,6 +1,6 @@
 """Layers of peft on the parts of a base model, through peft: put on, switch off, merge, take off."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -32,6 +32,16 @@ def put_on(module: Any, config: PeftConfig) -> None:
 def adapted(model: BaseModel) -> dict[str, Any]:
     """Returns the parts of the model that carry an adapter, by component name."""
     return {name: module for name, module in adaptable(model).items() if getattr(module, "peft_config", None)}
+
+
+def trainable(modules: Mapping[str, Any]) -> dict[str, torch.nn.Parameter]:
+    """Returns what trains in some parts, by component and name."""
+    return {
+        f"{component}.{name}": parameter
+        for component, module in modules.items()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
 
 
 def take_off(model: BaseModel) -> None:

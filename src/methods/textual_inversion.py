@@ -16,11 +16,10 @@ from torch.nn import functional
 from transformers import AddedToken
 
 from src.core.errors import ConfigError, ModelMismatchError
-from src.core.files import has_file
 from src.methods.base import ParameterGroup
-from src.methods.lora_header import check_size
+from src.methods.files import read_tensors
 from src.models.base import BaseModel, text_encoders
-from src.models.tensors import load_tensors, save_tensors
+from src.models.tensors import fill, save_tensors
 
 WEIGHTS = "learned_embeds.safetensors"
 PART = "text_encoder"
@@ -112,9 +111,11 @@ class TextualInversionMethod:
         learnt = {name: entry.rows.data for name, entry in words.items()}
         for name, entry in words.items():
             entry.rows.data = self._begin[name].to(learnt[name])
-        yield
-        for name, entry in words.items():
-            entry.rows.data = learnt[name]
+        try:
+            yield
+        finally:
+            for name, entry in words.items():
+                entry.rows.data = learnt[name]
 
     def save(self, model: BaseModel, folder: Path) -> None:
         """Writes the vectors; see Method."""
@@ -126,12 +127,10 @@ class TextualInversionMethod:
     def start(self, model: BaseModel, folder: Path) -> None:
         """Takes saved vectors; see Method."""
         token, rows = read_words(folder, model)
-        words = _new_words(model)
-        if token != self.token or any(words[name].rows.shape != saved.shape for name, saved in rows.items()):
-            raise ModelMismatchError(f"{folder / WEIGHTS}: another token or number of vectors than `method` trains")
-        with torch.no_grad():
-            for name, saved in rows.items():
-                words[name].rows.copy_(saved)
+        if token != self.token:
+            raise ModelMismatchError(f"{folder / WEIGHTS}: the token is {token!r}, `method` trains {self.token!r}")
+        own = {name: words.rows for name, words in _new_words(model).items()}
+        fill(own, rows, f"{folder / WEIGHTS}: {{}} tensors differ from what `method` trains, first {{}}")
 
 
 class TextualInversionFormat:
@@ -177,11 +176,7 @@ def read_file(folder: Path) -> tuple[str, dict[str, Tensor]]:
     Raises:
         ModelMismatchError: The file is missing, damaged or far too large, or holds something else.
     """
-    path = folder / WEIGHTS
-    if not has_file(path):
-        raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS}")
-    check_size(path)
-    tensors, header = load_tensors(path)
+    path, (tensors, header) = folder / WEIGHTS, read_tensors(folder, WEIGHTS)
     token = header.get("token", "" if set(tensors) & set(SEVERAL) else next(iter(tensors), ""))
     sizes = {tensor.shape[0] if tensor.ndim == 2 else 0 for tensor in tensors.values()}
     if not 0 < len(token) <= MAX_TOKEN_CHARACTERS or len(sizes) != 1 or not 1 <= max(sizes) <= MAX_VECTORS:

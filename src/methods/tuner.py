@@ -21,10 +21,10 @@ from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import has_file, write_json
 from src.core.seeding import derive_seed
 from src.methods import peft_layers
-from src.methods.base import ParameterGroup
-from src.methods.lora_header import check_size
+from src.methods.base import ParameterGroup, is_target
+from src.methods.files import read_tensors
 from src.models.base import BaseModel, denoiser
-from src.models.tensors import load_tensors, save_tensors
+from src.models.tensors import fill, save_tensors
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 # Those of the installed peft that begin as the base model, can be merged into it and taken off again; the first ones
@@ -64,17 +64,16 @@ class TunerMethod:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "adapter"))
             _put_on(network, replace(self._config, target_modules=self._chosen(network)))
-        trained = {f"{model.denoiser_name}.{name}": p for name, p in network.named_parameters() if p.requires_grad}
-        return [ParameterGroup(model.denoiser_name, trained, None)]
+        return [ParameterGroup(model.denoiser_name, peft_layers.trainable({model.denoiser_name: network}), None)]
 
     def _chosen(self, network: Any) -> list[str]:
         wanted = sorted(self._config.target_modules)
-        ends = tuple(f".{suffix}" for suffix in wanted)
-        layers = {name: layer for name, layer in network.named_modules() if f".{name}".endswith(ends)}
         kinds: tuple[type, ...] = (torch.nn.Linear,)
         if _name(self._config) in WITH_CONVOLUTIONS:
             kinds = (torch.nn.Linear, torch.nn.Conv2d)
-        found = [name for name, layer in layers.items() if isinstance(layer, kinds)]
+        found = [
+            name for name, layer in network.named_modules() if is_target(name, wanted) and isinstance(layer, kinds)
+        ]
         if not found:
             raise ConfigError(f"method.target_modules={wanted}: no layers of the base model that this adapter knows")
         return found
@@ -87,8 +86,9 @@ class TunerMethod:
         """Writes the adapter as peft does; see Method."""
         folder.mkdir(parents=True, exist_ok=True)
         save_tensors(folder / WEIGHTS, {PREFIX + name: tensor for name, tensor in _state(model).items()}, {})
-        config = {name: value for name, value in self._config.to_dict().items() if _is_plain(value)}
-        write_json(folder / SETTINGS, {**config, "peft_type": self._config.peft_type, "target_modules": _layers(model)})
+        layers = adapted_layers(model, _state(model), folder / WEIGHTS)
+        said = {"peft_type": self._config.peft_type, "target_modules": layers}
+        write_json(folder / SETTINGS, _settings(self._config) | said)
 
     def start(self, model: BaseModel, folder: Path) -> None:
         """Takes the values of a saved adapter; see Method."""
@@ -157,13 +157,12 @@ def read_tuner(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
     Raises:
         ModelMismatchError: A file is missing, damaged or far too large, or of a kind that is not supported.
     """
-    path, settings = folder / WEIGHTS, folder / SETTINGS
-    for file in (path, settings):
-        if not has_file(file):
-            raise ModelMismatchError(f"{folder}: expected a checkpoint with {WEIGHTS} and {SETTINGS}")
-    check_size(path)
+    settings = folder / SETTINGS
+    if not has_file(settings):
+        raise ModelMismatchError(f"{folder}: expected a checkpoint with {SETTINGS}")
+    small = settings.stat().st_size <= MAX_SETTINGS_BYTES
     try:
-        content = json.loads(settings.read_text(encoding="utf-8")) if _is_small(settings) else None
+        content = json.loads(settings.read_text(encoding="utf-8")) if small else None
     except (ValueError, RecursionError) as error:
         raise ModelMismatchError(f"{settings}: no JSON") from error
     tuner = str(content.get("peft_type", "")).lower() if isinstance(content, dict) else ""
@@ -174,7 +173,7 @@ def read_tuner(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
     assert isinstance(content, dict)
     known = {field.name for field in fields(_config_class(tuner)) if _is_plain(field.default)}
     plain = {name: value for name, value in content.items() if name in known and _is_plain(value)}
-    tensors, _ = load_tensors(path)
+    tensors, _ = read_tensors(folder, WEIGHTS)
     try:
         config = tuner_config(tuner, plain, [])
     except ConfigError as error:
@@ -247,21 +246,8 @@ def _state(model: BaseModel) -> dict[str, Tensor]:
     return state
 
 
-def _layers(model: BaseModel) -> list[str]:
-    return adapted_layers(model, _state(model), Path(WEIGHTS))
-
-
 def _fill(model: BaseModel, tensors: Mapping[str, Tensor], path: Path) -> None:
-    own = _state(model)
-    if wrong := sorted(
-        name
-        for name in own.keys() | tensors.keys()
-        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
-    ):
-        raise ModelMismatchError(f"{path}: {len(wrong)} tensors do not fit the base model, first {wrong[0]}")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
+    fill(_state(model), tensors, f"{path}: {{}} tensors do not fit the base model, first {{}}")
 
 
 def _config_class(tuner: str) -> type[Any]:
@@ -279,7 +265,3 @@ def _settings(config: PeftConfig) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
     return type(value) in (bool, int, float) and math.isfinite(value) and abs(value) <= MAX_SETTING
-
-
-def _is_small(path: Path) -> bool:
-    return path.stat().st_size <= MAX_SETTINGS_BYTES

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
@@ -80,6 +81,25 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ModelMismatchError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def fill(own: Mapping[str, Tensor], wanted: Mapping[str, Tensor], complaint: str) -> None:
+    """Copies values into tensors of the same names and shapes, no more and no fewer.
+
+    Args:
+        own: What is filled, in place.
+        wanted: The values.
+        complaint: What to say of others, with places for how many and for the first.
+
+    Raises:
+        ModelMismatchError: Names or shapes differ; nothing has been copied then.
+    """
+    shapes = [{name: tensor.shape for name, tensor in side.items()} for side in (own, wanted)]
+    if wrong := sorted(name for name in own.keys() | wanted.keys() if shapes[0].get(name) != shapes[1].get(name)):
+        raise ModelMismatchError(complaint.format(len(wrong), wrong[0]))
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(wanted[name])
 
 
 def canonical_bytes(data: bytes) -> bytes:
