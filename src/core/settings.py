@@ -94,6 +94,8 @@ class SamplingSettings:
     num_images_per_prompt: int
     subject_only_prompt: str
     num_subject_only_images: int
+    unrelated_prompts: list[str]
+    num_unrelated_images: int
     num_inference_steps: int
     guidance_scale: float
     negative_prompt: str

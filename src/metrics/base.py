@@ -147,7 +147,7 @@ def score_images(metric: Metric, samples: Sequence[Sample], references: Referenc
     if not any(sample.set in GENERATED_SETS for sample in looked_at):
         raise MetricError(
             f"{metric.name}: there are no images of its prompt sets ({', '.join(metric.sets)}); generate some "
-            "(validation_args.num_subject_only_images for class-only and subject-only), "
+            "(validation_args.num_subject_only_images for class-only and subject-only, num_unrelated_images), "
             "or take it out of inference_metrics"
         )
     scores = metric.score(looked_at, references, store)

@@ -1,6 +1,6 @@
 """What rows of the score table are called; imports no package, so that a report needs no torch."""
 
-from src.core.sets import CLASS_ONLY, SUBJECT_ONLY, TEST
+from src.core.sets import CLASS_ONLY, SUBJECT_ONLY, TEST, UNRELATED
 
 # variants beside the checkpoints: the untouched model, held-out photos, training photos in place of generated images
 BASE, REAL, COPY = "base", "real", "copy"
@@ -18,11 +18,13 @@ NEAREST, GAP = "nn_train", "copy_gap"
 PART = "part_train"
 # the class noun alone: likeness to the subject, and distance from what the base model generates
 PRES, KID = "pres", "kid"
+# texts about other things: likeness to what the base model generates of the same noise
+KEPT = "unrelated"
 # a figure of pairs of images, so an image's values are not independent
 DIVERSITY = "div_lpips"
 # a metric's figure is its mean on the first of these with values: the class alone for PRES, the subject alone for
-# DIVERSITY where each test prompt has one image
-REPORTED_SETS = (TEST, CLASS_ONLY, SUBJECT_ONLY)
+# DIVERSITY where each test prompt has one image, texts about other things for KEPT
+REPORTED_SETS = (TEST, CLASS_ONLY, SUBJECT_ONLY, UNRELATED)
 # what the assignment calls metrics
 ALIASES = {"text_sim": PROMPT, "image_sim": "clip_i"}
 # nearer to a training photo than this share of the held-out photos are: suspected of being a copy

@@ -14,7 +14,7 @@ from typing import Any
 
 from src.core.errors import ConfigError
 from src.core.files import has_file, sha256_bytes
-from src.core.sets import CLASS_ONLY, DEV, SUBJECT_ONLY, TEST
+from src.core.sets import CLASS_ONLY, DEV, SUBJECT_ONLY, TEST, UNRELATED
 
 SETS = (DEV, TEST)
 FIELDS = {"id", "group", "text"}
@@ -32,9 +32,9 @@ class Prompt:
 
     Attributes:
         id: Names it in tables and folders; unique over both sets.
-        set: ``dev``, ``test``, ``class-only`` or ``subject-only``.
+        set: ``dev``, ``test``, ``class-only``, ``subject-only`` or ``unrelated``.
         group: What kind of change it asks for, for example ``recontext``.
-        text: With one placeholder; none when a person's own prompt does not name the subject.
+        text: With one placeholder; none when a person's own prompt does not name the subject, or in ``unrelated``.
     """
 
     id: str
@@ -97,6 +97,46 @@ def subject_only_prompts(text: str) -> list[Prompt]:
         ConfigError: The text does not name the subject exactly once.
     """
     return _check([Prompt(name, name, name, text) for name in (CLASS_ONLY, SUBJECT_ONLY)])
+
+
+def unrelated_prompts(texts: Sequence[str]) -> list[Prompt]:
+    """Makes prompts about other things, which base and adapted model are both asked as they are.
+
+    Args:
+        texts: For example ``a photo of a mountain lake at sunrise``.
+
+    Returns:
+        The set ``unrelated``, a group of that name.
+
+    Raises:
+        ConfigError: A text is empty, stands twice, or has a placeholder.
+    """
+    prompts = [Prompt(f"{UNRELATED}-{make_slug(text)}", UNRELATED, UNRELATED, text) for text in texts]
+    for prompt in prompts:
+        if not prompt.text.strip() or "{" in prompt.text:
+            raise ConfigError(
+                f"validation_args.unrelated_prompts: expected a text without subject, found {prompt.text!r}"
+            )
+    if len({prompt.id for prompt in prompts}) < len(prompts):
+        raise ConfigError("validation_args.unrelated_prompts: a text stands twice")
+    return prompts
+
+
+def all_prompts(prompts: Mapping[str, Any], subject_only: str, unrelated: Sequence[str]) -> list[Prompt]:
+    """Returns every prompt that a run is evaluated with.
+
+    Args:
+        prompts: See `load_prompts`.
+        subject_only: See `subject_only_prompts`.
+        unrelated: See `unrelated_prompts`.
+
+    Returns:
+        By set.
+
+    Raises:
+        ConfigError: A prompt cannot be used.
+    """
+    return load_prompts(prompts) + subject_only_prompts(subject_only) + unrelated_prompts(unrelated)
 
 
 def _read_entry(entry: Any, set_name: str, where: str) -> Prompt:

@@ -14,7 +14,6 @@ import pandas as pd
 from src.core import layout
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
-from src.core.sets import CLASS_ONLY, SUBJECT_ONLY
 from src.core.tables import read_table
 from src.methods.base import AdapterFormat
 from src.methods.formats import find_format, weights_names
@@ -114,7 +113,7 @@ class Planned(NamedTuple):
 
 
 def plan_images(
-    variants: Iterable[Variant], prompts: Sequence[Prompt], subject: tuple[str, str], images: int, subject_only: int
+    variants: Iterable[Variant], prompts: Sequence[Prompt], subject: tuple[str, str], images: Mapping[str, int]
 ) -> list[Planned]:
     """Lists every image: the base model is asked for the class, a checkpoint for the subject.
 
@@ -122,8 +121,7 @@ def plan_images(
         variants: Base and checkpoints.
         prompts: The prompt set.
         subject: The rare token and the class noun.
-        images: Of each prompt.
-        subject_only: Of each prompt of the class alone and of the subject alone.
+        images: Of each prompt, by set.
 
     Returns:
         By variant, prompt and seed.
@@ -132,7 +130,7 @@ def plan_images(
         Planned(variant, Job(prompt, plain if variant.folder is None else prompt.with_token(*subject), seed), plain)
         for variant in variants
         for prompt, plain in ((prompt, prompt.plain(subject[1])) for prompt in prompts)
-        for seed in range(subject_only if prompt.set in (CLASS_ONLY, SUBJECT_ONLY) else images)
+        for seed in range(images[prompt.set])
     ]
 
 

@@ -14,16 +14,16 @@ from src.core.errors import CaptionError, ConfigError
 from src.core.files import work_root, write_text
 from src.core.nested import flatten
 from src.core.remotes import unverified_remotes
-from src.core.sets import DEV, TEST
+from src.core.sets import UNRELATED
 from src.core.settings import Settings
 from src.core.typed import plain
 from src.core.weights import check_sums, find_model
 from src.data.captioning import check_length, load_tokenizers
 from src.metrics.base import Metric, check_models
 from src.reporting.texts import load_texts
-from src.sampling.prompts import load_prompts, subject_only_prompts
+from src.sampling.prompts import all_prompts
 from src.stages.evaluate import build_metrics
-from src.stages.sampling_setup import check_base, sampling_settings
+from src.stages.sampling_setup import check_base, image_counts, sampling_settings
 
 # `dvc repro` takes changed files for a new version, so what it recorded goes back first
 BACK = (
@@ -65,20 +65,27 @@ def check_settings(params: Settings, metrics: Sequence[Metric]) -> None:
     """
     SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
     load_texts(params.report.language)
-    subject_only = params.validation_args.num_subject_only_images
-    without = [metric.name for metric in metrics if not {DEV, TEST} & set(metric.sets)] if subject_only < 1 else []
-    if subject_only < 0 or without:
-        wanted = f"{', '.join(without)} of inference_metrics needs 1 or more" if without else "expected 0 or more"
-        raise ConfigError(f"validation_args.num_subject_only_images={subject_only}: {wanted}")
+    values = params.validation_args
+    for key in ("num_subject_only_images", "num_unrelated_images"):
+        if getattr(values, key) < 0:
+            raise ConfigError(f"validation_args.{key}={getattr(values, key)}: expected 0 or more")
+    counts = image_counts(params)
+    for metric in metrics:
+        generated = [name for name in metric.sets if name in counts]
+        if not any(counts[name] for name in generated):
+            key = "num_unrelated_images" if UNRELATED in generated else "num_subject_only_images"
+            wanted = f"{metric.name} of inference_metrics needs 1 or more"
+            raise ConfigError(f"validation_args.{key}={getattr(values, key)}: {wanted}")
 
 
 def texts_to_encode(params: Settings) -> dict[str, str]:
     """Returns every text that generate will have encoded, by the key that it comes from."""
     token, class_name = params.subject.token, params.subject.class_name
-    prompts = load_prompts(params.prompts) + subject_only_prompts(params.validation_args.subject_only_prompt)
+    values = params.validation_args
+    prompts = all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
     with_token = {f"prompts.{p.set}.{p.id}": p.with_token(token, class_name) for p in prompts}
     plain = {f"prompts.{p.set}.{p.id} for the base model": p.plain(class_name) for p in prompts}
-    return with_token | plain | {"validation_args.negative_prompt": params.validation_args.negative_prompt}
+    return with_token | plain | {"validation_args.negative_prompt": values.negative_prompt}
 
 
 def check_embedded(params: Settings) -> None:

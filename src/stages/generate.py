@@ -17,7 +17,7 @@ from src.core.provenance import model_digest
 from src.core.running import held_output
 from src.core.settings import Settings
 from src.metrics.names import BASE
-from src.sampling.prompts import Prompt, load_prompts, single_prompt, subject_only_prompts
+from src.sampling.prompts import Prompt, all_prompts, single_prompt
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
 from src.training.determinism import set_deterministic, set_environment
 
@@ -41,16 +41,14 @@ def generate_variants(
     from src.models.families import load_base_model
     from src.sampling.cache import SampleCache
     from src.sampling.variants import generate_missing, missing_jobs, plan_images, write_samples
-    from src.stages.sampling_setup import check_base, generation_code, sampling_settings
+    from src.stages.sampling_setup import check_base, generation_code, image_counts, sampling_settings
 
     settings, device, spec = sampling_settings(params), choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant)
     code = generation_code("src.stages.generate")
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     subject = (params.subject.token, params.subject.class_name)
-    plan = plan_images(
-        variants, prompts, subject, settings.num_images_per_prompt, params.validation_args.num_subject_only_images
-    )
+    plan = plan_images(variants, prompts, subject, image_counts(params))
     if missing := missing_jobs(plan, cache):
         for variant in variants:
             if variant.folder is not None:
@@ -83,7 +81,8 @@ def _sample(params: Settings, adapter: Path, out: Path) -> pd.DataFrame:
         for path in manifest.loc[manifest["prompt_id"] == prompts[0].id, "path"]:
             print(out / path)
     else:
-        prompts = load_prompts(params.prompts) + subject_only_prompts(params.validation_args.subject_only_prompt)
+        values = params.validation_args
+        prompts = all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
         manifest = generate_variants(
             params, [Variant(BASE, None), *list_checkpoints(adapter)], prompts, out, keep=False
         )

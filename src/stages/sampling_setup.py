@@ -4,6 +4,7 @@ from pathlib import Path
 
 from src.core.errors import ConfigError
 from src.core.provenance import code_digest
+from src.core.sets import CLASS_ONLY, DEV, SUBJECT_ONLY, TEST, UNRELATED
 from src.core.settings import Settings
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES
@@ -42,6 +43,16 @@ def sampling_settings(params: Settings) -> SamplingSettings:
     )
     settings.check("validation_args")
     return settings
+
+
+def image_counts(params: Settings) -> dict[str, int]:
+    """Returns how many images of a prompt are generated, by the prompt's set."""
+    values = params.validation_args
+    return {
+        **dict.fromkeys((DEV, TEST), values.num_images_per_prompt),
+        **dict.fromkeys((CLASS_ONLY, SUBJECT_ONLY), values.num_subject_only_images),
+        UNRELATED: values.num_unrelated_images if values.unrelated_prompts else 0,
+    }
 
 
 def find_base(params: Settings) -> Path:

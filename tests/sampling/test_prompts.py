@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from src.core.config import load_config
 from src.core.errors import ConfigError
-from src.core.sets import CLASS_ONLY, SUBJECT_ONLY
+from src.core.sets import CLASS_ONLY, SUBJECT_ONLY, UNRELATED
 from src.sampling.prompts import (
     Prompt,
     load_prompts,
@@ -16,6 +16,7 @@ from src.sampling.prompts import (
     read_dreambooth_prompts,
     single_prompt,
     subject_only_prompts,
+    unrelated_prompts,
 )
 from src.tabletop.captions import BACKGROUND_PHRASES, VIEWS, view_of, vocabulary
 from src.tabletop.subject import SEEN_BACKGROUNDS, UNSEEN_BACKGROUNDS, plan_shots
@@ -238,3 +239,24 @@ def test_subject_only_prompts_show_the_class_with_and_without_the_token():
     assert subject_only.plain("owl") == "a photo of an owl"
     with pytest.raises(ConfigError, match="exactly once"):
         subject_only_prompts("a photo")
+
+
+def test_unrelated_prompts_are_asked_as_they_are():
+    prompts = unrelated_prompts(["a photo of a lake", "a mug"])
+    assert {prompt.set for prompt in prompts} == {UNRELATED}
+    assert [prompt.with_token("sksToy", "owl") for prompt in prompts] == ["a photo of a lake", "a mug"]
+    assert [prompt.plain("owl") for prompt in prompts] == ["a photo of a lake", "a mug"]
+    with pytest.raises(ConfigError, match="stands twice"):
+        unrelated_prompts(["a mug", "a mug"])
+    with pytest.raises(ConfigError, match="a text without subject"):
+        unrelated_prompts(["a {subject}"])
+
+
+@pytest.mark.parametrize("model", ["tabletop", "sd15"])
+def test_ten_unrelated_prompts_speak_of_no_subject_and_in_words_that_the_model_knows(model):
+    config = load_config([f"model={model}"])
+    prompts = unrelated_prompts(config.validation_args.unrelated_prompts)
+    assert len(prompts) == 10
+    assert not any(config.subject.class_name in prompt.text.split() for prompt in prompts)
+    if model == "tabletop":
+        assert all(set(prompt.text.split()) <= set(vocabulary()) for prompt in prompts)

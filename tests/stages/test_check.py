@@ -64,12 +64,13 @@ def test_an_unknown_metric_is_named_before_the_training():
         ("report.language=xx", "xx"),
         (
             "validation_args.num_subject_only_images=-1",
-            "num_subject_only_images=-1: pres of inference_metrics needs 1 or more",
+            "num_subject_only_images=-1: expected 0 or more",
         ),
         (
             "validation_args.num_subject_only_images=0",
             "num_subject_only_images=0: pres of inference_metrics needs 1 or more",
         ),
+        ("inference_metrics=[unrelated]", "num_unrelated_images=0: unrelated of inference_metrics needs 1 or more"),
     ],
 )
 def test_what_evaluate_and_report_would_refuse_is_refused_before_the_training(override, message):

@@ -115,7 +115,7 @@ def test_a_new_method_trains_resumes_and_generates_as_the_others_do(make_run, lo
     assert whole.tensors["shift"].abs().min() > 0
     variants = [Variant("base", None), *list_checkpoints(tmp_path / "whole/checkpoints")]
     assert [variant.name for variant in variants] == ["base", "step-000003", "step-000006"]
-    plan = plan_images(variants, [Prompt("a", "test", "g", "a {subject}")], ("sksToy", "toy"), 1, 1)
+    plan = plan_images(variants, [Prompt("a", "test", "g", "a {subject}")], ("sksToy", "toy"), {"test": 1})
     cache = SampleCache.open(tmp_path / "cache", "m", CPU, SETTINGS, "c")
     model = load_tiny("sd1")
     generate_missing(model, SETTINGS, missing_jobs(plan, cache), cache)
