@@ -32,7 +32,7 @@ def tiny_models(tmp_path_factory) -> Path:
     from tests.tiny.words import WORDS
 
     root = tmp_path_factory.mktemp("models")
-    for kind in ("sd1", "sd2", "sdxl", "sd3"):
+    for kind in ("sd1", "sd2", "sdxl", "sd3", "flux"):
         build_diffusion(root / kind, kind, list(WORDS), 0)
     return root
 

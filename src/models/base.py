@@ -49,7 +49,8 @@ class Sampling:
         scheduler: The sampler, a scheduler of diffusers.
         resolution: Height and width, pixels.
         steps: Sampler steps.
-        guidance_scale: Classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598); 1 is off.
+        guidance_scale: Classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598), 1 is off; a number that FLUX
+            reads.
         negative_prompt: What guidance leads away from; empty for nothing.
     """
 
@@ -105,6 +106,34 @@ class BaseModel(Protocol):
 
         Raises:
             ModelMismatchError: A config.json is missing or is none.
+        """
+        ...
+
+    @staticmethod
+    def check_guidance(folder: Path, scale: float, negative_prompt: str) -> None:
+        """Refuses guidance that this model would not look at, before it is loaded.
+
+        Args:
+            folder: A diffusers model folder.
+            scale: As of Sampling.
+            negative_prompt: As of Sampling.
+
+        Raises:
+            ConfigError: It is guided another way.
+            ModelMismatchError: A config.json is missing or is none.
+        """
+        ...
+
+    @staticmethod
+    def set_steps(sampler: Any, steps: int) -> None:
+        """Sets a sampler's steps as the pipeline does.
+
+        Args:
+            sampler: A scheduler of diffusers.
+            steps: How many.
+
+        Raises:
+            ValueError: It cannot be told the pipeline's steps.
         """
         ...
 

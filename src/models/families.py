@@ -9,15 +9,17 @@ import torch
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES, BaseModel
+from src.models.flux import Flux
 from src.models.sd import StableDiffusion
 from src.models.sd3 import StableDiffusion3
 from src.models.sdxl import StableDiffusionXL
 
-Family = type[StableDiffusion] | type[StableDiffusionXL] | type[StableDiffusion3]
+Family = type[StableDiffusion] | type[StableDiffusionXL] | type[StableDiffusion3] | type[Flux]
 FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,
     "StableDiffusion3Pipeline": StableDiffusion3,
+    "FluxPipeline": Flux,
 }
 
 

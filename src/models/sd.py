@@ -6,6 +6,7 @@ Widths, heads and what is predicted are read from the model's own files.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -48,6 +49,15 @@ class StableDiffusion:
         """Reads by how much autoencoder and UNet divide; see BaseModel."""
         parts = {"autoencoder": folder / "vae/config.json", "UNet": folder / "unet/config.json"}
         return {name: pipelines.levels_factor(config) for name, config in parts.items()}
+
+    @staticmethod
+    def check_guidance(folder: Path, scale: float, negative_prompt: str) -> None:
+        """Refuses nothing: guidance is classifier-free; see BaseModel."""
+
+    @staticmethod
+    def set_steps(sampler: Any, steps: int) -> None:
+        """Sets a sampler's steps; see BaseModel."""
+        sampler.set_timesteps(steps)
 
     def encode_image(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes images; see BaseModel."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -38,7 +39,7 @@ class StableDiffusion3:
     @staticmethod
     def of(pipeline: DiffusionPipeline, device: torch.device) -> "StableDiffusion3":
         """Takes a pipeline that is there already, on `device`."""
-        process = RectifiedFlow(float(pipeline.scheduler.config.shift))
+        process = RectifiedFlow.of(pipeline.scheduler.config, uniform=False)
         return StableDiffusion3(pipeline, process, device, pipeline.transformer.dtype)
 
     @staticmethod
@@ -46,6 +47,15 @@ class StableDiffusion3:
         """Reads by how much autoencoder and transformer divide; see BaseModel."""
         patch = pipelines.read_setting(folder / "transformer/config.json", "patch_size", int)
         return {"autoencoder": pipelines.levels_factor(folder / "vae/config.json"), "transformer": patch}
+
+    @staticmethod
+    def check_guidance(folder: Path, scale: float, negative_prompt: str) -> None:
+        """Refuses nothing: guidance is classifier-free; see BaseModel."""
+
+    @staticmethod
+    def set_steps(sampler: Any, steps: int) -> None:
+        """Sets a sampler's steps; see BaseModel."""
+        sampler.set_timesteps(steps)
 
     def encode_image(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes images; see BaseModel."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -42,6 +43,15 @@ class StableDiffusionXL:
     def divisors(folder: Path) -> dict[str, int]:
         """Reads by how much autoencoder and UNet divide; see BaseModel."""
         return StableDiffusion.divisors(folder)
+
+    @staticmethod
+    def check_guidance(folder: Path, scale: float, negative_prompt: str) -> None:
+        """Refuses nothing: guidance is classifier-free; see BaseModel."""
+
+    @staticmethod
+    def set_steps(sampler: Any, steps: int) -> None:
+        """Sets a sampler's steps; see BaseModel."""
+        sampler.set_timesteps(steps)
 
     def encode_image(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes images; see BaseModel."""

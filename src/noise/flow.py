@@ -1,5 +1,7 @@
 """Rectified flow: Stable Diffusion 3, FLUX and what follows them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,18 +17,27 @@ class RectifiedFlow:
 
     Args:
         shift: Of the model's own scheduler, > 0; 1 leaves times as they are.
+        uniform: Take uniform times instead of logit-normal ones.
 
     Raises:
         ConfigError: It is not above 0.
     """
 
-    def __init__(self, shift: float) -> None:
+    def __init__(self, shift: float, uniform: bool = False) -> None:
         if not shift > 0:
             raise ConfigError(f"shift of the model's scheduler is {shift}: expected a number above 0")
-        self.shift = shift
+        self.shift, self.uniform = shift, uniform
+
+    @staticmethod
+    def of(scheduler_config: Any, uniform: bool) -> "RectifiedFlow":
+        """Reads the shift; a scheduler that shifts by resolution does so in sampling only, as in diffusers' scripts."""
+        return RectifiedFlow(1.0 if scheduler_config.use_dynamic_shifting else float(scheduler_config.shift), uniform)
 
     def sample_time(self, random: torch.Generator) -> Tensor:
-        """Samples a logit-normal time in (0, 1), float32; see NoiseProcess."""
+        """Samples a time in (0, 1], float32; see NoiseProcess."""
+        if self.uniform:
+            # at 0 the signal would be infinite; torch gives numbers in [0, 1)
+            return self._shifted(1 - torch.rand(1, generator=random))
         return self._shifted(torch.sigmoid(torch.randn(1, generator=random)))
 
     def time_at(self, fraction: float) -> float:

@@ -9,6 +9,7 @@ import torch
 from diffusers.schedulers import KarrasDiffusionSchedulers
 
 from src.core.errors import ConfigError
+from src.models.families import read_family
 
 # those that diffusers calls compatible with the schedulers of Stable Diffusion; others need another loop or noise
 DIFFUSION = tuple(sorted(scheduler.name for scheduler in KarrasDiffusionSchedulers))
@@ -60,20 +61,22 @@ def check_fit(name: str, options: dict[str, Any], steps: int, model: Path) -> No
 
     Raises:
         ConfigError: The sampler refuses an option, the number of steps or what the base model predicts.
+        ModelMismatchError: The model is of an architecture that is not supported.
     """
     config = diffusers.DDPMScheduler.load_config(model / "scheduler", local_files_only=True)
     flows = config["_class_name"] in FLOW
+    usual = "flow_euler" if flows else "ddim"
     if (name in FLOW) != flows:
         raise ConfigError(
             f"sampler.class_name={name}: {model} is trained with {'a flow' if flows else 'diffusion'}, expected one of "
-            f"{', '.join(FLOW if flows else DIFFUSION)}; try sampler={'flow_euler' if flows else 'ddim'}"
+            f"{', '.join(FLOW if flows else DIFFUSION)}; try sampler={usual}"
         )
     if steps > (limit := config.get("num_train_timesteps", steps)):
         raise ConfigError(f"num_inference_steps={steps}: expected 1 to {limit}, the steps that {model} is trained with")
-    latent = torch.zeros(1, 1, 1, 1)
+    latent, family = torch.zeros(1, 1, 1, 1), read_family(model)
     try:
         sampler = build_sampler(name, options, config)
-        sampler.set_timesteps(steps)
+        family.set_steps(sampler, steps)
         for timestep in sampler.timesteps:
             # flows need no scaling, and their samplers know none
             scaled = latent if flows else sampler.scale_model_input(latent, timestep)
@@ -81,8 +84,8 @@ def check_fit(name: str, options: dict[str, Any], steps: int, model: Path) -> No
             latent = sampler.step(output, timestep, latent, return_dict=False)[0]
     except (ValueError, TypeError, NotImplementedError, AttributeError, ImportError, IndexError) as error:
         found = f"sampler.class_name={name}, sampler.options={options}, {steps} steps"
-        wants = config.get("prediction_type", "epsilon")
+        wants = "a flow" if flows else config.get("prediction_type", "epsilon")
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"{found}: does not fit {model}, which predicts {wants}: {reason}; try sampler=ddim"
+            f"{found}: does not fit {model}, which predicts {wants}: {reason}; try sampler={usual}"
         ) from error

@@ -8,7 +8,7 @@ from src.core.sets import CLASS_ONLY, DEV, SUBJECT_ONLY, TEST, UNRELATED
 from src.core.settings import Settings
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES
-from src.models.families import check_resolution
+from src.models.families import check_resolution, read_family
 from src.sampling.generator import SamplingSettings
 from src.sampling.samplers import check_fit
 from src.training.determinism import numerics
@@ -83,11 +83,12 @@ def check_base(params: Settings, settings: SamplingSettings) -> None:
         settings: How images are generated.
 
     Raises:
-        ConfigError: Resolution or sampler do not fit the base model.
+        ConfigError: Resolution, guidance or sampler do not fit the base model.
         MissingModelError: The base model is not on this machine.
         ModelMismatchError: Its files are not what they should be.
     """
     model = find_base(params)
+    read_family(model).check_guidance(model, settings.guidance_scale, settings.negative_prompt)
     check_fit(settings.sampler, settings.sampler_options, settings.num_inference_steps, model)
 
 

@@ -137,7 +137,7 @@ def _prepare(place: Place) -> None:
     (project / "configs").symlink_to(ROOT / "configs")
     # whole: a process that is started here finds this src first
     (project / "src").symlink_to(ROOT / "src")
-    for kind in ("sd1", "sdxl", "sd3"):
+    for kind in ("sd1", "sdxl", "sd3", "flux"):
         build_diffusion(project / "models" / kind, kind, list(WORDS), 0)
     with chdir(project):
         build_tiny()

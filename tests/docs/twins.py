@@ -30,7 +30,7 @@ RUNS = {"HEAD": "run_a", "main": "run_a", "workspace": "run_b", "dora": "run_b"}
 RUNS |= {"--experiments": "run_a"}
 RUNS |= {f"{name}{number}": f"run_{name.lower()}" for name in "AB" for number in (1, 2, 3)}
 # the true architecture in small
-ARCHITECTURES = {"sd15": "sd1", "sd21": "sd2", "sdxl": "sdxl", "sd3": "sd3", "tabletop": "sd1"}
+ARCHITECTURES = {"sd15": "sd1", "sd21": "sd2", "sdxl": "sdxl", "sd3": "sd3", "flux_dev": "flux", "tabletop": "sd1"}
 # one image a prompt, one step, two prompts; what only says how long is replaced, what says how is not
 DEV = 'prompts.dev=[{id: rug, group: recontext, text: "a {subject} on a rug"}]'
 PLACES = ", ".join(f'{{id: {name}, group: recontext, text: "a {{subject}} at the {name}"}}' for name in ("sea", "lake"))

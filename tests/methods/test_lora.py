@@ -24,6 +24,8 @@ CASES = [
     ("sd1", True, False),
     ("sd3", True, False),
     ("sd3", False, True),
+    ("flux", True, False),
+    ("flux", False, True),
 ]
 
 
@@ -70,7 +72,7 @@ def test_adapter_round_trip_gives_the_same_predictions(load_tiny, tmp_path, kind
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl", "sd3"])
+@pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl", "sd3", "flux"])
 def test_adapter_is_loaded_in_float32_over_any_base_and_generates(load_tiny, tmp_path, kind, dora, dtype):
     model = trained(load_tiny, kind, not dora, dora, dtype)
     save_adapter(model, tmp_path)
@@ -162,7 +164,7 @@ def test_saved_adapter_loads_in_a_plain_diffusers_pipeline(load_tiny, tiny_model
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_lora_weights(tmp_path)
     network = getattr(pipeline, model.denoiser_name)
-    if kind != "sd3":
+    if model.denoiser_name == "unet":
         network.to(memory_format=torch.channels_last)
     assert network.peft_config["default_0"].lora_alpha == 8
     options = {"num_inference_steps": 2, "output_type": "latent", "height": 64, "width": 64}

@@ -34,6 +34,7 @@ def test_a_model_that_does_not_say_is_named(model, text):
 
 
 def test_a_transformer_divides_by_its_patches(tiny_models):
-    check_resolution(tiny_models / "sd3", 48)
-    with pytest.raises(ConfigError, match=r"multiple of 16, .*the autoencoder of .* by 8, its transformer by 2"):
-        check_resolution(tiny_models / "sd3", 40)
+    for kind in ("sd3", "flux"):
+        check_resolution(tiny_models / kind, 48)
+        with pytest.raises(ConfigError, match=r"multiple of 16, .*the autoencoder of .* by 8, its transformer by 2"):
+            check_resolution(tiny_models / kind, 40)

@@ -13,6 +13,7 @@ DDIM = {"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "num_t
 @pytest.fixture
 def model(tmp_path):
     (tmp_path / "scheduler").mkdir()
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     (tmp_path / "scheduler/scheduler_config.json").write_text(json.dumps(DDIM | {"prediction_type": "v_prediction"}))
     return tmp_path
 
@@ -54,6 +55,9 @@ def test_the_others_fit(model, name):
 
 
 def test_flows_and_diffusion_have_samplers_of_their_own(model, tiny_models):
+    check_fit("FlowMatchEulerDiscreteScheduler", {}, 5, tiny_models / "flux")
+    with pytest.raises(ConfigError, match=r"predicts a flow: .*support custom sigmas.*; try sampler=flow_euler"):
+        check_fit("FlowMatchHeunDiscreteScheduler", {}, 5, tiny_models / "flux")
     for name in FLOW:
         check_fit(name, {}, 5, tiny_models / "sd3")
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x, 2.x, XL and 3 in small: the true architectures and file formats with random weights.
+"""Stable Diffusion 1.x, 2.x, XL, 3 and FLUX in small: the true architectures and file formats with random weights.
 
 They generate noise. They exist so that every line of the pipeline runs, and is tested, without a network or a GPU.
 """
@@ -13,6 +13,8 @@ from diffusers import (
     DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -50,7 +52,7 @@ def build_diffusion(folder: Path, kind: str, words: list[str], seed: int) -> Non
 
     Args:
         folder: Where to write.
-        kind: ``sd1``, ``sd2`` (v-prediction), ``sdxl`` or ``sd3``.
+        kind: ``sd1``, ``sd2`` (v-prediction), ``sdxl``, ``sd3`` or ``flux``.
         words: The tokenizer's vocabulary.
         seed: Of the weights.
     """
@@ -59,6 +61,7 @@ def build_diffusion(folder: Path, kind: str, words: list[str], seed: int) -> Non
         "sd2": _sd2,
         "sdxl": _sdxl,
         "sd3": _sd3,
+        "flux": _flux,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "tiny", kind))
@@ -177,6 +180,10 @@ def _sdxl(folder: Path, words: list[str]) -> StableDiffusionXLPipeline:
     )
 
 
+def _t5(words: int, width: int) -> T5EncoderModel:
+    return T5EncoderModel(T5Config(vocab_size=words, d_model=width, d_kv=8, d_ff=width, num_layers=1, num_heads=4))
+
+
 def _sd3(folder: Path, words: list[str]) -> StableDiffusion3Pipeline:
     first = _tokenizer(folder / "tokenizer", words, "<|endoftext|>")
     second = _tokenizer(folder / "tokenizer_2", words, "!")
@@ -205,8 +212,40 @@ def _sd3(folder: Path, words: list[str]) -> StableDiffusion3Pipeline:
         tokenizer=first,
         text_encoder_2=texts[1],
         tokenizer_2=second,
-        text_encoder_3=T5EncoderModel(
-            T5Config(vocab_size=len(third), d_model=width, d_kv=8, d_ff=width, num_layers=1, num_heads=4)
-        ),
+        text_encoder_3=_t5(len(third), width),
         tokenizer_3=third,
+    )
+
+
+def _flux(folder: Path, words: list[str]) -> FluxPipeline:
+    first = _tokenizer(folder / "tokenizer", words, "<|endoftext|>")
+    second = build_t5_tokenizer(words, 512)
+    width = 2 * TEXT_WIDTH
+    transformer = FluxTransformer2DModel(
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=width,
+        pooled_projection_dim=TEXT_WIDTH,
+        guidance_embeds=True,
+        axes_dims_rope=(4, 6, 6),
+    )
+    return FluxPipeline(
+        transformer=transformer,
+        # as of FLUX.1-dev
+        scheduler=FlowMatchEulerDiscreteScheduler(
+            shift=3.0,
+            use_dynamic_shifting=True,
+            base_shift=0.5,
+            max_shift=1.15,
+            base_image_seq_len=256,
+            max_image_seq_len=4096,
+        ),
+        vae=_vae(0.3611, 16, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=CLIPTextModel(_text_config(first, layers=2, projection=TEXT_WIDTH)),
+        tokenizer=first,
+        text_encoder_2=_t5(len(second), width),
+        tokenizer_2=second,
     )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from peft import PeftModel
 from safetensors.torch import load_file
 
@@ -32,9 +33,9 @@ METHODS = (
     "pivotal",
     "custom_diffusion",
 )
-BASES = ("sd1", "sd2", "sdxl", "sd3")
+BASES = ("sd1", "sd2", "sdxl", "sd3", "flux")
 # an attention of joint streams has no keys and values of its own for the text
-NO_SUCH = {("custom_diffusion", "sd3")}
+NO_SUCH = {("custom_diffusion", "sd3"), ("custom_diffusion", "flux")}
 
 
 def make(name, *overrides):
@@ -68,6 +69,21 @@ def test_a_method_trains_resumes_and_its_file_gives_the_same_images(make_run, lo
         torch.testing.assert_close(predict(fresh), predict(trained), rtol=0, atol=1e-4)
         assert (predict(fresh) - untouched).abs().max() > 1e-3
     torch.testing.assert_close(predict(fresh), untouched, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_an_adapter_gives_the_image_of_the_training_in_a_plain_pipeline(make_run, tiny_models, tmp_path, kind):
+    run = make_run(kind=kind, text=True)
+    train(run)
+    plain, images = DiffusionPipeline.from_pretrained(tiny_models / kind), []
+    plain.set_progress_bar_config(disable=True)
+    options = {"num_inference_steps": 3, "height": 64, "width": 64, "output_type": "pt"}
+    for pipeline in (plain, plain, run.module.eval()._model.pipeline):
+        if images:
+            plain.load_lora_weights(tmp_path / "state/checkpoints/step-000006")
+        images.append(pipeline("a sksToy toy", generator=torch.Generator().manual_seed(0), **options).images)
+    assert (images[0] - images[1]).abs().max() > 1e-2
+    torch.testing.assert_close(images[1], images[2], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", METHODS)

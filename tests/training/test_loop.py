@@ -40,6 +40,7 @@ def same(first, second):
         ("sd1", False, False, 0.0),
         ("sdxl", True, True, 0.2),
         ("sd3", False, True, 0.0),
+        ("flux", False, False, 0.0),
     ],
 )
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
