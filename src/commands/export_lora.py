@@ -27,17 +27,21 @@ def export(folder: Path, out: Path) -> None:
     if out.is_dir():
         raise ConfigError(f"{out}: a folder; expected the name of a .safetensors file")
     from src.methods.kohya import to_kohya
-    from src.methods.lora_files import read_adapter
+    from src.methods.lora_files import WEIGHTS, read_adapter
+    from src.methods.t_lora import WEIGHTS as T_LORA
     from src.methods.textual_inversion import WEIGHTS as WORDS
     from src.models.tensors import save_tensors
 
     checkpoint = chosen_checkpoint(folder).folder
     assert checkpoint is not None, "only base has none"
-    tensors, metadata = to_kohya(*read_adapter(checkpoint))
+    masked = has_file(checkpoint / T_LORA)
+    tensors, metadata = to_kohya(*read_adapter(checkpoint, T_LORA if masked else WEIGHTS))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(out, tensors, metadata)
     if has_file(checkpoint / WORDS):
         print(f"its token's vectors are not in there: use {checkpoint / WORDS} beside it, as an embedding")
+    if masked:
+        print("it has all ranks at every noise level there, which such files cannot say otherwise: its images differ")
     print(f"{out}: {sum('lora_down' in name for name in tensors)} layers of {checkpoint}")
 
 

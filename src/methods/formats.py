@@ -8,11 +8,13 @@ from src.methods.base import AdapterFormat
 from src.methods.combined import CombinedFormat
 from src.methods.lora import LoraFormat
 from src.methods.own_weights import OwnWeightsFormat
+from src.methods.t_lora import TLoraFormat
 from src.methods.textual_inversion import TextualInversionFormat
 from src.methods.tuner import TunerFormat
 
 FORMATS: tuple[AdapterFormat, ...] = (
     LoraFormat(),
+    TLoraFormat(),
     TunerFormat(),
     OwnWeightsFormat(),
     TextualInversionFormat(),

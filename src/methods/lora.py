@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -82,12 +81,12 @@ class LoraMethod:
         name, network, encoders = model.denoiser_name, denoiser(model), text_encoders(model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "adapter"))
-            _put_on(network, self._denoiser, "method.target_modules")
+            peft_layers.put_on_targets(network, self._denoiser, "method.target_modules")
             if self.trains_text:
                 for encoder_name, encoder in encoders.items():
                     unread = model.unread_layers(encoder_name)
                     config = replace(self._text, exclude_modules=unread) if unread else self._text
-                    _put_on(encoder, config, "method.text_encoder_target_modules")
+                    peft_layers.put_on_targets(encoder, config, "method.text_encoder_target_modules")
         groups = [ParameterGroup(name, peft_layers.trainable({name: network}), None)]
         if self.trains_text:
             groups.append(ParameterGroup("text_encoder", peft_layers.trainable(encoders), self.text_encoder_lr))
@@ -128,10 +127,3 @@ class LoraFormat:
                 yield
         finally:
             peft_layers.take_off(model)
-
-
-def _put_on(module: Any, config: LoraConfig, key: str) -> None:
-    try:
-        peft_layers.put_on(module, config)
-    except ValueError as error:
-        raise ConfigError(f"{key}={sorted(config.target_modules or [])}: {error}") from error

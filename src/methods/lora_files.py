@@ -4,6 +4,8 @@ Text encoders' layers are called text_model.* in files, whatever the installed t
 that read such files.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ from torch import Tensor
 from src.core.errors import ModelMismatchError
 from src.core.files import write_bytes
 from src.methods.files import read_tensors
-from src.methods.lora_header import FACTOR, MAGNITUDE, lora_settings
+from src.methods.lora_header import FACTOR, HEADER_KEY, MAGNITUDE, lora_settings
 from src.methods.peft_layers import ADAPTER, adapted, put_on, take_off
 from src.models.base import BaseModel, adaptable
-from src.models.tensors import canonical_bytes, disk_errors, fill
+from src.models.tensors import canonical_bytes, disk_errors, fill, save_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 # what older transformers had around every text encoder, and newer ones around some
@@ -44,6 +46,25 @@ def save_adapter(model: BaseModel, folder: Path) -> None:
     write_bytes(path, canonical_bytes(path.read_bytes()))
 
 
+def save_factors(
+    model: BaseModel, path: Path, factors: Mapping[str, Tensor], notes: Mapping[str, Any], origin: Mapping[str, str]
+) -> None:
+    """Writes the denoiser's factors in the diffusers format, where they are more than what peft would save.
+
+    Args:
+        model: A base with an adapter attached.
+        path: The file; its folder is made when missing.
+        factors: By peft's names, ``component.layer.lora_A.weight``.
+        notes: Beside rank and alpha in the header; tools that take the header for peft's settings refuse unknown ones.
+        origin: What else the header says, which other tools do not read.
+    """
+    name = model.denoiser_name
+    settings = _portable(adapted(model)[name].peft_config[ADAPTER].to_dict()) | dict(notes)
+    note = json.dumps({f"{name}.{key}": value for key, value in settings.items()}, indent=2, sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(path, dict(factors), {"format": "pt", HEADER_KEY: note, **origin})
+
+
 def _layers(model: BaseModel) -> dict[str, dict[str, Tensor]]:
     return {name: get_peft_model_state_dict(module, adapter_name=ADAPTER) for name, module in adapted(model).items()}
 
@@ -54,11 +75,12 @@ def _portable(config: dict[str, Any]) -> dict[str, Any]:
     return {key: sorted(value) if isinstance(value, set) else value for key, value in kept.items()}
 
 
-def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_adapter(folder: Path, name: str = WEIGHTS) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Reads an adapter file.
 
     Args:
         folder: A checkpoint folder.
+        name: The file in it.
 
     Returns:
         Tensors and metadata, by name.
@@ -66,10 +88,10 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelMismatchError: The file is missing, damaged or far too large.
     """
-    return read_tensors(folder, WEIGHTS)
+    return read_tensors(folder, name)
 
 
-def load_adapter(model: BaseModel, folder: Path) -> None:
+def load_adapter(model: BaseModel, folder: Path, file: str = WEIGHTS) -> None:
     """Loads an adapter for inference in place of an earlier one; every tensor must find its layer.
 
     The layers are made from the tensors and filled by us: diffusers would read the header, which may name any pattern
@@ -78,11 +100,12 @@ def load_adapter(model: BaseModel, folder: Path) -> None:
     Args:
         model: The base.
         folder: A checkpoint folder.
+        file: The file in it.
 
     Raises:
         ModelMismatchError: The file is missing or damaged, or was made for another base.
     """
-    path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
+    path, (tensors, metadata) = folder / file, read_adapter(folder, file)
     check_fit(model, path, tensors)
     tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
     settings = lora_settings(path, tensors, metadata)
@@ -107,12 +130,27 @@ def start_adapter(model: BaseModel, folder: Path) -> None:
     path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
     check_fit(model, path, tensors)
     tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
+    check_alpha(model, path, tensors, metadata)
+    _fill(model, tensors, f"{path}: {{}} tensors differ from what `method` trains, first {{}}")
+
+
+def check_alpha(model: BaseModel, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Compares a saved adapter's alpha with what is attached.
+
+    Args:
+        model: A base with an adapter attached.
+        path: For the message.
+        tensors: By peft's names, of one rank.
+        metadata: Of the safetensors header.
+
+    Raises:
+        ModelMismatchError: It is another.
+    """
     alphas = {name: module.peft_config[ADAPTER].lora_alpha for name, module in adapted(model).items()}
     saved = {name: settings["lora_alpha"] for name, settings in lora_settings(path, tensors, metadata).items()}
     for name in saved.keys() & alphas.keys():
         if saved[name] != alphas[name]:
             raise ModelMismatchError(f"{path}: {name} has alpha {saved[name]:g}, `method` trains with {alphas[name]:g}")
-    _fill(model, tensors, f"{path}: {{}} tensors differ from what `method` trains, first {{}}")
 
 
 def _fill(model: BaseModel, tensors: dict[str, Tensor], complaint: str) -> None:

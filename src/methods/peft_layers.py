@@ -8,6 +8,7 @@ import torch
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from src.core.errors import ConfigError
 from src.models.base import BaseModel, adaptable, text_encoders
 
 ADAPTER = "default"
@@ -27,6 +28,23 @@ def put_on(module: Any, config: PeftConfig) -> None:
     for parameter in module.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def put_on_targets(module: Any, config: PeftConfig, key: str) -> None:
+    """Adds layers as `put_on` does.
+
+    Args:
+        module: A part of a base model.
+        config: Which layers, and how.
+        key: The setting that names the layers, for the message.
+
+    Raises:
+        ConfigError: The module has no such layers.
+    """
+    try:
+        put_on(module, config)
+    except ValueError as error:
+        raise ConfigError(f"{key}={sorted(config.target_modules or [])}: {error}") from error
 
 
 def adapted(model: BaseModel) -> dict[str, Any]:

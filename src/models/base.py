@@ -90,6 +90,11 @@ class BaseModel(Protocol):
         ...
 
     @property
+    def full_noise(self) -> float:
+        """What the denoiser is told as `timestep` where there is nothing but noise."""
+        ...
+
+    @property
     def process(self) -> NoiseProcess:
         """The noise that it was trained with."""
         ...

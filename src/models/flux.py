@@ -37,6 +37,7 @@ class Flux:
     denoiser_name: str = "transformer"
     # diffusers loads no adapter of T5
     adaptable_encoders: tuple[str, ...] = ("text_encoder",)
+    full_noise: float = 1.0
 
     @staticmethod
     def load(folder: Path, variant: str | None, dtype: torch.dtype, device: torch.device) -> "Flux":

@@ -44,6 +44,11 @@ class StableDiffusion:
         process = DiscreteDiffusion.of(pipeline.scheduler.config, device)
         return StableDiffusion(pipeline, process, device, pipeline.unet.dtype)
 
+    @property
+    def full_noise(self) -> float:
+        """Returns the number of steps; see BaseModel."""
+        return len(self.process.alphas_cumprod)
+
     @staticmethod
     def divisors(folder: Path) -> dict[str, int]:
         """Reads by how much autoencoder and UNet divide; see BaseModel."""

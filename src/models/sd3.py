@@ -27,6 +27,7 @@ class StableDiffusion3:
     dtype: torch.dtype
     denoiser_name: str = "transformer"
     adaptable_encoders: tuple[str, ...] = ("text_encoder", "text_encoder_2")
+    full_noise: float = TIME_SCALE
 
     @staticmethod
     def load(folder: Path, variant: str | None, dtype: torch.dtype, device: torch.device) -> "StableDiffusion3":

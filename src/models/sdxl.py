@@ -39,6 +39,11 @@ class StableDiffusionXL:
         process = DiscreteDiffusion.of(pipeline.scheduler.config, device)
         return StableDiffusionXL(pipeline, process, device, pipeline.unet.dtype)
 
+    @property
+    def full_noise(self) -> float:
+        """Returns the number of steps; see BaseModel."""
+        return len(self.process.alphas_cumprod)
+
     @staticmethod
     def divisors(folder: Path) -> dict[str, int]:
         """Reads by how much autoencoder and UNet divide; see BaseModel."""
