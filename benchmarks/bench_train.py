@@ -59,7 +59,7 @@ def our_run(
     mean, std = (torch.cat(parts).cpu() for parts in zip(*moments, strict=True))
     groups = METHOD.attach(model, 0)
     data = LatentSet(
-        [str(i) for i in range(photos)], mean[None], std[None], [CAPTION] * photos, torch.full((photos, 2), side)
+        [str(i) for i in range(photos)], mean[None], std[None], [CAPTION] * photos, torch.full((photos, 2), side), None
     )
     optimizer = torch.optim.AdamW([{"params": list(g.parameters.values())} for g in groups], lr=1e-4)
     module, optimizer = accelerator.prepare(Denoiser(model, False, recompute).train(), optimizer)
@@ -71,7 +71,7 @@ def our_run(
         MSELoss(),
         ConstantSchedule(0),
         TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, None, 10**6, 10**6, 10**6, [0.5], 0, 0.0),
-        SamplingPlan(0, model.process, 0.0),
+        SamplingPlan(0, model.process, 0.0, 0.0),
         cached_encoder(model, [CAPTION]),
         Photos(data, None, data),
         StateFolder(state),

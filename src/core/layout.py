@@ -16,6 +16,8 @@ STAGE_CODE = Path("data/code")
 # the data
 DATA = Path("data")
 IMAGES, CROPS = DATA / "images", DATA / "crops"
+# where a subject is, in the folder of crops
+MASKS = "masks"
 IMAGE_TABLE, PAIR_TABLE, CROP_TABLE = IMAGES / "images.csv", IMAGES / "near_duplicates.csv", CROPS / "crops.csv"
 CAPTIONS, SPLIT = DATA / "captions.csv", DATA / "split.csv"
 CLASS_IMAGES, SAMPLES = DATA / "class_images", DATA / "samples"

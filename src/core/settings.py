@@ -77,6 +77,8 @@ class TrainSettings:
     max_grad_norm: float
     ema_decay: float
     caption_dropout: float
+    noise_offset: float
+    background_weight: float
     flip: bool
     checkpoint_every: int
     save_every: int

@@ -8,6 +8,7 @@ from PIL import Image
 from src.core import layout
 from src.core.errors import BadPhotoError, CaptionError, ConfigError, EmptyDatasetError
 from src.core.tables import read_table
+from src.data.cropping.box import LARGEST
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Item:
         path: The square crop.
         caption: With the rare token in it.
         size_px: Side of the crop's box in the photo, before resizing.
+        mask: Where the subject is, an image of the crop's size; None where that is not known, or doubted.
     """
 
     image_id: str
     path: Path
     caption: str
     size_px: float
+    mask: Path | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str, resolutio
     if not token.strip():
         raise ConfigError("subject.token is empty: expected a rare word, for example sksToy")
     texts = read_table(captions, "image_id", "caption").set_index("image_id")["caption"]
-    boxes = read_table(crops / layout.CROP_TABLE.name, "image_id", "left", "right").set_index("image_id")
+    boxes = read_table(crops / layout.CROP_TABLE.name, "image_id", "left", "right", "warning").set_index("image_id")
     sides: dict[str, list[Item]] = {"train": [], "val": []}
     for row in read_table(split, "image_id", "split").itertuples(index=False):
         image_id, side = str(row.image_id), str(row.split)
@@ -76,7 +79,9 @@ def load_dataset(crops: Path, captions: Path, split: Path, token: str, resolutio
             raise CaptionError(f"{captions}: the caption of {image_id} lacks the rare token {token!r}: {caption!r}")
         side_px = float(str(boxes["right"][image_id])) - float(str(boxes["left"][image_id]))
         _check_side(path, resolution)
-        sides[side].append(Item(image_id, path, caption, side_px))
+        mask = crops / layout.MASKS / path.name
+        known = mask.is_file() and LARGEST not in str(boxes["warning"][image_id])
+        sides[side].append(Item(image_id, path, caption, side_px, mask if known else None))
     for side, items in sides.items():
         if not items:
             raise EmptyDatasetError(f"{split}: no photo on the {side} side; add photos to data/raw")
@@ -107,7 +112,7 @@ def load_class_images(folder: Path, prompt: str, resolution: int) -> list[Item]:
         )
     for path in paths:
         _check_side(path, resolution)
-    return [Item(path.stem, path, prompt, float(resolution)) for path in paths]
+    return [Item(path.stem, path, prompt, float(resolution), None) for path in paths]
 
 
 def _check_side(path: Path, resolution: int) -> None:

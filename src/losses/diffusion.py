@@ -31,8 +31,9 @@ class MSELoss:
     """
 
     def __call__(self, prediction: Tensor, noised: Noised) -> Tensor:
-        """Averages the squared error over channels and latent cells; see DiffusionLoss."""
-        return (prediction.float() - noised.target.float()).square().flatten(1).mean(1)
+        """Averages the squared error over channels and latent cells, as these are weighted; see DiffusionLoss."""
+        error = (prediction.float() - noised.target.float()).square()
+        return (error if noised.cells is None else error * noised.cells).flatten(1).mean(1)
 
 
 class MinSNRLoss:
@@ -57,3 +58,15 @@ class MinSNRLoss:
     def __call__(self, prediction: Tensor, noised: Noised) -> Tensor:
         """Averages the weighted squared error over channels and latent cells; see DiffusionLoss."""
         return MSELoss()(prediction, noised) * (noised.snr.clamp(max=self.gamma) / noised.error_scale)
+
+
+class DebiasedLoss:
+    """Mean squared error weighted so that noisy steps, where an error of x_0 is largest, are not passed over.
+
+    Paper: Debias the Training of Diffusion Models (Yu et al., 2023), arXiv:2310.08442: 1 / sqrt(snr) on the squared
+    error of the noise. That is sqrt(snr) on the squared error of x_0, which says the weight for velocity and flow, too.
+    """
+
+    def __call__(self, prediction: Tensor, noised: Noised) -> Tensor:
+        """Averages the weighted squared error over channels and latent cells; see DiffusionLoss."""
+        return MSELoss()(prediction, noised) * (noised.snr.sqrt() / noised.error_scale)

@@ -3,6 +3,7 @@
 import json
 from math import prod
 from pathlib import Path
+from typing import get_type_hints
 
 import torch
 
@@ -13,6 +14,7 @@ from src.models.flux import Flux
 from src.models.sd import StableDiffusion
 from src.models.sd3 import StableDiffusion3
 from src.models.sdxl import StableDiffusionXL
+from src.noise.flow import RectifiedFlow
 
 Family = type[StableDiffusion] | type[StableDiffusionXL] | type[StableDiffusion3] | type[Flux]
 FAMILIES: dict[str, Family] = {
@@ -68,6 +70,11 @@ def read_family(folder: Path) -> Family:
     if name not in FAMILIES:
         raise ModelMismatchError(f"{index}: _class_name is {name}, expected one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
+
+
+def learns_flow(folder: Path) -> bool:
+    """Says, before a model is loaded, whether it predicts a flow; folder and errors as of `read_family`."""
+    return get_type_hints(read_family(folder))["process"] is RectifiedFlow
 
 
 def check_resolution(model: Path, resolution: int) -> None:

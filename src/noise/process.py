@@ -19,12 +19,14 @@ class Noised:
         target: What the network predicts, (B, C, h, w), float32.
         snr: Signal-to-noise ratio, (B,), >= 0.
         error_scale: Squared error of the prediction per squared error of the x_0 that it stands for, (B,), > 0.
+        cells: How much each latent cell counts, (B, 1, h, w), of mean 1 in each sample; None for all alike.
     """
 
     x_t: Tensor
     target: Tensor
     snr: Tensor
     error_scale: Tensor
+    cells: Tensor | None = None
 
 
 class NoiseProcess(Protocol):

@@ -116,10 +116,10 @@ class _Job:
         cut(image, box, self.size, "edge").save(self.folder / f"{image_id}.png")
         share = None
         if box.mask is not None:
-            (self.folder / "masks").mkdir(exist_ok=True)
+            (self.folder / layout.MASKS).mkdir(exist_ok=True)
             whole = Image.fromarray(box.mask).convert("L").resize(image.size)
             mask = cut(whole, box, self.size, "constant").point(lambda value: 255 * (value > 127))
-            mask.save(self.folder / "masks" / f"{image_id}.png")
+            mask.save(self.folder / layout.MASKS / f"{image_id}.png")
             share = round(float(np.asarray(mask).mean()) / 255, 4)
         return _record(image_id, box, self.cropper.name, self.size, self.max_upscale, share)
 

@@ -166,7 +166,8 @@ def train_stage(params: Settings) -> float:
 
 def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) -> SavedState:
     set_deterministic(params.train.deterministic)
-    from src.stages.training_setup import build_plan, build_run, check_settings
+    from src.stages.training_checks import check_masks, check_settings
+    from src.stages.training_setup import build_plan, build_run
     from src.trackers.multi import tracked
 
     method, loss = build(params.method, "method"), build(params.loss, "loss")
@@ -182,13 +183,14 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
 
         stopping = build_early_stopping(params, layout.DATA)
     dataset = load_dataset(layout.CROPS, layout.CAPTIONS, layout.SPLIT, params.subject.token, params.model.resolution)
+    if main := accelerator.is_main_process:
+        check_masks(dataset.train, params.train.background_weight)
     class_items = (
         load_class_images(layout.CLASS_IMAGES, params.prior.prompt, params.model.resolution)
         if wants_class_images(params)
         else []
     )
     state = state_folder(params, accelerator, stopping)
-    main = accelerator.is_main_process
     with state.locked() if main else nullcontext():
         saved = state.load()
         services = build_each(params.tracker, "tracker") if main else []

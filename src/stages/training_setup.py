@@ -1,6 +1,6 @@
 """Builds a training run from parameters; what the loop drives is complete when this returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,6 @@ import torch
 from accelerate import Accelerator
 
 from src.core import layout
-from src.core.building import build
-from src.core.errors import ConfigError
 from src.core.files import replaced_folder, sha256_tree, work_root
 from src.core.provenance import code_digest
 from src.core.sets import DEV
@@ -25,7 +23,8 @@ from src.models.latents import encode_images
 from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
 from src.stages.class_images import wants_class_images
-from src.stages.sampling_setup import check_base, find_base, sampling_settings
+from src.stages.sampling_setup import sampling_settings
+from src.stages.training_checks import build_optimizer
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import LatentSet, SamplingPlan
@@ -34,6 +33,7 @@ from src.training.determinism import numerics
 from src.training.run import Hooks, Photos, Run, TrainPlan, average_of
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
+from src.training.subject_cells import subject_cells
 
 if TYPE_CHECKING:
     from src.stages.early_stopping import EarlyStopping
@@ -58,58 +58,6 @@ def build_plan(params: Settings) -> TrainPlan:
         sample_every=train.sample_every if params.tracker else 0,
         ema_decay=train.ema_decay,
     )
-
-
-def check_settings(params: Settings, method: Method) -> None:
-    """Refuses, before the model loads, what would fail only after it.
-
-    Args:
-        params: The stage's parameters.
-        method: What trains.
-
-    Raises:
-        ConfigError: A value is out of range, or the method cannot train a base in half precision.
-        MissingModelError: The base model is not on this machine.
-        ModelMismatchError: The base model is of another architecture.
-    """
-    train = params.train
-    if not 0 <= train.caption_dropout <= 1:
-        raise ConfigError(f"train.caption_dropout={train.caption_dropout}: expected a number in [0, 1]")
-    if method.needs_fp32 and train.base_dtype != "fp32":
-        raise ConfigError(
-            f"train.base_dtype={train.base_dtype}: this method trains the base model's own weights, whose small steps "
-            "half precision rounds away; expected fp32 (train.mixed_precision may be bf16)"
-        )
-    warmup_steps = params.lr_schedule["warmup_steps"]
-    if warmup_steps > train.steps:
-        raise ConfigError(
-            f"lr_schedule.warmup_steps={warmup_steps} of train.steps={train.steps}: the full rate is never reached"
-        )
-    build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
-    if train.sample_every:
-        check_base(params, sampling_settings(params))
-    else:
-        find_base(params)
-
-
-def build_optimizer(settings: Mapping[str, Any], groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Builds the optimizer.
-
-    Args:
-        settings: Its class and options.
-        groups: Parameters with their learning rates.
-
-    Returns:
-        The optimizer.
-
-    Raises:
-        ConfigError: It refuses an option.
-    """
-    try:
-        optimizer: torch.optim.Optimizer = build(settings, "optimizer")(groups)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer: {error}") from error
-    return optimizer
 
 
 def build_run(
@@ -156,7 +104,7 @@ def build_run(
     module, optimizer = accelerator.prepare(denoiser.train(), build_optimizer(params.optimizer, rates))
     photos = Photos(train_set, class_sets[0] if class_sets else None, val_set)
     hooks = build_hooks(params, (model, method), state, tracker, stopping)
-    sample = SamplingPlan(params.seed, model.process, train.caption_dropout)
+    sample = SamplingPlan(params.seed, model.process, train.caption_dropout, train.noise_offset)
     average = average_of(groups) if plan.ema_decay else None
     return Run(
         accelerator, module, optimizer, groups, loss, schedule, plan, sample, encode, photos, state, hooks, average
@@ -177,8 +125,9 @@ def encode_photos(model: BaseModel, params: Settings, data: tuple[Dataset, list[
     spec, (dataset, class_items) = params.model, data
     vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
     vae_digest = f"{sha256_tree(vae)}:{code_digest('src.models.latents')}:{numerics()}"
-    kinds = ((dataset.train, params.train.flip), (dataset.val, False), (class_items, False))
-    return [latent_set(model, items, flip, vae_digest) for items, flip in kinds if items]
+    train = params.train
+    kinds = ((dataset.train, train.flip, train.background_weight), (dataset.val, False, 1), (class_items, False, 1))
+    return [latent_set(model, items, flip, weight, vae_digest) for items, flip, weight in kinds if items]
 
 
 def put_away(model: BaseModel, text: bool) -> None:
@@ -193,12 +142,29 @@ def put_away(model: BaseModel, text: bool) -> None:
             part.to("cpu")
 
 
-def latent_set(model: BaseModel, items: list[Item], flip: bool, vae_digest: str) -> LatentSet:
-    """Encodes N photos, or takes their latents from the cache; `vae_digest` names the autoencoder's weights."""
+def latent_set(model: BaseModel, items: list[Item], flip: bool, background_weight: float, vae_digest: str) -> LatentSet:
+    """Encodes N photos, or takes their latents from the cache.
+
+    Args:
+        model: The base model.
+        items: The photos.
+        flip: Whether to add the mirror images.
+        background_weight: Of the cells outside of the subject; 1 for all alike.
+        vae_digest: Names the autoencoder's weights.
+
+    Returns:
+        The photos, ready to draw from.
+    """
     posterior = encode_images(model, [item.path for item in items], flip, work_root() / layout.LATENT_CACHE, vae_digest)
     size_px = torch.tensor([[item.size_px, item.size_px] for item in items], dtype=torch.float32)
+    views, _, _, *side = posterior.mean.shape
     return LatentSet(
-        [item.image_id for item in items], posterior.mean, posterior.std, [item.caption for item in items], size_px
+        [item.image_id for item in items],
+        posterior.mean,
+        posterior.std,
+        [item.caption for item in items],
+        size_px,
+        subject_cells([item.mask for item in items], views, (side[0], side[1]), background_weight),
     )
 
 

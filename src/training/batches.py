@@ -25,6 +25,7 @@ class LatentSet:
         std: Like `mean`.
         captions: N texts.
         size_px: Height and width before resizing, (N, 2), float32.
+        cells: How much each latent cell counts, (V, N, 1, h, w), of mean 1 in each image; None for all alike.
     """
 
     ids: list[str]
@@ -32,6 +33,7 @@ class LatentSet:
     std: Tensor
     captions: list[str]
     size_px: Tensor
+    cells: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,11 @@ class Batch:
 
     Attributes:
         latents: A draw from the posterior, (B, C, h, w).
-        noise: Standard normal, like `latents`.
+        noise: Standard normal, with an offset if the plan has one, like `latents`.
         time: (B,), as the model's noise process counts it.
         captions: B texts, empty where caption dropout struck.
         size_px: (B, 2), float32.
+        cells: (B, 1, h, w), float32; see LatentSet.
     """
 
     latents: Tensor
@@ -51,6 +54,7 @@ class Batch:
     time: Tensor
     captions: list[str]
     size_px: Tensor
+    cells: Tensor | None
 
 
 def generator(seed: int, *purpose: str | float) -> torch.Generator:
@@ -115,10 +119,29 @@ def sample_batch(
         latents = mean + data.std[view, item] * torch.randn(mean.shape, generator=random)
         noise = torch.randn(mean.shape, generator=random)
         dropped = bool(torch.rand(1, generator=random) < plan.caption_dropout)
-        rows.append((latents, noise, time, "" if dropped else data.captions[item], data.size_px[item]))
+        if plan.noise_offset:
+            noise = noise + plan.noise_offset * torch.randn(len(mean), 1, 1, generator=random)
+        cells = torch.ones(()) if data.cells is None else data.cells[view, item]
+        rows.append((latents, noise, time, "" if dropped else data.captions[item], data.size_px[item], cells))
     columns = zip(*rows, strict=True)
-    all_latents, noises, times, captions, sizes = map(list, columns)
-    return Batch(torch.stack(all_latents), torch.stack(noises), torch.cat(times), captions, torch.stack(sizes))
+    all_latents, noises, times, captions, sizes, all_cells = map(list, columns)
+    return Batch(
+        torch.stack(all_latents),
+        torch.stack(noises),
+        torch.cat(times),
+        captions,
+        torch.stack(sizes),
+        None if data.cells is None else torch.stack(all_cells),
+    )
+
+
+def cell_weights(batches: Sequence[Batch], device: torch.device) -> Tensor | None:
+    """Returns how much each latent cell of several batches counts, as of LatentSet; None where all count alike."""
+    if all(batch.cells is None for batch in batches):
+        return None
+    alike = [torch.ones_like(batch.latents[:, :1]) for batch in batches]
+    known = [ones if batch.cells is None else batch.cells for batch, ones in zip(batches, alike, strict=True)]
+    return torch.cat(known).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -129,8 +152,12 @@ class SamplingPlan:
         seed: The run's seed.
         process: Of the model's noise.
         caption_dropout: Probability of an empty caption, which keeps classifier-free guidance working.
+        noise_offset: Deviation of a number that is added to all of a channel's noise, >= 0: Diffusion with Offset Noise
+            (Guttenberg, 2023), www.crosslabs.org/blog/diffusion-with-offset-noise. Models whose last step still shows
+            the image's mean learn to change it so.
     """
 
     seed: int
     process: NoiseProcess
     caption_dropout: float
+    noise_offset: float

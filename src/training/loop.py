@@ -10,7 +10,7 @@ from torch import Tensor
 from src.core.errors import ModelMismatchError, NonFiniteError
 from src.methods.base import trained_weights
 from src.noise.process import Noised
-from src.training.batches import sample_batch
+from src.training.batches import cell_weights, sample_batch
 from src.training.ema import warmed_up
 from src.training.run import Run
 from src.training.state import Row, SavedState, pack_optimizer, unpack_optimizer
@@ -141,13 +141,13 @@ def _losses(run: Run, step: int, slots: range) -> dict[str, Tensor]:
         if data is not None
     ]
     if run.plan.prior_caption is not None:
-        batches.append(replace(batches[0], captions=[run.plan.prior_caption] * len(slots)))
+        batches.append(replace(batches[0], captions=[run.plan.prior_caption] * len(slots), cells=None))
     latents, noise, time, size_px = (
         torch.cat([getattr(batch, field) for batch in batches]).to(run.device, non_blocking=True)
         for field in ("latents", "noise", "time", "size_px")
     )
     text = run.encode([caption for batch in batches for caption in batch.captions])
-    noised = run.sampling.process.add_noise(latents, noise, time)
+    noised = replace(run.sampling.process.add_noise(latents, noise, time), cells=cell_weights(batches, run.device))
     if run.plan.prior_caption is not None:
         noised = _as_the_base_predicts(run, noised, time, size_px)
     with run.accelerator.autocast():

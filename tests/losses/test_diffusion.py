@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
 
 from src.core.errors import ConfigError
-from src.losses.diffusion import MinSNRLoss, MSELoss
+from src.losses.diffusion import DebiasedLoss, MinSNRLoss, MSELoss
 from src.noise.diffusion import DiscreteDiffusion
 from src.noise.flow import RectifiedFlow
 
@@ -54,3 +56,38 @@ def test_min_snr_equals_mse_when_gamma_is_huge(case):
 def test_min_snr_refuses_gamma(gamma):
     with pytest.raises(ConfigError, match="gamma"):
         MinSNRLoss(gamma)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_debiased_agrees_with_the_formula_of_the_paper(case, prediction_type):
+    """1 / sqrt(snr) on the noise; velocity is the noise with its x_0: eps = (v + sigma x_0) / alpha."""
+    latents, noise, prediction, timesteps = case
+    alpha_bar = DDPMScheduler().alphas_cumprod[timesteps].double()
+    noised = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, prediction_type).add_noise(latents, noise, timesteps)
+    error = (prediction - noised.target).square().mean((1, 2, 3))
+    if prediction_type == "v_prediction":
+        # an error of x_0 is sigma times one of velocity, and one of the noise alpha / sigma times that of x_0
+        error = error * alpha_bar
+    expected = error / (alpha_bar / (1 - alpha_bar)).sqrt()
+    torch.testing.assert_close(DebiasedLoss()(prediction, noised), expected.float(), rtol=1e-4, atol=0)
+
+
+def test_debiased_weighs_a_flow_by_its_x_0(case):
+    latents, noise, prediction, _ = case
+    time = torch.tensor([0.05, 0.2, 0.4, 0.6, 0.8, 0.95])
+    noised = RectifiedFlow(1.0).add_noise(latents, noise, time)
+    expected = (prediction - noised.target).square().mean((1, 2, 3)) * time**2 * (1 - time) / time
+    torch.testing.assert_close(DebiasedLoss()(prediction, noised), expected)
+
+
+@pytest.mark.parametrize("loss", [MSELoss(), MinSNRLoss(5.0), DebiasedLoss()])
+def test_every_loss_counts_cells_as_they_are_weighted(case, loss):
+    latents, noise, prediction, timesteps = case
+    noised = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, "epsilon").add_noise(latents, noise, timesteps)
+    half = torch.zeros(6, 1, 8, 8)
+    half[..., :4] = 2
+    left = replace(noised, target=noised.target[..., :4])
+    torch.testing.assert_close(
+        loss(prediction, replace(noised, cells=half)), loss(prediction[..., :4], left), rtol=1e-5, atol=1e-6
+    )
+    assert torch.equal(loss(prediction, replace(noised, cells=torch.ones(6, 1, 8, 8))), loss(prediction, noised))

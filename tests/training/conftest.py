@@ -34,7 +34,7 @@ def latents(count, seed, channels):
     mean = torch.randn(1, count, channels, 8, 8, generator=random)
     ids = [f"photo{seed}{i}" for i in range(count)]
     return LatentSet(
-        ids, mean, torch.full_like(mean, 0.1), ["a photo of sksToy toy"] * count, torch.full((count, 2), 64.0)
+        ids, mean, torch.full_like(mean, 0.1), ["a photo of sksToy toy"] * count, torch.full((count, 2), 64.0), None
     )
 
 
@@ -47,6 +47,10 @@ def make_accelerator(precision, accumulation):
     if precision == "fp16":
         return scaling_accelerator(accumulation)
     return Accelerator(cpu=True, gradient_accumulation_steps=accumulation, mixed_precision=precision)
+
+
+def make_hooks(method, model, log, should_stop):
+    return Hooks(partial(method.save, model), partial(method.only_part, model), log, lambda _: None, should_stop)
 
 
 @pytest.fixture
@@ -65,6 +69,8 @@ def make_run(load_tiny, tmp_path):
         precision="no",
         method=None,
         model=None,
+        noise_offset=0.0,
+        loss=None,
         **plan,
     ):
         settings = TrainPlan(**{**PLAN, **plan})
@@ -75,28 +81,22 @@ def make_run(load_tiny, tmp_path):
         groups = method.attach(model, 0)
         channels = model.pipeline.vae.config.latent_channels
         accelerator = make_accelerator(precision, settings.accumulation)
-        optimizer = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
-        module, optimizer = accelerator.prepare(Denoiser(model, text, False).train(), optimizer)
+        built = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
+        module, built = accelerator.prepare(Denoiser(model, text, False).train(), built)
 
         return Run(
             accelerator=accelerator,
             module=module,
-            optimizer=optimizer,
+            optimizer=built,
             groups=groups,
-            loss=MinSNRLoss(5.0),
+            loss=loss or MinSNRLoss(5.0),
             schedule=ConstantSchedule(0),
             plan=settings,
-            sampling=SamplingPlan(0, model.process, 0.0),
+            sampling=SamplingPlan(0, model.process, 0.0, noise_offset),
             encode=list if text else torch.no_grad()(model.encode_text),
             photos=Photos(latents(5, 1, channels), latents(3, 2, channels) if prior else None, latents(2, 3, channels)),
             state=StateFolder(tmp_path / state),
-            hooks=Hooks(
-                partial(method.save, model),
-                partial(method.only_part, model),
-                log,
-                lambda _: None,
-                should_stop,
-            ),
+            hooks=make_hooks(method, model, log, should_stop),
             average=average_of(groups) if settings.ema_decay else None,
         )
 

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import torch
 from diffusers import DDPMScheduler
 
 from src.noise.diffusion import DiscreteDiffusion
-from src.training.batches import LatentSet, SamplingPlan, pick_item, sample_batch
+from src.training.batches import LatentSet, SamplingPlan, cell_weights, pick_item, sample_batch
 
 
 def make_set(count=5, views=1):
@@ -14,11 +16,12 @@ def make_set(count=5, views=1):
         std.abs(),
         [f"caption {i}" for i in range(count)],
         torch.arange(count * 2.0).view(count, 2),
+        None,
     )
 
 
 PROCESS = DiscreteDiffusion(DDPMScheduler().alphas_cumprod, "epsilon")
-PLAN = SamplingPlan(seed=7, process=PROCESS, caption_dropout=0.3)
+PLAN = SamplingPlan(seed=7, process=PROCESS, caption_dropout=0.3, noise_offset=0.0)
 
 
 def test_every_epoch_shows_every_item_once_in_another_order():
@@ -41,7 +44,7 @@ def test_generates_differ_by_step_slot_purpose_and_seed():
     data = make_set()
     draws = [sample_batch(data, "instance", 0, [0, 1], 2, PLAN).noise]
     draws += [sample_batch(data, "instance", 1, [0], 2, PLAN).noise, sample_batch(data, "class", 0, [0], 2, PLAN).noise]
-    draws += [sample_batch(data, "instance", 0, [0], 2, SamplingPlan(8, PROCESS, 0.3)).noise]
+    draws += [sample_batch(data, "instance", 0, [0], 2, SamplingPlan(8, PROCESS, 0.3, 0.0)).noise]
     noises = torch.cat(draws).flatten(1)
     assert len({tuple(row.tolist()) for row in noises}) == len(noises)
 
@@ -61,3 +64,32 @@ def test_statistics_are_what_they_should_be():
     assert batch.time.min() >= 0
     assert batch.time.max() < 1000
     assert 0.2 < sum(caption == "" for caption in batch.captions) / 400 < 0.4
+
+
+def test_an_offset_moves_whole_channels_and_no_other_draw():
+    data = make_set()
+    plain, moved = (
+        sample_batch(data, "instance", 0, range(400), 400, SamplingPlan(7, PROCESS, 0.3, offset))
+        for offset in (0.0, 0.1)
+    )
+    for field in ("latents", "time", "size_px"):
+        assert torch.equal(getattr(plain, field), getattr(moved, field))
+    assert plain.captions == moved.captions
+    offset = moved.noise - plain.noise
+    torch.testing.assert_close(offset, offset[..., :1, :1].expand_as(offset), rtol=0, atol=1e-6)
+    assert abs(float(offset[..., 0, 0].std()) - 0.1) < 0.005
+    assert abs(float(offset.mean())) < 0.005
+
+
+def test_cells_follow_their_photo_and_its_view():
+    data = make_set(views=2)
+    cells = torch.rand(2, 5, 1, 8, 8)
+    weighted = replace(data, cells=cells, mean=data.mean * 0 + torch.arange(10.0).view(2, 5, 1, 1, 1), std=data.std * 0)
+    batch = sample_batch(weighted, "instance", 0, range(40), 40, PLAN)
+    which = batch.latents[:, 0, 0, 0].long()
+    assert len(which.unique()) == 10
+    assert torch.equal(batch.cells, cells.flatten(0, 1)[which])
+    other = sample_batch(data, "class", 0, range(3), 3, PLAN)
+    assert cell_weights([other, other], torch.device("cpu")) is None
+    both = cell_weights([batch, other], torch.device("cpu"))
+    assert torch.equal(both, torch.cat([batch.cells, torch.ones(3, 1, 8, 8)]))

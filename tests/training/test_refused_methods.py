@@ -11,7 +11,7 @@ from src.methods.own_weights import OwnWeightsMethod
 from src.methods.textual_inversion import TextualInversionMethod
 from src.methods.tuner import TunerMethod
 from src.models.tensors import load_tensors, save_tensors
-from src.stages.training_setup import check_settings
+from src.stages.training_checks import check_settings
 from tests.training.test_every_method import make
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 Image.MAX_IMAGE_PIXELS = None
 
 Mask = NDArray[np.bool_]
+# how warnings end of squares that were not cut around the subject, because it is not surely known
+LARGEST = "kept the largest square"
 
 
 @dataclass(frozen=True)

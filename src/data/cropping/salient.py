@@ -12,7 +12,7 @@ from scipy import ndimage
 from src.core.errors import ConfigError, MissingModelError
 from src.core.files import work_root
 from src.core.weights import find_weight_file
-from src.data.cropping.box import Box, CentreCropper, Mask, square_box
+from src.data.cropping.box import LARGEST, Box, CentreCropper, Mask, square_box
 
 # what U2-Net was trained with
 SIDE = 320
@@ -101,11 +101,11 @@ class SalientCropper:
             The square, with the object's mask where there is one; a warning where it is doubtful or cut.
         """
         if self.network is None:
-            missing = f"{self.weights} is not here: kept the largest square (`make env` brings it, then crop again)"
+            missing = f"{self.weights} is not here: {LARGEST} (`make env` brings it, then crop again)"
             return replace(CentreCropper().find(image), warning=missing)
         found = self._look(image)
         if found is None:
-            return replace(CentreCropper().find(image), warning="nothing stands out: kept the largest square")
+            return replace(CentreCropper().find(image), warning=f"nothing stands out: {LARGEST}")
         size, largest = image.size, min(image.size)
         left, right = found.box[0] * image.width, found.box[2] * image.width
         top, bottom = found.box[1] * image.height, found.box[3] * image.height
@@ -115,7 +115,7 @@ class SalientCropper:
             return padded_box(centre, side, found.mask)
         box = square_box(_densest(found.mask, centre, min(side, largest), size), side, size, "", found.mask)
         if found.doubt:
-            return replace(box, warning=f"{found.doubt}: kept the largest square")
+            return replace(box, warning=f"{found.doubt}: {LARGEST}")
         lost = 1 - _covered(found.mask, box, size)
         if lost > LOST:
             cut = f"{lost:.0%} of the subject is outside of the largest square (crop.pad=true keeps all of it)"

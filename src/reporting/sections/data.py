@@ -184,7 +184,7 @@ def _boxed(inputs: Inputs, row: pd.Series) -> str:
 
 def _crop(inputs: Inputs, row: pd.Series) -> str:
     path = _image(inputs, layout.CROPS, row["image_id"], "crop")
-    mask = path.parent / "masks" / path.name
+    mask = path.parent / layout.MASKS / path.name
     return masked_thumbnail(path, mask, SMALL_PX) if mask.is_file() else thumbnail(path, SMALL_PX)
 
 
