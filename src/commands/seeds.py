@@ -6,17 +6,15 @@ same command goes on after a kill: experiments that are there are not run again,
 Prints Markdown: a table of the runs for each setting, and for two settings their comparison by the means of their runs.
 """
 
-import json
-import platform
 import shlex
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from src.commands.compare import read_run
+from src.commands.trials import Trial, finished_experiments, machine_name, run_experiment, run_trials
 from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
 from src.comparison.settings import differing_keys
@@ -25,8 +23,8 @@ from src.comparison.verdict import IGNORED_PARAMS
 from src.core.app import INTERRUPTED
 from src.core.config import load_config, quote_overrides, to_dict
 from src.core.config_errors import one_line
-from src.core.errors import ConfigError, MetricError
-from src.core.files import sha256_bytes, write_json
+from src.core.errors import ConfigError
+from src.core.files import write_json
 from src.core.lock_file import check_lock
 from src.reporting.comparison.markdown import describe_settings
 from src.reporting.comparison.seeds import describe_seeds
@@ -35,19 +33,6 @@ MODULE = "python -m src.commands.seeds"
 VERSUS = "vs"
 # how pictures are generated and measured: another value on one side, and the sides may not be compared
 SHARED = ("subject", "sampler", "validation_args", "prompts", "split")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training.
-
-    Attributes:
-        name: Of its experiment: the project's content, the settings and the seed decide it.
-        overrides: What it sets.
-    """
-
-    name: str
-    overrides: tuple[str, ...]
 
 
 def split_sides(words: Sequence[str]) -> list[list[str]]:
@@ -100,13 +85,12 @@ def read_seeds(wanted: str, first: int) -> list[int]:
     return numbers
 
 
-def plan_trials(sides: Sequence[Sequence[str]], wanted: str, tree: str) -> list[list[Trial]]:
+def plan_trials(sides: Sequence[Sequence[str]], wanted: str) -> list[list[Trial]]:
     """Lays out the trainings of each setting.
 
     Args:
         sides: Overrides of each.
         wanted: ``--seeds``.
-        tree: Names the project's content.
 
     Returns:
         By side, a trial for each seed.
@@ -120,90 +104,13 @@ def plan_trials(sides: Sequence[Sequence[str]], wanted: str, tree: str) -> list[
         if different := [key for key in differing_keys(one, another) if key not in IGNORED_PARAMS]:
             raise ConfigError(f"the two settings may not be compared: they differ in {', '.join(different)}")
     first = composed[0]
-    fixed = (f"split.seed={first['split']['seed']}", f"validation_args.seed={first['validation_args']['seed']}")
     seeds = read_seeds(wanted, first["seed"])
-    planned = []
-    for side in sides:
-        overrides = [(*side, *fixed, f"seed={seed}") for seed in seeds]
-        digests = [sha256_bytes(json.dumps([tree, words]).encode())[:8] for words in overrides]
-        named = zip(digests, seeds, overrides, strict=True)
-        planned.append([Trial(f"seeds-{digest}-{seed}", words) for digest, seed, words in named])
-    return planned
+    return [[Trial.of("seeds", (*side, *fixed_seeds(first), f"seed={seed}")) for seed in seeds] for side in sides]
 
 
-def run_trials(
-    planned: Sequence[Sequence[Trial]], finished: Callable[[], set[str]], run: Callable[[Trial], int]
-) -> None:
-    """Runs what is not there yet, the sides in turn, so that a part of it can be compared, too.
-
-    Args:
-        planned: From `plan_trials`.
-        finished: Returns the names of the experiments that are there.
-        run: Runs one; returns its exit status.
-
-    Raises:
-        MetricError: One failed.
-    """
-    in_turn = [trial for of_seed in zip(*planned, strict=True) for trial in of_seed]
-    for number, trial in enumerate(in_turn, start=1):
-        told = f"run {number} of {len(in_turn)}, {trial.name}: {' '.join(trial.overrides)}"
-        if trial.name in finished():
-            print(f"seeds: {told}: is there", file=sys.stderr, flush=True)
-            continue
-        print(f"seeds: {told}", file=sys.stderr, flush=True)
-        if status := run(trial):
-            raise MetricError(f"{trial.name} ended with status {status}, its output is above; the same command goes on")
-
-
-def project_tree() -> str:
-    """Names the content of all tracked files as they lie here, changes included.
-
-    Returns:
-        A hash of git's.
-
-    Raises:
-        ConfigError: This is no git repository, or one without a commit.
-    """
-    try:
-        changed = _git("stash", "create")
-        return _git("rev-parse", f"{changed or 'HEAD'}^{{tree}}")
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ConfigError("expected a git repository with a commit, in its root") from error
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def finished_experiments() -> set[str]:
-    """Returns the names of all DVC experiments."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        found = repo.experiments.ls(all_commits=True)
-    return {str(name) for experiments in found.values() for name, _ in experiments}
-
-
-def run_experiment(trial: Trial) -> int:
-    """Runs a trial in a temporary copy of the project; states, caches and DVC's cache are shared.
-
-    Args:
-        trial: The trial.
-
-    Returns:
-        DVC's exit status.
-    """
-    settings = [word for override in trial.overrides for word in ("-S", override)]
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", trial.name, *settings]
-    return subprocess.run(command, check=False, stdout=sys.stderr).returncode
-
-
-def machine_name() -> str:
-    """Returns processor and cores of this machine, as a person would name them."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} cores of {names[0]}" if names else f"{platform.machine()} {platform.processor()}".strip()
+def fixed_seeds(params: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what keeps the photos that are held out and the noise of the images, whatever the training's seed."""
+    return f"split.seed={params['split']['seed']}", f"validation_args.seed={params['validation_args']['seed']}"
 
 
 def describe(sides: Sequence[Sequence[str]], runs: Sequence[Sequence[EvaluatedRun]]) -> str:
@@ -241,8 +148,10 @@ def main() -> None:
     try:
         check_lock(Path())
         sides = split_sides(wanted.settings)
-        planned = plan_trials(sides, wanted.seeds, project_tree())
-        run_trials(planned, finished_experiments, run_experiment)
+        planned = plan_trials(sides, wanted.seeds)
+        # the sides take turns, so that a part of it can be compared, too
+        in_turn = [trial for of_seed in zip(*planned, strict=True) for trial in of_seed]
+        run_trials("seeds", in_turn, finished_experiments, run_experiment)
         runs = [[read_run(trial.name) for trial in side] for side in planned]
         print(describe(sides, runs))
         if wanted.spread is not None:

@@ -4,9 +4,10 @@ Symbols: P prompts, K seeds of each; d[p, k] = score of B - score of A for the s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from scipy import stats
 from src.core.seeding import derive_seed
 from src.metrics.intervals import DRAWS, LEVEL, Interval, Unit, estimate, independent_units, standard_error
 
+Key = TypeVar("Key", bound=Hashable)
 # of the normal: 97.5 % and 80 % quantiles
 DETECTABLE = 2.8
 
@@ -100,18 +102,18 @@ def sign_flip(of_units: NDArray[np.float64], seed: int) -> float:
     return float(test.pvalue)
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjusts p-values of several primary metrics, so that the chance of any false one stays at the level.
+def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
+    """Adjusts p-values of several comparisons, so that the chance of any false one stays at the level.
 
     Paper: A Simple Sequentially Rejective Multiple Test Procedure (Holm, 1979).
 
     Args:
-        p_values: By metric.
+        p_values: By what is compared.
 
     Returns:
         Adjusted p-values, at most 1.
     """
-    adjusted: dict[str, float] = {}
+    adjusted: dict[Key, float] = {}
     largest = 0.0
     for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
@@ -119,22 +121,35 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def find(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> dict[str, Finding]:
+def adjust(primaries: Mapping[str, Comparison], comparisons: int) -> dict[str, float]:
+    """Adjusts the p-values of one comparison among several with the same A: Bonferroni, then Holm over the metrics.
+
+    Args:
+        primaries: At least one.
+        comparisons: How many runs are compared with A at the same time, B among them.
+
+    Returns:
+        Adjusted p-values by metric.
+    """
+    return holm({name: min(1.0, comparisons * found.p) for name, found in primaries.items()})
+
+
+def find(
+    primaries: Mapping[str, Comparison], margins: Mapping[str, float], adjusted: Mapping[str, float]
+) -> dict[str, Finding]:
     """Tells what each primary metric says; all of them are better when higher.
 
-    A metric rose when its interval lies above zero and reaches beyond its margin, and its p is below 1 - LEVEL after
-    the corrections of Bonferroni (for the comparisons) and Holm (for the metrics); it fell when the same holds below.
-    It is the same when its interval lies within its margin, and else open.
+    A metric rose when its interval lies above zero and reaches beyond its margin, and its adjusted p is below
+    1 - LEVEL; it fell when the same holds below. It is the same when its interval lies within its margin, else open.
 
     Args:
         primaries: At least one.
         margins: The difference of each metric that does not matter, > 0.
-        comparisons: How many runs are compared with A at the same time, B among them.
+        adjusted: The p-value of each for so many comparisons, for example from `adjust`.
 
     Returns:
         By metric.
     """
-    adjusted = holm({name: min(1.0, comparisons * found.p) for name, found in primaries.items()})
     findings = {}
     for name, found in primaries.items():
         low, high, margin, sure = found.interval.low, found.interval.high, margins[name], adjusted[name] < 1 - LEVEL
@@ -149,7 +164,9 @@ def find(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comp
     return findings
 
 
-def verdict_of(primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int) -> Verdict:
+def verdict_of(
+    primaries: Mapping[str, Comparison], margins: Mapping[str, float], adjusted: Mapping[str, float]
+) -> Verdict:
     """Draws the conclusion from what `find` says of each primary metric.
 
     The first that applies: EQUIVALENT, all are the same; BETTER, one rose, and no interval reaches below minus its
@@ -158,12 +175,12 @@ def verdict_of(primaries: Mapping[str, Comparison], margins: Mapping[str, float]
     Args:
         primaries: At least one.
         margins: The difference of each metric that does not matter, > 0.
-        comparisons: How many runs are compared with A at the same time, B among them.
+        adjusted: As in `find`.
 
     Returns:
         The verdict about B; INCONCLUSIVE where none of the above applies.
     """
-    findings = set(find(primaries, margins, comparisons).values())
+    findings = set(find(primaries, margins, adjusted).values())
     if findings == {Finding.SAME}:
         return Verdict.EQUIVALENT
     if Finding.ROSE in findings and all(found.interval.low >= -margins[name] for name, found in primaries.items()):
@@ -174,7 +191,7 @@ def verdict_of(primaries: Mapping[str, Comparison], margins: Mapping[str, float]
 
 
 def blocked_by(
-    primaries: Mapping[str, Comparison], margins: Mapping[str, float], comparisons: int
+    primaries: Mapping[str, Comparison], margins: Mapping[str, float], adjusted: Mapping[str, float]
 ) -> dict[str, int | None]:
     """Names what keeps a comparison from a verdict, and how much more data would do if the differences stay the same.
 
@@ -184,15 +201,15 @@ def blocked_by(
     Args:
         primaries: At least one.
         margins: The difference of each metric that does not matter, > 0.
-        comparisons: How many runs are compared with A at the same time, B among them.
+        adjusted: As in `find`.
 
     Returns:
         Units by metric: intervals shrink by the square root of their number. None where no number would do, because
         the mean itself lies beyond the margin. Nothing where there is a verdict.
     """
-    if verdict_of(primaries, margins, comparisons) is not Verdict.INCONCLUSIVE:
+    if verdict_of(primaries, margins, adjusted) is not Verdict.INCONCLUSIVE:
         return {}
-    findings = find(primaries, margins, comparisons)
+    findings = find(primaries, margins, adjusted)
     blocked: dict[str, int | None] = {}
     for name, found in primaries.items():
         mean, margin = found.interval.mean, margins[name]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from src.comparison.statistics import (
     Comparison,
     Finding,
     Verdict,
+    adjust,
     blocked_by,
     compare_run_means,
     compare_scores,
@@ -57,21 +58,26 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """What the primary metrics say together."""
-        return verdict_of(self._primary, self.margins, self.comparisons)
+        return verdict_of(self.primary, self.margins, self._adjusted)
 
     @property
     def findings(self) -> Mapping[str, Finding]:
         """What each primary metric says."""
-        return find(self._primary, self.margins, self.comparisons)
+        return find(self.primary, self.margins, self._adjusted)
 
     @property
     def blocked(self) -> Mapping[str, int | None]:
         """What keeps it from a verdict, and how many units would do: see `blocked_by`."""
-        return blocked_by(self._primary, self.margins, self.comparisons)
+        return blocked_by(self.primary, self.margins, self._adjusted)
 
     @property
-    def _primary(self) -> dict[str, Comparison]:
+    def primary(self) -> dict[str, Comparison]:
+        """The comparisons of the metrics that decide."""
         return {name: self.metrics[name] for name in self.primaries}
+
+    @property
+    def _adjusted(self) -> dict[str, float]:
+        return adjust(self.primary, self.comparisons)
 
     @property
     def primaries(self) -> tuple[str, ...]:
@@ -95,7 +101,7 @@ def compare_runs(a: EvaluatedRun, b: EvaluatedRun, seed: int) -> Report:
         MetricError: They may not be compared; the message names the field that differs.
     """
     check_comparable(a, b)
-    sides = [_scored_rows(run) for run in (a, b)]
+    sides = [scored_rows(run) for run in (a, b)]
     metrics: dict[str, Comparison] = {}
     dropped: dict[str, int] = {}
     for name in sorted(set(sides[0].index.get_level_values("metric")) & set(sides[1].index.get_level_values("metric"))):
@@ -158,7 +164,7 @@ def run_means(run: EvaluatedRun) -> dict[str, float]:
     Raises:
         MetricError: It has no scores on test prompts.
     """
-    means = _scored_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean().dropna()
+    means = scored_rows(run).groupby(["metric", "prompt_id"]).mean().groupby("metric").mean().dropna()
     return {str(name): float(value) for name, value in means.items()}
 
 
@@ -229,8 +235,30 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _scored_rows(run: EvaluatedRun) -> "pd.Series[Any]":
-    """The chosen checkpoint's values on what each metric is reported on, those of metrics that have any."""
+def decisive(run: EvaluatedRun) -> EvaluatedRun:
+    """Returns a run with the scores of the primary metrics alone: the others need no intervals where many are compared.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The same run, less of it.
+    """
+    return replace(run, scores=run.scores[run.scores["metric"].isin(PRIMARIES)])
+
+
+def scored_rows(run: EvaluatedRun) -> "pd.Series[Any]":
+    """Returns the chosen checkpoint's values on what each metric is reported on.
+
+    Args:
+        run: The run.
+
+    Returns:
+        By metric, prompt_id and seed; of metrics that have any.
+
+    Raises:
+        MetricError: It has no scores on test prompts.
+    """
     chosen = run.meta["selected"]
     rows = run.scores[(run.scores["variant"] == chosen) & (run.scores["references"] != "train")]
     if rows[rows["set"] == TEST].empty:

@@ -9,6 +9,7 @@ from src.comparison.statistics import (
     Comparison,
     Finding,
     Verdict,
+    adjust,
     blocked_by,
     compare_run_means,
     compare_scores,
@@ -50,7 +51,7 @@ def test_interval_covers_the_truth_in_93_to_97_percent_and_false_better_stays_un
         }
         interval = pair["dino"].interval
         covered += interval.low <= 0 <= interval.high
-        better += verdict_of(pair, MARGINS, 1) is Verdict.BETTER
+        better += verdict_of(pair, MARGINS, adjust(pair, 1)) is Verdict.BETTER
     assert 0.93 <= covered / repeats <= 0.97
     assert better / repeats < 0.05
 
@@ -83,7 +84,7 @@ def test_images_of_one_prompt_are_the_units_of_interval_test_and_detectable_diff
 def test_a_run_against_itself_is_equivalent_at_zero():
     same = {name: compare_scores(np.zeros((24, 2)), 0) for name in MARGINS}
     assert all(c.interval == Interval(0, 0, 0) and c.p == 1 for c in same.values())
-    assert verdict_of(same, MARGINS, 1) is Verdict.EQUIVALENT
+    assert verdict_of(same, MARGINS, adjust(same, 1)) is Verdict.EQUIVALENT
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_run_against_itself_is_equivalent_at_zero():
     ],
 )
 def test_verdicts(dino, clip, verdict):
-    assert verdict_of({"dino": dino, "clip_t": clip}, MARGINS, 1) is verdict
+    assert verdict_of({"dino": dino, "clip_t": clip}, MARGINS, adjust({"dino": dino, "clip_t": clip}, 1)) is verdict
 
 
 @pytest.mark.parametrize(
@@ -126,14 +127,14 @@ def test_verdicts(dino, clip, verdict):
     ],
 )
 def test_what_blocks_a_verdict_is_named_with_the_prompts_that_would_do(dino, clip, blocked):
-    assert blocked_by({"dino": dino, "clip_t": clip}, MARGINS, 1) == blocked
+    assert blocked_by({"dino": dino, "clip_t": clip}, MARGINS, adjust({"dino": dino, "clip_t": clip}, 1)) == blocked
 
 
 def test_a_settled_loss_is_found_also_where_the_verdict_is_open():
     """dino -0.151 with p 0.0002 was called INCONCLUSIVE: cannot tell."""
     pair = {"dino": of(-0.2, -0.102, 0.0002), "clip_t": of(-0.01, 0.03, 0.3)}
-    assert verdict_of(pair, MARGINS, 1) is Verdict.INCONCLUSIVE
-    assert find(pair, MARGINS, 1) == {"dino": Finding.FELL, "clip_t": Finding.OPEN}
+    assert verdict_of(pair, MARGINS, adjust(pair, 1)) is Verdict.INCONCLUSIVE
+    assert find(pair, MARGINS, adjust(pair, 1)) == {"dino": Finding.FELL, "clip_t": Finding.OPEN}
 
 
 def students(values):
@@ -149,14 +150,20 @@ def test_ten_runs_that_differ_in_nothing_rarely_give_a_better_one():
         of_a = random.normal(size=25)
         series = [{"dino": students(random.normal(size=25) - 0.3 * of_a)} for _ in range(10)]
         for comparisons in false:
-            false[comparisons] += any(verdict_of(run, margins, comparisons) is Verdict.BETTER for run in series)
+            false[comparisons] += any(
+                verdict_of(run, margins, adjust(run, comparisons)) is Verdict.BETTER for run in series
+            )
     assert false[1] / repeats > 0.1
     assert false[10] / repeats < 0.05
 
 
 def test_every_p_is_taken_times_the_number_of_comparisons():
     pair = {"dino": of(0.05, 0.1, 0.004), "clip_t": of(-0.004, 0.004, 0.9)}
-    assert [verdict_of(pair, MARGINS, n) for n in (1, 6, 7)] == [Verdict.BETTER, Verdict.BETTER, Verdict.INCONCLUSIVE]
+    assert [verdict_of(pair, MARGINS, adjust(pair, n)) for n in (1, 6, 7)] == [
+        Verdict.BETTER,
+        Verdict.BETTER,
+        Verdict.INCONCLUSIVE,
+    ]
 
 
 def test_holm_by_hand():

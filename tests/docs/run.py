@@ -157,7 +157,7 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
         run_module(module, [*words, "--steps", "2"])
     elif name == "seeds":
         run_seeds(words, place)
-    elif name.startswith("tabletop_") or name == "sample_photos":
+    elif name.startswith(("tabletop_", "method")) or name == "sample_photos":
         require(command, "hours")
         check_options(module, words)
     else:
@@ -166,7 +166,7 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
 
 def run_seeds(words: list[str], place: Place) -> None:
     """Plans, finds and compares for real; each training, a documented command itself, is a copy of the finished run."""
-    from src.commands import seeds
+    from src.commands import seeds, trials
 
     if "--seeds" in words:
         index = words.index("--seeds") + 1
@@ -174,7 +174,7 @@ def run_seeds(words: list[str], place: Place) -> None:
         words[index] = ",".join(listed[:FEW_SEEDS]) if listed[1:] else str(min(int(words[index]), FEW_SEEDS))
     composed = lru_cache(lambda settings: load_config([*small([], place.project), *settings]))
 
-    def copy_run(trial: seeds.Trial) -> int:
+    def copy_run(trial: trials.Trial) -> int:
         shutil.copytree("run_a", trial.name)
         *settings, seed = trial.overrides
         params = composed(tuple(settings))
@@ -184,14 +184,9 @@ def run_seeds(words: list[str], place: Place) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seeds, "run_experiment", copy_run)
-        patch.setattr(seeds, "project_tree", lambda: command_tree(words))
+        patch.setattr(trials, "project_content", lambda: shlex.join(words))
         patch.setattr(seeds, "finished_experiments", set)
         run_module("src.commands.seeds", words)
-
-
-def command_tree(words: list[str]) -> str:
-    """Names the project's content; another for each command, so that their runs are apart."""
-    return shlex.join(words)
 
 
 def run_launcher(command: Command, words: list[str], place: Place) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from src.metrics.names import REPORTED_SETS
 from src.reporting import charts
 from src.reporting.inputs import read_inputs
 from src.reporting.metric_tables import metric_table, narrowed
@@ -132,14 +133,16 @@ def test_a_selection_without_the_rule_is_told_in_the_language_of_the_page(tables
     assert "selected" not in ran
 
 
-def test_a_figure_that_is_no_mean_over_the_test_prompts_says_how_many_images_it_rests_on(tables):
+@pytest.mark.parametrize("name", REPORTED_SETS[1:])
+def test_a_figure_that_is_no_mean_over_the_test_prompts_says_how_many_images_it_rests_on(tables, name):
     rows = tables.scores[tables.scores["set"] == "test"]
     rows = rows[rows["metric"] == "nn_train"].groupby("variant").head(8)
-    subject_only = rows.assign(metric="div_lpips", set="subject-only", prompt_id="subject-only")
-    subject_only["seed"] = subject_only.groupby("variant").cumcount().astype(str)
+    apart = rows.assign(metric="div_lpips", set=name, prompt_id=name)
+    apart["seed"] = apart.groupby("variant").cumcount().astype(str)
     others = tables.scores[tables.scores["metric"] != "div_lpips"]
-    changed = dataclasses.replace(tables, scores=pd.concat([others, subject_only]))
-    assert "div_lpips rests on 8 images of the subject alone." in metric_page(changed, load_texts("en")).intro
+    changed = dataclasses.replace(tables, scores=pd.concat([others, apart]))
+    told = {"class-only": "the class alone", "subject-only": "the subject alone", "unrelated": "unrelated texts"}[name]
+    assert f"div_lpips rests on 8 images of {told}." in metric_page(changed, load_texts("en")).intro
     assert "div_lpips rests" not in metric_page(tables, load_texts("en")).intro
 
 

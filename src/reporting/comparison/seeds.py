@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from src.comparison.runs import EvaluatedRun
 from src.comparison.settings import Differs
 from src.comparison.statistics import Verdict
-from src.comparison.verdict import PRIMARIES, compare_configurations, compare_runs, run_means
+from src.comparison.verdict import compare_configurations, compare_runs, decisive, run_means
 from src.metrics.names import BASE
 from src.metrics.quantities import Quantities
 from src.metrics.summary import reported_means
@@ -55,7 +54,7 @@ def describe_seeds(name: str, runs: Sequence[EvaluatedRun]) -> str:
 
 def _pairs(runs: Sequence[EvaluatedRun]) -> str:
     """Counts the verdicts of the pairs, and how many of them are told as statements about settings."""
-    reports = [compare_runs(a, b, SEED) for a, b in combinations([_primary(run) for run in runs], 2)]
+    reports = [compare_runs(a, b, SEED) for a, b in combinations([decisive(run) for run in runs], 2)]
     counts = Counter(report.verdict.value for report in reports)
     told = ", ".join(f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value])
     about = sum(report.differs is Differs.SETTINGS for report in reports)
@@ -69,7 +68,7 @@ def _halves(runs: Sequence[EvaluatedRun]) -> str:
     """Counts how often one half of the runs is called better or worse than the other, as a setting."""
     if len(runs) < ENOUGH_TO_SPLIT:
         return ""
-    lean, every = [_primary(run) for run in runs], range(len(runs))
+    lean, every = [decisive(run) for run in runs], range(len(runs))
     splits = list(combinations(every, len(runs) // 2))
     firm = 0
     for chosen in splits:
@@ -79,7 +78,3 @@ def _halves(runs: Sequence[EvaluatedRun]) -> str:
         f"Of {len(splits)} ways to compare {len(runs) // 2} of them with the others as two settings, {firm} "
         f"({firm / len(splits):.1%}) give BETTER, WORSE or TRADE-OFF; chance alone may give 5 %."
     )
-
-
-def _primary(run: EvaluatedRun) -> EvaluatedRun:
-    return replace(run, scores=run.scores[run.scores["metric"].isin(PRIMARIES)])

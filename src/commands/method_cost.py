@@ -1,0 +1,109 @@
+"""What a method costs: trained numbers, seconds of a step, peak memory, size of a checkpoint.
+
+`python -m src.commands.method_cost method=oft [KEY=VALUE ...]` trains a few steps on the photos that lie here (after
+`dvc repro`), keeps nothing of it and prints a line of JSON. Peak memory is that of the GPU, or of the process.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from src.commands.usage import command_line
+from src.core import layout
+from src.core.building import build
+from src.core.config import load_stage_params, quote_overrides
+from src.core.config_errors import one_line
+from src.core.settings import Settings
+from src.reporting.comparison.methods import Cost
+
+# updates that are timed, after those that warm up
+STEPS, WARM_UP = 12, 3
+# of ru_maxrss
+UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+def measure_apart(overrides: Sequence[str]) -> Cost | None:
+    """Measures in a process of its own, whose memory nothing else has filled.
+
+    Args:
+        overrides: Of the configuration.
+
+    Returns:
+        The cost; None where it cannot be measured, the reason is printed.
+    """
+    command = [sys.executable, "-m", "src.commands.method_cost", *overrides]
+    ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    return None if ended.returncode else Cost(**json.loads(ended.stdout.splitlines()[-1]))
+
+
+def measure(params: Settings) -> Cost:
+    """Trains a few steps.
+
+    Args:
+        params: Of the stage `train`.
+
+    Returns:
+        The cost.
+    """
+    import torch
+
+    from src.data.dataset import load_class_images, load_dataset
+    from src.stages.class_images import wants_class_images
+    from src.stages.train import build_accelerator
+    from src.stages.training_setup import build_plan, build_run, check_settings
+    from src.trackers.multi import MultiTracker
+    from src.training.determinism import set_deterministic
+    from src.training.loop import train_step
+    from src.training.state import StateFolder
+
+    set_deterministic(params.train.deterministic)
+    accelerator = build_accelerator(params)
+    parts = build(params.method, "method"), build(params.loss, "loss"), build(params.lr_schedule, "lr_schedule")
+    check_settings(params, parts[0])
+    size, prior = params.model.resolution, params.prior.prompt
+    photos = load_dataset(layout.CROPS, layout.CAPTIONS, layout.SPLIT, params.subject.token, size)
+    class_items = load_class_images(layout.CLASS_IMAGES, prior, size) if wants_class_images(params) else []
+    with TemporaryDirectory() as name:
+        state = StateFolder(Path(name))
+        plan = build_plan(params)
+        run = build_run(params, plan, accelerator, parts, (photos, class_items), state, MultiTracker([]), None)
+        seconds = []
+        for step in range(WARM_UP + STEPS):
+            began = time.perf_counter()
+            train_step(run, step)
+            if accelerator.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
+        if accelerator.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated()
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT_BYTES
+        checkpoint = Path(name) / "checkpoint"
+        run.hooks.save_checkpoint(checkpoint)
+        size_bytes = sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
+    trained = sum(weight.numel() for group in run.groups for weight in group.parameters.values())
+    return Cost(trained, round(median(seconds[WARM_UP:]), 4), round(peak / 2**20, 1), round(size_bytes / 2**20, 3))
+
+
+@one_line("method_cost")
+def main() -> None:
+    """Measures and prints.
+
+    Raises:
+        SystemExit: It cannot be trained.
+    """
+    parser = command_line("method_cost", __doc__)
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+    params = load_stage_params("train", quote_overrides(parser.parse_args().settings))
+    print(json.dumps(asdict(measure(params))))
+
+
+if __name__ == "__main__":
+    main()

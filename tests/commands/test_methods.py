@@ -1,0 +1,148 @@
+"""One command compares methods, each at a rate of its own; its runs are made up here, DVC is asked for nothing."""
+
+import sys
+
+import pytest
+
+from src.commands import methods
+from src.commands.methods import RATE_SEED, read_settings, run_study
+from src.core.errors import ConfigError, MetricError
+from tests.comparison.finished_runs import write_run
+
+# what the best rate of each is, as a multiple of what configs/ say, and the likeness that it reaches
+BEST = {"lora": (1, 0.3), "oft": (9, 0.2), "textual_inversion": (1, 0.1)}
+
+
+class Project:
+    """Trainings that come to what BEST says; a rate of 27 times the configured one ends in an error."""
+
+    def __init__(self, folder):
+        self.folder, self.done, self.ran = folder, {}, []
+
+    def run(self, trial):
+        words = dict(word.split("=", 1) for word in trial.overrides)
+        rate = float(words.get("method.lr", words.get("lr", 0)))
+        self.ran.append((words["method"], rate, int(words["seed"])))
+        default = 5e-3 if words["method"] == "textual_inversion" else 1e-4
+        factor, likeness = BEST[words["method"]]
+        if rate > 20 * default:
+            return 1
+        seed = int(words["seed"])
+        reached = likeness - 0.01 * abs(rate / default - factor)
+        params = {"seed": seed, "prior": {"weight": 0.0, "seed": seed}, "method": words["method"], "lr": rate}
+        path = self.folder / f"{trial.name}"
+        self.done[trial.name] = write_run(path, reached + 0.002 * (seed % 5), 7, params=params, dev=(reached, 0.5))
+        return 0
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    found = Project(tmp_path)
+    monkeypatch.setattr(methods, "train_and_measure", found.run)
+    monkeypatch.setattr(methods, "finished_experiments", lambda: set(found.done))
+    monkeypatch.setattr(methods, "read_run", lambda name: found.done[name])
+    return found
+
+
+def settings(*words):
+    return read_settings(words, ["model=sd15", "lr=1e-4"])
+
+
+def test_a_setting_is_a_method_with_overrides_of_its_own():
+    first, second = read_settings(["lora", "lora prior.weight=1 prior.form=prediction"], ["model=tabletop"])
+    assert (first.rate_key, first.rate, first.params["prior"]["weight"]) == ("lr", 5e-4, 0)
+    assert (second.params["prior"]["weight"], second.params["prior"]["form"]) == (1, "prediction")
+    assert second.params["inference_metrics"][-1] == "unrelated"
+    assert second.params["validation_args"]["num_unrelated_images"] == 1
+    assert read_settings(["textual_inversion", "lora"], [])[0].rate_key == "method.lr"
+
+
+def test_without_settings_every_method_is_compared():
+    names = [setting.name for setting in read_settings([], [])]
+    assert {"lora", "oft", "dreambooth", "textual_inversion", "custom_diffusion"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lora"], "two different settings or more, found lora"),
+        (["lora", "lora"], "two different settings or more"),
+        (["lora seed=3", "oft"], "seeds are what --seeds is for"),
+        (["lora", "magic"], "magic"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_any_training(words, message):
+    with pytest.raises(ConfigError, match=message):
+        read_settings(words, [])
+
+
+def test_each_method_is_trained_at_the_rate_that_the_dev_prompts_chose_with_a_seed_of_its_own(project):
+    study = run_study(settings("lora", "oft", "textual_inversion"), [42, 1], lambda: False, False)
+    assert study.rates["lora"] == ("lr", 1e-4)
+    # the search went beyond its edge, and past a training that failed
+    assert study.rates["oft"] == ("lr", 9e-4)
+    assert [one.rate for one in study.tried["oft"] if not one.dev] == [2.7e-3]
+    assert study.rates["textual_inversion"] == ("method.lr", 5e-3)
+    searched = [run for run in project.ran if run[2] == RATE_SEED]
+    compared = [run for run in project.ran if run[2] != RATE_SEED]
+    assert len(searched) == 3 + 5 + 3
+    # the seeds in turn, so that a part of it can be compared
+    assert [run[2] for run in compared] == [42, 42, 42, 1, 1, 1]
+    assert {run[:2] for run in compared} == {("lora", 1e-4), ("oft", 9e-4), ("textual_inversion", 5e-3)}
+
+
+def test_the_same_command_goes_on_and_trains_nothing_twice(project):
+    run_study(settings("lora", "textual_inversion"), [42, 1], lambda: False, False)
+    before = len(project.ran)
+    again = run_study(settings("lora", "textual_inversion"), [42, 1], lambda: False, False)
+    assert len(project.ran) == before
+    assert [len(one.runs) for one in again.contestants] == [2, 2]
+
+
+def test_when_the_time_is_up_what_is_there_is_compared(project):
+    late = lambda: len(project.ran) >= 3 + 3 + 5  # noqa: E731
+    study = run_study(settings("lora", "textual_inversion"), [42, 1, 2], late, False)
+    assert {one.name: len(one.runs) for one in study.contestants} == {"lora": 3, "textual_inversion": 2}
+    none = run_study(settings("lora", "oft"), [7, 8], lambda: True, False)
+    assert not none.contestants
+
+
+def test_a_rate_that_a_person_chose_is_not_looked_for(project):
+    study = run_study(settings("lora lr=2e-4", "textual_inversion method.lr=1e-3"), [42, 1], lambda: False, False)
+    assert study.rates == {"lora lr=2e-4": ("lr", 2e-4), "textual_inversion method.lr=1e-3": ("method.lr", 1e-3)}
+    assert (study.tried, len(project.ran)) == ({}, 4)
+
+
+def test_the_seed_of_the_search_is_none_of_those_compared(project):
+    with pytest.raises(ConfigError, match="1000 is the seed that rates are chosen with"):
+        run_study(settings("lora", "oft"), [1, 1000], lambda: False, False)
+
+
+def test_the_command_tells_writes_the_page_and_the_part_of_a_document(project, tmp_path, monkeypatch, capsys):
+    document = tmp_path / "methods.md"
+    document.write_text("# Methods\n\n<!-- comparison of methods -->\nold\n<!-- end of the comparison -->\n\nMore.\n")
+    words = ["lora", "textual_inversion", "-S", "lr=1e-4", "--seeds", "3", "--into", str(document)]
+    monkeypatch.setattr(sys, "argv", ["methods", *words, "--out", str(tmp_path / "page.html")])
+    methods.main()
+    printed = capsys.readouterr().out
+    assert "| lora | 0.0001 | 3 |" in printed
+    content = document.read_text()
+    assert printed.strip() in content
+    assert "old" not in content
+    assert content.endswith("<!-- end of the comparison -->\n\nMore.\n")
+    assert "Where likeness matters most: lora" in (tmp_path / "page.html").read_text()
+    assert len(project.ran) == 12
+
+
+def test_too_little_to_compare_is_one_line(project, tmp_path, monkeypatch, capsys):
+    words = ["lora", "oft", "--minutes", "0", "--out", str(tmp_path / "page.html")]
+    monkeypatch.setattr(sys, "argv", ["methods", *words])
+    with pytest.raises(SystemExit):
+        methods.main()
+    assert "fewer than two settings have two runs yet; the same command goes on" in capsys.readouterr().err
+
+
+def test_a_document_without_marks_is_refused(tmp_path):
+    (tmp_path / "plain.md").write_text("nothing")
+    with pytest.raises(MetricError, match="expected a file with the lines"):
+        methods.write_between(tmp_path / "plain.md", "text")
