@@ -57,7 +57,8 @@ def measure(params: Settings) -> Cost:
     from src.data.dataset import load_class_images, load_dataset
     from src.stages.class_images import wants_class_images
     from src.stages.train import build_accelerator
-    from src.stages.training_setup import build_plan, build_run, check_settings
+    from src.stages.training_checks import check_settings
+    from src.stages.training_setup import build_plan, build_run
     from src.trackers.multi import MultiTracker
     from src.training.determinism import set_deterministic
     from src.training.loop import train_step
