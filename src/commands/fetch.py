@@ -17,8 +17,9 @@ from src.core.config_errors import one_line
 from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import CHUNK_BYTES, sha256_file
 from src.core.settings import Settings
+from src.core.single_file import is_single_file
 from src.core.typed import plain
-from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns
+from src.core.weights import TEXT_PATTERNS, find_model, find_weight_file, model_patterns, settings_patterns
 
 PARTS = ("model", "captioner", "cropper", "metric_models", "metrics")
 TIMEOUT_S = 30
@@ -58,8 +59,9 @@ def fetch_model(spec: Mapping[str, Any]) -> tuple[Path, bool]:
     """Fetches one model or one weight file.
 
     Args:
-        spec: ``id`` and ``revision``; perhaps ``variant`` or ``weights`` (which weight files of a model), or ``file``
-            (only that one) with ``sha256`` and ``url`` (where it comes from when the id is a folder).
+        spec: ``id`` and ``revision``; perhaps ``variant`` or ``weights`` (which weight files of a model), ``config``
+            (what has the rest of a single-file checkpoint), or ``file`` (only that one) with ``sha256`` and ``url``
+            (where it comes from when the id is a folder).
 
     Returns:
         The folder or file, and whether it was here before.
@@ -68,25 +70,26 @@ def fetch_model(spec: Mapping[str, Any]) -> tuple[Path, bool]:
         MissingModelError: It cannot be fetched.
         ModelMismatchError: A file has another hash than the configuration says.
     """
+    patterns, repository = _patterns(spec), spec["config"] if _is_file(spec) else spec["id"]
     try:
-        return _find(spec), True
+        return _find(spec, patterns), True
     except MissingModelError as missing:
         url: Any = spec.get("url")
         if spec["revision"] is None and url is None:
             raise
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-            raise MissingModelError(f"{spec['id']!r} is missing and HF_HUB_OFFLINE forbids to fetch it") from missing
+            raise MissingModelError(f"{repository!r} is missing and HF_HUB_OFFLINE forbids to fetch it") from missing
     if spec["revision"] is None:
         _download_file(url, Path(spec["id"]) / spec["file"], spec["sha256"])
     else:
-        _download_snapshot(spec)
-    return _find(spec), False
+        _download_snapshot(repository, spec["revision"], patterns)
+    return _find(spec, patterns), False
 
 
-def _find(spec: Mapping[str, Any]) -> Path:
+def _find(spec: Mapping[str, Any], patterns: tuple[str, ...]) -> Path:
     if "file" in spec:
         return find_weight_file(spec["id"], spec["revision"], spec["file"], spec["sha256"])
-    return find_model(spec["id"], spec["revision"], _patterns(spec))
+    return find_model(spec["id"], spec["revision"], patterns, spec.get("config"))
 
 
 def _patterns(spec: Mapping[str, Any]) -> tuple[str, ...]:
@@ -94,19 +97,26 @@ def _patterns(spec: Mapping[str, Any]) -> tuple[str, ...]:
         return (spec["file"],)
     if "weights" in spec:
         return (*TEXT_PATTERNS, spec["weights"])
+    if _is_file(spec):
+        return settings_patterns(Path(spec["id"]))
     return model_patterns(spec.get("variant"))
 
 
-def _download_snapshot(spec: Mapping[str, Any]) -> None:
+def _is_file(spec: Mapping[str, Any]) -> bool:
+    """Says whether a base model is a single file, of which the hub has what it lacks."""
+    return "config" in spec and is_single_file(spec["id"])
+
+
+def _download_snapshot(repository: str, revision: str, patterns: tuple[str, ...]) -> None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    print(f"fetching {spec['id']} at {spec['revision']}", flush=True)
+    print(f"fetching {repository} at {revision}", flush=True)
     try:
-        snapshot_download(spec["id"], revision=spec["revision"], allow_patterns=list(_patterns(spec)))
+        snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         reason = " ".join(str(error).split())
-        raise MissingModelError(f"{spec['id']!r} at {spec['revision']} could not be fetched: {reason}") from error
+        raise MissingModelError(f"{repository!r} at {revision} could not be fetched: {reason}") from error
 
 
 def _download_file(url: str, path: Path, sha256: str | None) -> None:

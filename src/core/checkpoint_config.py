@@ -76,7 +76,7 @@ def _own_folder(file: Path, name: str, digest: str, given: str | None) -> str:
         given: model.id of the command line, or None for what configs/ say.
 
     Returns:
-        The folder; a line says where the content of a given one differs.
+        The folder, or the single file; a line says where the content of a given one differs.
 
     Raises:
         ConfigError: What configs/ say is no such folder, or one with other content.
@@ -84,7 +84,7 @@ def _own_folder(file: Path, name: str, digest: str, given: str | None) -> str:
     folder = Path(compose().model.id if given is None else given).expanduser()
     if given is None and folder.name != name:
         raise ConfigError(f"{file}: trained on a folder {name!r}; say where it is: model.id=PATH/{name}")
-    if folder.is_dir() and sha256_tree(folder) != digest:
+    if folder.exists() and sha256_tree(folder) != digest:
         problem = f"model.id={folder}: not the content that {file} was trained on (SHA-256 {digest[:12]}...)"
         if given is None:
             raise ConfigError(problem)

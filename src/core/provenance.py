@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from src.core.closure import closure, digest, distributions
-from src.core.files import sha256_bytes, sha256_tree
+from src.core.files import sha256_bytes, sha256_file, sha256_tree
+from src.core.single_file import is_single_file
 
 # Set before torch starts its libraries: cuBLAS and MKL read these once. Without MKL_CBWR, MKL may take another code
 # path for another memory alignment, and the last bits differ from run to run.
@@ -50,16 +51,19 @@ def arithmetic_settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def model_digest(model_id: str, revision: str | None, variant: str | None) -> str:
-    """Names a base model: a folder by its content, a hub id by its pinned revision.
+def model_digest(model_id: str, revision: str | None, variant: str | None, config: str | None = None) -> str:
+    """Names a base model: a folder or a file by its content, a hub id by its pinned revision.
 
     Args:
-        model_id: A folder or a hub id.
+        model_id: A folder, a hub id or a single-file checkpoint.
         revision: The pinned commit of a hub id.
         variant: Which weight files.
+        config: Folder or hub id of what a single-file checkpoint lacks.
 
     Returns:
         A text that differs where the weights may.
     """
+    if config is not None and is_single_file(model_id):
+        return f"{sha256_file(Path(model_id))}:{model_digest(config, revision, None)}"
     where = sha256_tree(Path(model_id)) if Path(model_id).is_dir() else f"{model_id}@{revision}"
     return f"{where}:{variant}"

@@ -7,7 +7,7 @@ from typing import Any
 
 # their default is null, and nothing else says that they are texts
 TEXTS = ("prompt", "exp.config_path")
-PATH = re.compile(r"(?:.*\.)?(?:\w+_dir|\w+_path|architecture|folder|file|id|start|vae|text|backbone|weights)")
+PATH = re.compile(r"(?:.*\.)?(?:\w+_dir|\w+_path|architecture|folder|file|id|start|vae|text|backbone|weights|config)")
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
 BRACKETS = {"[": "]", "{": "}"}
 

@@ -162,6 +162,7 @@ class ModelSettings:
     id: str
     revision: str | None
     variant: str | None
+    config: str | None
     resolution: int
     target_modules: list[str]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import check_folder, has_file, sha256_file, write_text
+from src.core.single_file import is_single_file, read_contents
 
 TEXT_PATTERNS = ("*.json", "*.txt", "*.model")
 # the parts of a diffusers folder that have weights; the safety checker is neither fetched nor loaded
@@ -17,49 +18,81 @@ COMPONENTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "t
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 
-def model_patterns(variant: str | None) -> tuple[str, ...]:
+def model_patterns(variant: str | None, parts: Sequence[str] = COMPONENTS) -> tuple[str, ...]:
     """Returns what a model needs of a hub repository: texts, and one set of safetensors per part.
 
     The repositories also hold single-file checkpoints, ONNX, Flax, pickles and other variants, up to ten times as much.
 
     Args:
         variant: For example ``fp16``; None for the plain files.
+        parts: The components whose weights are needed.
 
     Returns:
         Patterns for diffusers pipelines and for transformers models.
     """
     dot = f".{variant}" if variant else ""
-    stems = ["model", *(f"{part}/{stem}" for part in COMPONENTS for stem in ("model", "diffusion_pytorch_model"))]
+    stems = ["model", *(f"{part}/{stem}" for part in parts for stem in ("model", "diffusion_pytorch_model"))]
     names = (f"{dot}.safetensors", f"{dot}-?????-of-?????.safetensors", f"-?????-of-?????{dot}.safetensors")
     return (*TEXT_PATTERNS, *dict.fromkeys(stem + name for stem in stems for name in names))
 
 
-def find_model(model_id: str, revision: str | None, allow_patterns: Sequence[str] = TEXT_PATTERNS) -> Path:
-    """Returns the folder that holds a model.
+def settings_patterns(file: Path) -> tuple[str, ...]:
+    """Returns what a single-file checkpoint needs of a hub repository: texts, and the weights that it has not.
+
+    Args:
+        file: The checkpoint.
+
+    Returns:
+        Patterns.
+
+    Raises:
+        MissingModelError: It is not there.
+        ModelMismatchError: It is no checkpoint.
+    """
+    held = read_contents(file).parts
+    return model_patterns(None, [part for part in COMPONENTS if part not in held])
+
+
+def find_model(
+    model_id: str, revision: str | None, allow_patterns: Sequence[str] = TEXT_PATTERNS, config: str | None = None
+) -> Path:
+    """Returns the folder that holds a model, or the settings and tokenizers of a single-file checkpoint.
 
     huggingface_hub returns the folder of a broken-off download as if it were whole when it does not know the
     repository's list of files, so the weights are looked at here.
 
     Args:
-        model_id: A folder on this machine, or a hub id such as ``owner/name``.
+        model_id: A folder on this machine, a hub id such as ``owner/name``, or a single-file checkpoint.
         revision: The pinned commit on the hub; None for a folder.
         allow_patterns: The files that count: with texts alone, any complete set of safetensors is enough.
+        config: Folder or hub id of what a single-file checkpoint lacks.
 
     Returns:
-        An existing folder; each model in it (the root and `COMPONENTS`, where they have a config.json) has weights.
+        An existing folder; each model in it (the root and `COMPONENTS`, where they have a config.json) has weights,
+        there or in the single file.
 
     Raises:
         MissingModelError: It is not on this machine, or not as a whole; the message names the command that helps.
+        ModelMismatchError: A file is no checkpoint.
         NotAFileError: It holds a pipe, a device or a socket.
     """
+    held: Sequence[str] = ()
+    if is_single_file(model_id):
+        held, allow_patterns = read_contents(Path(model_id)).parts, settings_patterns(Path(model_id))
+        if config is None:
+            raise MissingModelError(
+                f"{model_id}: a single file has neither settings nor tokenizers; set model.config to a diffusers "
+                "folder or hub id that has them, or take the model= of its kind"
+            )
+        model_id = config
     folder = Path(model_id)
     if not folder.is_dir():
         folder = _find_in_cache(model_id, revision, allow_patterns)
     check_folder(folder)
     wanted = [pattern for pattern in allow_patterns if pattern not in TEXT_PATTERNS] or ["*.safetensors"]
-    for config in [folder / part / "config.json" for part in ("", *COMPONENTS)]:
-        if config.is_file():
-            _check_weights(folder, config.parent, wanted)
+    for part in ("", *COMPONENTS):
+        if part not in held and (folder / part / "config.json").is_file():
+            _check_weights(folder, folder / part, wanted)
     return folder
 
 

@@ -8,12 +8,14 @@ from typing import get_type_hints
 import torch
 
 from src.core.errors import ConfigError, ModelMismatchError
+from src.core.single_file import is_single_file
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES, BaseModel
 from src.models.flux import Flux
 from src.models.sd import StableDiffusion
 from src.models.sd3 import StableDiffusion3
 from src.models.sdxl import StableDiffusionXL
+from src.models.single_file import check_file, load_single_file
 from src.noise.flow import RectifiedFlow
 
 Family = type[StableDiffusion] | type[StableDiffusionXL] | type[StableDiffusion3] | type[Flux]
@@ -26,16 +28,22 @@ FAMILIES: dict[str, Family] = {
 
 
 def load_base_model(
-    model_id: str, revision: str | None, variant: str | None, dtype: str, device: torch.device
+    model_id: str,
+    revision: str | None,
+    variant: str | None,
+    dtype: str,
+    device: torch.device,
+    config: str | None = None,
 ) -> BaseModel:
     """Loads a base model, frozen and in eval mode.
 
     Args:
-        model_id: A folder or a hub id.
+        model_id: A folder, a hub id or a single-file checkpoint.
         revision: The pinned commit of a hub id; None for a folder.
         variant: Which weight files of the repository, for example ``fp16``; None for the plain ones.
         dtype: ``fp32``, ``bf16`` or ``fp16``, for everything but the VAE.
         device: Where to.
+        config: Folder or hub id of what a single-file checkpoint lacks.
 
     Returns:
         The model.
@@ -44,8 +52,12 @@ def load_base_model(
         MissingModelError: It is not on this machine.
         ModelMismatchError: The files describe another architecture, or are damaged.
     """
-    folder = find_model(model_id, revision, model_patterns(variant))
-    return read_family(folder).load(folder, variant, DTYPES[dtype], device)
+    folder = find_model(model_id, revision, model_patterns(variant), config)
+    family = read_family(folder)
+    if is_single_file(model_id):
+        check_file(Path(model_id), folder)
+        return family.of(load_single_file(Path(model_id), folder, DTYPES[dtype], device), device)
+    return family.load(folder, variant, DTYPES[dtype], device)
 
 
 def read_family(folder: Path) -> Family:

@@ -52,6 +52,11 @@ def load_pipeline(
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelMismatchError(f"{folder}: cannot be loaded: {str(error).splitlines()[0].split('. ')[0]}") from error
+    return prepare(pipeline, device)
+
+
+def prepare(pipeline: DiffusionPipeline, device: torch.device) -> DiffusionPipeline:
+    """Freezes a pipeline, in eval mode and on a device."""
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
     for component in pipeline.components.values():

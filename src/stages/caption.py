@@ -149,7 +149,7 @@ def _run(params: Settings) -> None:
         tuple(params.caption.other_names),
         shorten=params.caption.on_long == "shorten",
     )
-    tokenizers = load_tokenizers(find_model(params.model.id, params.model.revision))
+    tokenizers = load_tokenizers(find_model(params.model.id, params.model.revision, config=params.model.config))
     write_token_report(layout.TOKENS, rules.token, tokenizers)
     rows = caption_images(
         layout.CROPS,

@@ -122,7 +122,8 @@ def _run(params: Settings) -> None:
     check_base(params, sampling_settings(params))
     metrics = build_metrics(params)
     check_settings(params, metrics)
-    check_ahead(texts_to_encode(params), load_tokenizers(find_model(params.model.id, params.model.revision)), metrics)
+    model = find_model(params.model.id, params.model.revision, config=params.model.config)
+    check_ahead(texts_to_encode(params), load_tokenizers(model), metrics)
     if params.check.note:
         print(f"check: {params.check.note}")
     write_text(layout.CHECK_OK, "prompts fit the model, metric models are here\n")

@@ -46,7 +46,7 @@ def generate_class_images(params: Settings, out: Path) -> None:
     )
     settings.check("prior")
     device, spec = choose_device(params.device), params.model
-    weights = model_digest(spec.id, spec.revision, spec.variant)
+    weights = model_digest(spec.id, spec.revision, spec.variant, spec.config)
     code = generation_code("src.stages.class_images")
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     prompt = Prompt("class-image", DEV, "class", params.prior.prompt)
@@ -54,7 +54,7 @@ def generate_class_images(params: Settings, out: Path) -> None:
     missing = [job for job in jobs if cache.get("", job) is None]
     if missing:
         check_base(params, settings)
-        model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device)
+        model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device, spec.config)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
         for job, image in sample(model, settings, missing):
             cache.put("", job, image)

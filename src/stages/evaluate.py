@@ -246,7 +246,8 @@ def _run(params: Settings) -> None:
 def _evaluate(params: Settings) -> dict[str, Any]:
     metrics = build_metrics(params)
     device = choose_device(params.device).type
-    autoencoder = params.model.id, params.model.revision, params.model.variant
+    spec = params.model
+    autoencoder = spec.id, spec.revision, spec.variant, spec.config
     store = FeatureStore(params.evaluate.batch_size, device)
     with TemporaryDirectory() as folder:
         decode = partial(reconstruct, *autoencoder, device, out=Path(folder))

@@ -44,7 +44,7 @@ def generate_variants(
     from src.stages.sampling_setup import check_base, generation_code, image_counts, sampling_settings
 
     settings, device, spec = sampling_settings(params), choose_device(params.device), params.model
-    weights = model_digest(spec.id, spec.revision, spec.variant)
+    weights = model_digest(spec.id, spec.revision, spec.variant, spec.config)
     code = generation_code("src.stages.generate")
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     subject = (params.subject.token, params.subject.class_name)
@@ -54,7 +54,7 @@ def generate_variants(
             if variant.folder is not None:
                 variant.format.check_file(variant.folder)
         check_base(params, settings)
-        model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device)
+        model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device, spec.config)
         generate_missing(model, settings, missing, cache)
     return write_samples(out, plan, cache, keep)
 

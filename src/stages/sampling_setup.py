@@ -6,9 +6,11 @@ from src.core.errors import ConfigError
 from src.core.provenance import code_digest
 from src.core.sets import CLASS_ONLY, DEV, SUBJECT_ONLY, TEST, UNRELATED
 from src.core.settings import Settings
+from src.core.single_file import is_single_file
 from src.core.weights import find_model, model_patterns
 from src.models.base import DTYPES
 from src.models.families import check_resolution, read_family
+from src.models.single_file import check_file
 from src.sampling.generator import SamplingSettings
 from src.sampling.samplers import check_fit
 from src.training.determinism import numerics
@@ -65,12 +67,16 @@ def find_base(params: Settings) -> Path:
         Its folder.
 
     Raises:
-        ConfigError: The resolution does not fit it.
+        ConfigError: The resolution does not fit it, or a single file has a variant.
         MissingModelError: It is not on this machine.
         ModelMismatchError: Its files are not what they should be.
     """
     spec = params.model
-    folder = find_model(spec.id, spec.revision, model_patterns(spec.variant))
+    folder = find_model(spec.id, spec.revision, model_patterns(spec.variant), spec.config)
+    if is_single_file(spec.id):
+        if spec.variant is not None:
+            raise ConfigError(f"model.variant={spec.variant}: {spec.id} is a single file; expected null")
+        check_file(Path(spec.id), folder)
     check_resolution(folder, spec.resolution)
     return folder
 

@@ -83,7 +83,7 @@ def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyS
         data += starting_files(Path(params.train.checkpoint_path))
     work = f"{accelerator.device.type} x {accelerator.num_processes}"
     spec = params.model
-    model = model_digest(spec.id, spec.revision, spec.variant)
+    model = model_digest(spec.id, spec.revision, spec.variant, spec.config)
     # without early stopping no metric decides when a training ends
     without = ("src.stages.early_stopping",) if stopping is None else ()
     code = code_digest("src.stages.train", *target_modules(resolved), without=without)

@@ -13,6 +13,7 @@ from src.core.files import replaced_folder, sha256_tree, work_root
 from src.core.provenance import code_digest
 from src.core.sets import DEV
 from src.core.settings import Settings
+from src.core.single_file import is_single_file
 from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
@@ -87,7 +88,7 @@ def build_run(
     """
     method, loss, schedule = parts
     spec, train = params.model, params.train
-    model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device)
+    model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device, spec.config)
     with accelerator.main_process_first():
         train_set, val_set, *class_sets = sets = encode_photos(model, params, data)
     kept = {""} if plan.prior_caption is None else {"", plan.prior_caption}
@@ -123,8 +124,9 @@ def encode_photos(model: BaseModel, params: Settings, data: tuple[Dataset, list[
         Instance images, held-out ones and, where there are any, class images.
     """
     spec, (dataset, class_items) = params.model, data
-    vae = find_model(spec.id, spec.revision, model_patterns(spec.variant)) / "vae"
-    vae_digest = f"{sha256_tree(vae)}:{code_digest('src.models.latents')}:{numerics()}"
+    vae = find_model(spec.id, spec.revision, model_patterns(spec.variant), spec.config) / "vae"
+    single = sha256_tree(Path(spec.id)) if is_single_file(spec.id) else ""
+    vae_digest = f"{sha256_tree(vae)}{single}:{code_digest('src.models.latents')}:{numerics()}"
     train = params.train
     kinds = ((dataset.train, train.flip, train.background_weight), (dataset.val, False, 1), (class_items, False, 1))
     return [latent_set(model, items, flip, weight, vae_digest) for items, flip, weight in kinds if items]

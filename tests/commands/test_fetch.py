@@ -15,6 +15,7 @@ from src.commands import fetch
 from src.core.errors import MissingModelError, ModelMismatchError
 from src.core.files import sha256_bytes
 from tests.core.hub_cache import COMMIT, SD_FILES, make_snapshot
+from tests.core.test_single_file import TEXT, UNET, VAE, write
 
 HUB = {
     "sd/model": SD_FILES,
@@ -173,3 +174,18 @@ def test_fetch_command_exits_with_one_message(hub, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="1"):
         fetch.main()
     assert capsys.readouterr().err.startswith("fetch: model 'models/none': no such folder")
+
+
+def test_of_a_single_file_only_what_it_lacks_is_fetched(hub, tmp_path, monkeypatch):
+    path = write(tmp_path / "a.safetensors", UNET, VAE, TEXT)
+    spec = {"id": str(path), "revision": COMMIT, "variant": None, "config": "sd/model"}
+    folder, was_here = fetch.fetch_model(spec)
+    assert (hub.downloads, was_here) == (["sd/model"], False)
+    assert (folder / "tokenizer/vocab.json").is_file()
+    assert not [*folder.rglob("*.safetensors"), *folder.rglob("*.bin")]
+    assert fetch.fetch_model(spec) == (folder, True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MissingModelError, match="'blip/base' is missing and HF_HUB_OFFLINE forbids"):
+        fetch.fetch_model(spec | {"config": "blip/base"})
+    with pytest.raises(MissingModelError, match="no such file"):
+        fetch.fetch_model(spec | {"id": str(tmp_path / "b.safetensors")})

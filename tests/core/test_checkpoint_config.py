@@ -30,9 +30,9 @@ def adapter(tmp_path):
 
 def test_base_model_and_subject_are_those_of_the_newest_checkpoint(adapter):
     found = load_checkpoint_params("generate", [f"inferencer.ckpt_dir={adapter}"])
-    assert found.model == ModelSettings(
-        "sd15", "my models/it's", None, "fp16", 256, ["to_q", "to_k", "to_v", "to_out.0"]
-    )
+    attention = ["to_q", "to_k", "to_v", "to_out.0"]
+    preset = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    assert found.model == ModelSettings("sd15", "my models/it's", None, "fp16", preset, 256, attention)
     assert found.subject == SubjectSettings("sksCat", "cat")
     preset = load_stage_params("generate", ["model=sd15"])
     assert found.validation_args == preset.validation_args
@@ -72,7 +72,11 @@ def sent(tmp_path, text):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: sd15", "name: ../../outputs/evil", r"model\.name='\.\./\.\./outputs/evil': expected one of sd15, sd21"),
+        (
+            "name: sd15",
+            "name: ../../outputs/evil",
+            r"model\.name='\.\./\.\./outputs/evil': expected one of flux_dev, sd15",
+        ),
         ("name: sd15", "name: [sd15]", r"model\.name=.*: expected one of"),
         ("class_name: cat", "class_name: '${oc.env:HOME}'", r"subject\.class_name=.*expected text without"),
         ("class_name: cat", f"class_name: {'x' * 65}", r"expected a line of text of at most 64 characters"),

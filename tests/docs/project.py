@@ -118,6 +118,7 @@ def _prepare(place: Place) -> None:
     """Four photos, tiny models, a finished run, two runs to compare, class folders, a training file."""
     from tests.tiny.diffusion import build_diffusion
     from tests.tiny.models import build_tiny
+    from tests.tiny.single_file import write_single_file
     from tests.tiny.words import WORDS
 
     project = place.project
@@ -139,6 +140,7 @@ def _prepare(place: Place) -> None:
     (project / "src").symlink_to(ROOT / "src")
     for kind in ("sd1", "sdxl", "sd3", "flux"):
         build_diffusion(project / "models" / kind, kind, list(WORDS), 0)
+    write_single_file(project / "models/sd1", project / "models/sd1.safetensors")
     with chdir(project):
         build_tiny()
         place.repro(small([], project))

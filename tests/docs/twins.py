@@ -15,6 +15,7 @@ PLACEHOLDERS = {
     "/mnt/backup/project": "{home}/backup",
     "ssh://host/path/": "{home}/ssh/",
     "/models/sd15": "{project}/models/sd1",
+    "/models/dreamshaper.safetensors": "{project}/models/sd1.safetensors",
     "path/to/pictures": "data/captioned",
     "food101/images": "data/class_folders",
     "food101/train": "data/class_folders",
@@ -90,6 +91,8 @@ def small(overrides: list[str], project: Path) -> list[str]:
     later = dict(SIZES)
     if not any(word.startswith("model.id=") for word in overrides):
         later["model.id"] = str(project / "models" / ARCHITECTURES[name])
+    if any(word.startswith("model.id=") and word.endswith(".safetensors") for word in overrides):
+        later["model.config"] = str(project / "models" / ARCHITECTURES[name])
     groups = {word.partition("=")[0] for word in overrides}
     later |= {key: value for key, value in ABSENT.items() if key not in groups}
     if not any(word == "tracker=tensorboard" for word in overrides):

@@ -90,11 +90,11 @@ def build_t5_tokenizer(words: Sequence[str], length: int) -> T5Tokenizer:
     return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=length)
 
 
-def _text_config(tokenizer: CLIPTokenizer, layers: int, projection: int) -> CLIPTextConfig:
+def _text_config(tokenizer: CLIPTokenizer, layers: int, projection: int, width: int = TEXT_WIDTH) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=2 * TEXT_WIDTH,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=CONTEXT_LENGTH,
@@ -159,8 +159,10 @@ def _sd2(folder: Path, words: list[str]) -> StableDiffusionPipeline:
 def _sdxl(folder: Path, words: list[str]) -> StableDiffusionXLPipeline:
     first = _tokenizer(folder / "tokenizer", words, "<|endoftext|>")
     second = _tokenizer(folder / "tokenizer_2", words, "!")
+    # the second is wider, as the published one is: single files tell the two by it
+    wide = 2 * TEXT_WIDTH
     unet = _unet(
-        2 * TEXT_WIDTH,
+        TEXT_WIDTH + wide,
         attention_head_dim=(4, 8),
         use_linear_projection=True,
         addition_embed_type="text_time",
@@ -171,7 +173,7 @@ def _sdxl(folder: Path, words: list[str]) -> StableDiffusionXLPipeline:
     return StableDiffusionXLPipeline(
         vae=_vae(0.13025),
         text_encoder=CLIPTextModel(_text_config(first, layers=2, projection=TEXT_WIDTH)),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(second, layers=2, projection=TEXT_WIDTH)),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(second, 2, TEXT_WIDTH, wide)),
         tokenizer=first,
         tokenizer_2=second,
         unet=unet,
