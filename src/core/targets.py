@@ -11,7 +11,7 @@ from typing import Any
 from src.core.errors import ConfigError
 
 OWN = "src"
-OPTIMIZERS = ("torch.optim", "timm.optim", "bitsandbytes.optim", "prodigyopt")
+OPTIMIZERS = ("torch.optim", "timm.optim", "bitsandbytes.optim", "prodigyopt", "schedulefree")
 SCHEDULERS = ("diffusers",)
 ALLOWED = f"a class of this project ({OWN}.*), an optimizer ({', '.join(OPTIMIZERS)}) or a scheduler of diffusers"
 CLASS_NAME = re.compile(r"(?P<module>[a-z_]\w*(?:\.[a-z_]\w*)*)\.(?P<name>[A-Z]\w*)", re.ASCII)

@@ -12,6 +12,10 @@ from src.data.dataset import Item
 from src.methods.base import Method
 from src.models.families import learns_flow
 from src.stages.sampling_setup import check_base, find_base, sampling_settings
+from src.training.schedule_free import finds_its_rate, is_schedule_free
+
+# of the rate that Prodigy finds; Adam's usual rates are far below
+LEAST_FACTOR = 0.01
 
 
 def check_settings(params: Settings, method: Method) -> None:
@@ -40,7 +44,7 @@ def check_settings(params: Settings, method: Method) -> None:
         raise ConfigError(
             f"lr_schedule.warmup_steps={warmup_steps} of train.steps={train.steps}: the full rate is never reached"
         )
-    build_optimizer(params.optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}])
+    check_optimizer(params, method)
     base = find_base(params)
     if train.sample_every:
         check_base(params, sampling_settings(params))
@@ -48,6 +52,54 @@ def check_settings(params: Settings, method: Method) -> None:
         raise ConfigError(
             f"train.noise_offset={train.noise_offset}: the base model learns a flow, whose images begin from noise "
             "alone, so that no mean is left to correct; expected 0"
+        )
+
+
+def check_optimizer(params: Settings, method: Method) -> None:
+    """Builds the optimizer for nothing, and refuses what it cannot train with.
+
+    Args:
+        params: The stage's parameters.
+        method: What trains.
+
+    Raises:
+        ConfigError: A value is refused, or another technique does what the optimizer does itself.
+    """
+    group = {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": params.lr}
+    optimizer = build_optimizer(params.optimizer, [group])
+    # where texts train, too, parts have rates of their own, which are known when they are there
+    if not method.trains_text:
+        check_rates(optimizer, [params.lr])
+    if not is_schedule_free(optimizer):
+        return
+    if params.train.ema_decay:
+        raise ConfigError(
+            f"train.ema_decay={params.train.ema_decay}: this optimizer keeps an average of the weights; expected 0"
+        )
+    steps, schedule = params.train.steps, build(params.lr_schedule, "lr_schedule")
+    if schedule.factor(steps - 1, steps) < max(schedule.factor(step, steps) for step in range(steps)):
+        raise ConfigError("lr_schedule: this optimizer's average stands for a falling rate; expected constant")
+    if not optimizer.param_groups[0]["betas"][0] > 0:
+        raise ConfigError("optimizer.betas: this optimizer's average needs a first number above 0")
+
+
+def check_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+    """Refuses rates for an optimizer that finds its own and is given a factor on it.
+
+    Args:
+        optimizer: Any.
+        rates: Of the parts that train, before the schedule.
+
+    Raises:
+        ConfigError: Prodigy is given a rate as of Adam, with which it would hardly move, or several, which it refuses
+            in the first step.
+    """
+    if not finds_its_rate(optimizer.param_groups[0]):
+        return
+    if min(rates) < LEAST_FACTOR or len(set(rates)) > 1:
+        raise ConfigError(
+            f"lr={', '.join(f'{rate:g}' for rate in rates)}: this optimizer finds the rate itself and multiplies it by "
+            "lr; expected about 1, the same for all parts (text_encoder_lr, too)"
         )
 
 

@@ -25,7 +25,7 @@ from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
 from src.stages.class_images import wants_class_images
 from src.stages.sampling_setup import sampling_settings
-from src.stages.training_checks import build_optimizer
+from src.stages.training_checks import build_optimizer, check_rates
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import LatentSet, SamplingPlan
@@ -102,7 +102,9 @@ def build_run(
     if plan.sample_every == 0:
         put_away(model, text=not method.trains_text)
     rates = [{"params": list(group.parameters.values()), "lr": plan.rate(group)} for group in groups]
-    module, optimizer = accelerator.prepare(denoiser.train(), build_optimizer(params.optimizer, rates))
+    built = build_optimizer(params.optimizer, rates)
+    check_rates(built, [plan.rate(group) for group in groups])
+    module, optimizer = accelerator.prepare(denoiser.train(), built)
     photos = Photos(train_set, class_sets[0] if class_sets else None, val_set)
     hooks = build_hooks(params, (model, method), state, tracker, stopping)
     sample = SamplingPlan(params.seed, model.process, train.caption_dropout, train.noise_offset)

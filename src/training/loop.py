@@ -13,6 +13,7 @@ from src.noise.process import Noised
 from src.training.batches import cell_weights, sample_batch
 from src.training.ema import warmed_up
 from src.training.run import Run
+from src.training.schedule_free import prepare_updates
 from src.training.state import Row, SavedState, pack_optimizer, unpack_optimizer
 from src.training.validation import validate
 
@@ -31,6 +32,7 @@ def train(run: Run) -> SavedState:
     """
     saved = run.state.load()
     start, losses, validations = restore(run, saved)
+    prepare_updates(run.optimizer)
     pending: list[dict[str, Tensor]] = []
     if start == 0:
         validations.append(_validate(run, 0))

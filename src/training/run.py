@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from src.models.base import Conditioning
 from src.training.batches import LatentSet, SamplingPlan
 from src.training.ema import WeightAverage
 from src.training.ranges import check_counts, check_update
+from src.training.schedule_free import at_average
 from src.training.schedules import LrSchedule
 from src.training.state import StateFolder
 
@@ -164,7 +165,7 @@ class Run:
 
     def averaged(self) -> AbstractContextManager[None]:
         """Returns the context in which the model is what a checkpoint holds."""
-        return nullcontext() if self.average is None else self.average.in_place()
+        return at_average(self.optimizer) if self.average is None else self.average.in_place()
 
     @property
     def device(self) -> torch.device:

@@ -119,9 +119,10 @@ def test_a_part_gets_plain_values_and_numbers_as_they_were_written():
 
 def test_a_library_that_is_not_installed_is_named():
     with pytest.raises(
-        ConfigError, match=r"^optimizer\._target_=prodigyopt\.Prodigy: no such class: No module named 'prodigyopt'"
+        ConfigError,
+        match=r"^optimizer\._target_=bitsandbytes\.optim\.AdamW8bit: no such class: No module named 'bitsandbytes'",
     ):
-        build({"_target_": "prodigyopt.Prodigy"}, "optimizer")
+        build({"_target_": "bitsandbytes.optim.AdamW8bit"}, "optimizer")
 
 
 @pytest.mark.parametrize("target", ["pandas.read_pickle", "src.core.files.write_text"])

@@ -71,6 +71,7 @@ def make_run(load_tiny, tmp_path):
         model=None,
         noise_offset=0.0,
         loss=None,
+        optimizer=torch.optim.AdamW,
         **plan,
     ):
         settings = TrainPlan(**{**PLAN, **plan})
@@ -81,7 +82,7 @@ def make_run(load_tiny, tmp_path):
         groups = method.attach(model, 0)
         channels = model.pipeline.vae.config.latent_channels
         accelerator = make_accelerator(precision, settings.accumulation)
-        built = torch.optim.AdamW([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
+        built = optimizer([{"params": list(g.parameters.values()), "lr": 1e-2} for g in groups])
         module, built = accelerator.prepare(Denoiser(model, text, False).train(), built)
 
         return Run(
