@@ -10,6 +10,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+from altair.utils.schemapi import debug_mode
 
 from src.core.files import replaced_folder, write_csv
 from src.metrics.intervals import Interval
@@ -112,12 +113,13 @@ def long_rows(table: pd.DataFrame, labels: Mapping[str, str]) -> list[Row]:
 
 def inline_rows(name: str, rows: list[Row]) -> alt.InlineData:
     """Turns rows into a chart's data under a name of our own: Altair would make one from a hash of the content."""
-    return alt.InlineData(values=rows, name=name)
+    with debug_mode(False):  # or Altair compares each row with the grammar, which takes longer than all the rest
+        return alt.InlineData(values=rows, name=name)
 
 
 def to_spec(chart: alt.Chart | alt.LayerChart, height: int) -> Spec:
-    """Returns a chart as wide as its place on the page, without what the page sets itself."""
-    spec = chart.properties(width="container", height=height).to_dict()
+    """Returns a chart as wide as its place on the page, without what the page sets itself; tests check its grammar."""
+    spec = chart.properties(width="container", height=height).to_dict(validate=False)
     return {key: value for key, value in spec.items() if key not in ("$schema", "config")}
 
 

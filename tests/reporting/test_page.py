@@ -9,6 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
+from altair.utils.schemapi import SchemaValidationError
 from PIL import Image
 
 from src.core.errors import ConfigError, EmptyDatasetError
@@ -18,7 +19,7 @@ from src.reporting.sections.copying import SHOWN_PAIRS
 from src.reporting.sections.samples import SHOWN_EXTREMES, extreme_samples
 from src.reporting.texts import load_sources
 from tests.metrics.quantities import described
-from tests.reporting.html_page import Page, decoded
+from tests.reporting.html_page import Page, checked_charts, decoded
 from tests.reporting.project import PLACES, SELECTED, SENTINEL, STEPS, facts
 
 
@@ -228,12 +229,18 @@ def test_report_shows_three_scores_under_each_picture_of_the_strip(report):
 
 
 def test_report_leaves_the_numbers_of_every_chart(report):
-    page = report.read_text()
-    specs = json.loads(re.search(r'id="chart-specs" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    specs = checked_charts(report.read_text())
     files = {path.name for path in (report.parent / "figures").iterdir()}
     assert {name.split("-")[0] for name in files} == {name.split("-")[0] for name in specs}
     scatter = pd.read_csv(report.parent / "figures/scatter-path.csv")
     assert scatter["step"].tolist() == list(STEPS)
+
+
+def test_what_is_no_chart_is_told_from_one(report):
+    text = report.read_text()
+    assert '"type": "bar"' in text
+    with pytest.raises(SchemaValidationError, match="bars"):
+        checked_charts(text.replace('"type": "bar"', '"type": "bars"'))
 
 
 def test_best_and_worst_images_are_those_of_the_scores(project):

@@ -12,6 +12,7 @@ from src.reporting.page import build_report
 from src.reporting.sections import persons as module
 from src.reporting.sections.persons import face_rate_chart, faceless_samples, identity_histogram
 from src.reporting.texts import load_texts
+from tests.reporting.html_page import checked_charts
 from tests.reporting.project import FACELESS, PLACES, REAL_LEVEL, SEEDS, add_identity, facts
 
 TEXTS = load_texts("en")
@@ -89,6 +90,7 @@ def test_section_shows_its_figures_and_leaves_their_numbers(page):
     shown = section(text)
     assert '<a href="#persons">Faces</a>' in text
     assert re.findall(r'id="chart-([\w-]+)" role', shown) == ["identity", "face_rate"]
+    assert {"identity", "face_rate"} <= checked_charts(text).keys()
     assert shown.count("<img") == len(FACELESS)
     assert f"{len(FACELESS)} of {IMAGES} test images" in shown
     assert "more are not shown" not in shown
