@@ -1,9 +1,9 @@
 """Hydra's composition of configs/, once for what a stage asks for four times: it takes 0.2 s each time."""
 
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
-from functools import lru_cache
+from functools import cache
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -21,13 +21,15 @@ def compose_once(overrides: Sequence[str]) -> DictConfig:
     Returns:
         A configuration of the caller's own.
     """
-    return deepcopy(_composed(tuple(overrides), configs_digest()))
+    # a copy that is pickled takes a sixth of the time of one that OmegaConf makes
+    composed: DictConfig = pickle.loads(_composed(tuple(overrides), configs_digest()))
+    return composed
 
 
-@lru_cache
-def _composed(overrides: tuple[str, ...], _digest: str) -> DictConfig:
+@cache
+def _composed(overrides: tuple[str, ...], _digest: str) -> bytes:
     with _beside_a_running_app(), initialize_config_dir(str(CONFIGS), version_base=None):
-        return compose("config", overrides=list(overrides))
+        return pickle.dumps(compose("config", overrides=list(overrides)))
 
 
 @contextmanager

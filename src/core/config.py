@@ -5,7 +5,7 @@ A stage gets no more than dvc.yaml declares for it, so that an undeclared depend
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def composed_values(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict
     return _values(tuple(overrides), configs_digest())
 
 
-@lru_cache
+@cache
 def _values(overrides: tuple[str, ...], _digest: str) -> tuple[dict[str, Any], dict[str, Any]]:
     config = compose(overrides)
     written = to_dict(config)
