@@ -76,9 +76,13 @@ class OwnWeightsMethod:
 
     def start(self, model: BaseModel, folder: Path) -> None:
         """Takes the values of a saved checkpoint; see Method."""
-        own = {name: weight for name, weight in denoiser(model).named_parameters() if name in self._base}
+        network = denoiser(model)
+        own = {name: weight for name, weight in network.named_parameters() if name in self._base}
+        # what a whole network's file holds beside its weights never trains
+        buffers = dict(network.named_buffers())
+        saved = {name: tensor for name, tensor in read_weights(folder).items() if name not in buffers}
         complaint = f"{folder / WEIGHTS}: {{}} weights differ from what `method` trains, first {{}}"
-        fill(own, read_weights(folder), complaint)
+        fill(own, saved, complaint)
 
     def _is_chosen(self, name: str) -> bool:
         return self.target_modules is None or is_target(name.rpartition(".")[0], self.target_modules)
