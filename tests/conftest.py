@@ -16,13 +16,29 @@ register_choices()
 pytest_plugins = ["tests.metric_models"]
 
 
-# the longest files, so that two workers end together; the first two share the projects that they make
-LONGEST = ("integration/test_pipeline", "integration/test_interruptions", "docs/test_documented_commands")
+# the longest files, so that two workers end together; what the first makes, the third is not to wait for
+LONGEST = ("integration/test_pipeline", "docs/test_documented_commands", "integration/test_interruptions")
+LONGEST += ("training/test_every_method", "training/test_loop", "methods/test_lora", "commands/test_tabletop_minutes")
 
 
 def pytest_collection_modifyitems(items):
     """Starts with the longest files."""
     items.sort(key=lambda item: [name not in item.nodeid for name in LONGEST])
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory) -> Path:
+    """A folder of all processes that run these tests."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def published(shared) -> Path:
+    """A folder with models/tabletop, as `dvc pull` makes it in a fresh clone; nobody may change it."""
+    from tests.integration.project import made_once, pull_models
+
+    return made_once(shared, "published", pull_models)
 
 
 @pytest.fixture(scope="session")

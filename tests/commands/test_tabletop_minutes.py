@@ -15,7 +15,6 @@ from src.core.digest import CONFIGS
 from src.core.errors import EmptyDatasetError
 from src.core.pretraining_config import load_pretraining_config
 from src.tabletop.world import IMAGES, write_array
-from tests.integration.project import pull_models
 
 ROOT = CONFIGS.parent
 SMALL = [
@@ -23,7 +22,7 @@ SMALL = [
     "task.model.block_out_channels=[8,8,8,8]",
     "task.terms={kl: 1e-4, perceptual: 0, adversary: 0, adversary_from: 1, adversary_width: 32}",
     "task.backbone=null",
-    "task.watched={}",
+    "~task.watched.subject",
     "train_data.folders=[world/train]",
     "val_data.folder=world/val",
     "train.batch_size=2",
@@ -115,8 +114,8 @@ def test_pieces_are_small_and_hold_the_folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["vae", "diffusion"])
-def test_dry_run_of_ten_minutes_on_a_gpu(what, tmp_path):
-    pull_models(tmp_path)
+def test_dry_run_of_ten_minutes_on_a_gpu(what, published, tmp_path):
+    (tmp_path / "models").symlink_to(published / "models")
     for name in ("src", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "tabletop").mkdir()

@@ -95,6 +95,15 @@ def test_packages_that_code_uses_count_by_their_versions(monkeypatch):
     assert len({before, after, code_digest("src.models.latents")}) == 3
 
 
+STAGES = [f"src.stages.{name}" for name in ("convert", "caption", "class_images", "train", "generate", "evaluate")]
+
+
+@pytest.fixture(scope="module")
+def before():
+    forget()
+    return {stage: digest(closure([stage])) for stage in STAGES}
+
+
 @pytest.fixture(scope="module")
 def graph():
     return grimp.build_graph("src", exclude_type_checking_imports=True, cache_dir=None)
@@ -111,13 +120,11 @@ def test_imports_are_those_that_an_independent_reader_finds(graph):
     "module",
     ["src.core.seeding", "src.stages.sampling_setup", "src.training.determinism", "src.losses.diffusion"],
 )
-def test_an_edit_reaches_exactly_the_stages_that_import_it(graph, tmp_path, monkeypatch, module):
-    stages = [f"src.stages.{name}" for name in ("convert", "caption", "class_images", "train", "generate", "evaluate")]
-    before = {stage: digest(closure([stage])) for stage in stages}
+def test_an_edit_reaches_exactly_the_stages_that_import_it(graph, before, tmp_path, monkeypatch, module):
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(own, "ROOT", tmp_path)
     write(tmp_path, module.removeprefix("src.").replace(".", "/"), "EDITED = 1 - 1\n", "a")
-    changed = {stage for stage in stages if digest(closure([stage])) != before[stage]}
+    changed = {stage for stage in STAGES if digest(closure([stage])) != before[stage]}
     forget()
-    assert changed == {stage for stage in stages if graph.chain_exists(stage, module)}
+    assert changed == {stage for stage in STAGES if graph.chain_exists(stage, module)}
     assert changed

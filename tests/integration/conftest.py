@@ -1,24 +1,16 @@
 """Finished projects; and one to spoil, with a stage that must refuse it."""
 
-import os
 import re
 import shutil
-from pathlib import Path
+from contextlib import chdir
 
 import pytest
 import torch
 
-from tests.integration.project import finished_project, run
+from tests.integration.project import finished_project, made_once, run
 from tests.integration.small_project import PROMPTS, PROMPTS_FILE, command_line, hashes, photograph, succeed
 from tests.integration.warm import run_warm
 from tests.tiny.models import build_tiny
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory):
-    """A folder of all processes that run these tests."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
@@ -34,23 +26,22 @@ def second_copy(shared):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def finished(shared):
     """A project of four photos after every stage."""
-    folder, before = tmp_path_factory.mktemp("finished"), Path.cwd()
+    return made_once(shared, "finished", run_every_stage)
+
+
+def run_every_stage(folder):
     (folder / "data/raw").mkdir(parents=True)
     for number in range(4):
         photograph(folder / f"data/raw/IMG_{number}.png", number)
     (folder / "prompts.yaml").write_text(PROMPTS)
-    os.chdir(folder)
-    try:
+    with chdir(folder):
         build_tiny()
         for stage in ("convert", "crop", "caption", "split", "class_images", "train"):
             succeed(stage)
         succeed("generate", PROMPTS_FILE)
         succeed("evaluate")
-    finally:
-        os.chdir(before)
-    return folder
 
 
 @pytest.fixture

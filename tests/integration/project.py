@@ -99,29 +99,50 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-def finished_project(shared: Path, name: str, repro: Callable[[Path], object]) -> tuple[Path, Path]:
-    """Makes a project and its first `dvc repro`; of several processes that ask for it one does so, the others wait.
+def made_once(shared: Path, name: str, make: Callable[[Path], object]) -> Path:
+    """Makes a folder; of several processes that ask for it one does so, the others wait.
 
     Args:
         shared: A folder of all these processes.
-        name: The project's.
+        name: The folder's.
+        make: Fills it.
+
+    Returns:
+        The folder, which nobody may make anew.
+    """
+    folder, done = shared / name, shared / f"{name}.done"
+    with (shared / f"{name}.held").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not done.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+def finished_project(shared: Path, name: str, repro: Callable[[Path], object]) -> tuple[Path, Path]:
+    """Copies the small project and makes its first `dvc repro`.
+
+    Args:
+        shared: A folder of all processes that run these tests.
+        name: The copy's.
         repro: Runs `dvc repro` there.
 
     Returns:
         The project, and its dvc.lock as the first run left it.
     """
-    folder, lock = shared / name, shared / f"{name}-dvc.lock"
-    with (shared / f"{name}.held").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not lock.is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            repro(make_project(folder))
-            shutil.copyfile(folder / "dvc.lock", lock)
-    return folder, lock
+    clean, lock = made_once(shared, "clean", make_project), shared / f"{name}-dvc.lock"
+
+    def finish(folder: Path) -> None:
+        shutil.copytree(clean, folder, symlinks=True, dirs_exist_ok=True)
+        repro(folder)
+        shutil.copyfile(folder / "dvc.lock", lock)
+
+    return made_once(shared, name, finish), lock
 
 
-def pull_models(folder):
+def pull_models(folder: Path) -> None:
     """Brings models/tabletop into a folder, as `dvc pull` does in a fresh clone."""
     for name in (".dvc/config", "models/tabletop.dvc"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -131,7 +152,6 @@ def pull_models(folder):
     run(folder, "git", "init", "-q")
     run(folder, "git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "empty")
     run(folder, "dvc", "pull", "-q", "models/tabletop")
-    return folder
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -20,17 +20,11 @@ from src.tabletop.captions import agree, plain_caption
 from src.tabletop.classifier import ANSWERS, load_classifier
 from src.tabletop.render import render
 from src.tabletop.scene import sample_scene, sample_toy, triples
-from tests.integration.project import ROOT, pull_models
+from tests.integration.project import ROOT
 
 LARGEST = 64 * 10**6
 TOYS = 8
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """A folder with models/tabletop, as `dvc pull` makes it in a fresh clone."""
-    return pull_models(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+from contextlib import chdir
 from itertools import product
 from pathlib import Path
 
@@ -35,13 +36,25 @@ def metric_models(tmp_path_factory) -> Path:
     return folder
 
 
+def fill(folder, metric_models):
+    (folder / "models").symlink_to(metric_models / "models")
+    write_photos(folder / "data")
+    write_samples(folder / "data/samples", VARIANTS, PROMPTS + SUBJECT_ONLY)
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch, metric_models) -> Path:
-    (tmp_path / "models").symlink_to(metric_models / "models")
-    write_photos(tmp_path / "data")
-    write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + SUBJECT_ONLY)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(fill(tmp_path, metric_models))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, metric_models) -> tuple[Path, dict]:
+    """Such a project after a whole evaluation, and its summary; nobody may change it."""
+    folder = fill(tmp_path_factory.mktemp("evaluated"), metric_models)
+    with chdir(folder):
+        return folder, evaluate(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +88,8 @@ def blurred(project):
     return decode
 
 
-def test_evaluate_writes_one_row_per_image_and_metric(project):
-    summary = evaluate(project)
+def test_evaluate_writes_one_row_per_image_and_metric(evaluated):
+    project, summary = evaluated
     table = pd.read_csv(project / "metrics/scores.csv", keep_default_na=False)
     columns = ["variant", "prompt_id", "set", "group", "seed", "metric", "references", "value", "reason"]
     assert list(table.columns) == columns
@@ -95,8 +108,8 @@ def test_evaluate_writes_one_row_per_image_and_metric(project):
     assert json.loads((project / "metrics/details.json").read_text()) == summary
 
 
-def test_evaluate_means_follow_from_the_rows(project):
-    summary = evaluate(project)
+def test_evaluate_means_follow_from_the_rows(evaluated):
+    project, summary = evaluated
     table = pd.read_csv(project / "metrics/scores.csv")
     keys = {*METRICS, "clip_i_train", "dino_train", "pres", "pres_train"}
     run = f"step-{summary['selected_step']:06d}"
@@ -123,9 +136,7 @@ def test_evaluate_asks_for_images_that_a_metric_needs(project):
     write_samples(project / "data/samples", VARIANTS, PROMPTS)
     for variant, (name, _) in product(VARIANTS, SUBJECT_ONLY):
         shutil.rmtree(project / "data/samples" / variant / name)
-    with pytest.raises(
-        MetricError, match=r"pres: there are no images of its prompt sets \(class-only\); generate some"
-    ):
+    with pytest.raises(MetricError, match=r"pres: there are no images of its prompt sets \(class-only\); generate"):
         evaluate(project)
     assert not (project / "metrics").exists()
 
@@ -150,8 +161,8 @@ def test_evaluate_pres_of_the_only_held_out_photo_itself_is_one(project):
     assert summary["base"]["pres"] < 0.999
 
 
-def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project):
-    evaluate(project)
+def test_evaluate_gives_the_same_bytes_whatever_folder_batch_threads_and_order(project, evaluated):
+    first = evaluated[0] / "metrics"
     for table in ("samples/manifest.csv", "split.csv", "captions.csv"):
         path = project / "data" / table
         pd.read_csv(path).sample(frac=1, random_state=3).to_csv(path, index=False)
@@ -160,9 +171,9 @@ def test_evaluate_gives_the_same_bytes_whatever_batch_threads_and_order(project)
     evaluate(project, "inference_metrics=[nn_train,div_lpips,pres,clip_t,dino,clip_i]", out="again")
     torch.set_num_threads(threads)
     for name in ("scores.csv", "details.json", "metrics.json", "prompts.csv"):
-        assert (project / "again" / name).read_bytes() == (project / "metrics" / name).read_bytes()
+        assert (project / "again" / name).read_bytes() == (first / name).read_bytes()
     evaluate(project, out="small", batch_size=3)
-    ours, small = (pd.read_csv(project / out / "scores.csv") for out in ("metrics", "small"))
+    ours, small = (pd.read_csv(folder / "scores.csv") for folder in (first, project / "small"))
     assert np.allclose(ours["value"], small["value"], atol=2e-6)
 
 
@@ -182,8 +193,8 @@ def test_evaluate_metadata_names_metric_models_prompts_and_photos(project):
     assert str(project) not in json.dumps(meta)
 
 
-def test_evaluate_prompt_table_has_the_test_prompts(project):
-    summary = evaluate(project)
+def test_evaluate_prompt_table_has_the_test_prompts(evaluated):
+    project, summary = evaluated
     table = pd.read_csv(project / "metrics/prompts.csv")
     assert list(table["prompt_id"]) == ["t0", "t1", "t2"]
     assert table["dino"].mean() == pytest.approx(summary["run"]["dino"], abs=1e-5)
@@ -199,9 +210,8 @@ def test_evaluate_of_one_image_per_prompt_compares_those_of_the_subject_alone(pr
     table[~second].to_csv(manifest, index=False)
     summary = evaluate(project, "inference_metrics=[dino,div_lpips]")
     scores = pd.read_csv(project / "metrics/scores.csv")
-    alone = (
-        scores[(scores["set"] == "subject-only") & (scores["metric"] == "div_lpips")].groupby("variant")["value"].mean()
-    )
+    diversity = scores[(scores["set"] == "subject-only") & (scores["metric"] == "div_lpips")]
+    alone = diversity.groupby("variant")["value"].mean()
     chosen = f"step-{summary['selected_step']:06d}"
     assert summary["run"]["div_lpips"] == pytest.approx(alone[chosen], abs=1e-6)
     assert summary["against_base"]["div_lpips"]["mean"] == pytest.approx(alone[chosen] - alone["base"], abs=1e-6)
@@ -229,8 +239,8 @@ def test_evaluate_with_one_held_out_photo_works(project):
     assert set(summary["real"]) == {"dino"}
 
 
-def test_evaluate_leaves_earlier_results_whole_on_an_error(project):
-    evaluate(project)
+def test_evaluate_leaves_earlier_results_whole_on_an_error(project, evaluated):
+    shutil.copytree(evaluated[0] / "metrics", project / "metrics")
     before = sha256_tree(project / "metrics")
     Image.new("RGB", (8, 8)).save(project / "data/samples/base/t0/0.png")
     with pytest.raises(MetricError, match="sha256 is"):
@@ -265,10 +275,9 @@ def test_evaluate_names_a_prompt_over_clips_limit(project):
 
 @pytest.mark.parametrize("choice", ["default", "cropped", "dinov2", "faces"])
 def test_evaluate_configuration_calls_each_metric_by_its_key(choice):
-    params = load_settings(["model=sd15", f"metrics={choice}"])
-    chosen = build_metrics(
-        load_settings(["model=sd15", f"metrics={choice}", f"inference_metrics=[{','.join(params.metrics)}]"])
-    )
+    words = ["model=sd15", f"metrics={choice}"]
+    params = load_settings(words)
+    chosen = build_metrics(load_settings([*words, f"inference_metrics=[{','.join(params.metrics)}]"]))
     assert [metric.name for metric in chosen] == list(params.metrics)
 
 

@@ -1,3 +1,4 @@
+from contextlib import chdir
 from types import SimpleNamespace
 
 import pytest
@@ -11,14 +12,25 @@ from src.training.fingerprint import fingerprint
 BASE = ["device=cpu"]
 
 
+def fill(folder):
+    for name in ("data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tabletop/sd/unet.bin"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(fill(tmp_path))
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    for name in ("data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tabletop/sd/unet.bin"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The name of the state without an override, in another folder of the same content."""
+    with chdir(fill(tmp_path_factory.mktemp("usual"))):
+        return name_of()
 
 
 def name_of(*overrides):
@@ -43,8 +55,8 @@ def name_of(*overrides):
         "subject.token=zwx",
     ],
 )
-def test_state_is_named_after_what_decides_the_weights(data, override):
-    assert name_of(override) != name_of()
+def test_state_is_named_after_what_decides_the_weights(data, usual, override):
+    assert name_of(override) != usual
 
 
 @pytest.mark.parametrize(
@@ -59,17 +71,16 @@ def test_state_is_named_after_what_decides_the_weights(data, override):
         "prompts=live",
     ],
 )
-def test_watching_does_not_start_a_run_anew(data, override):
-    assert name_of(override) == name_of()
+def test_watching_does_not_start_a_run_anew(data, usual, override):
+    assert name_of(override) == usual
 
 
 @pytest.mark.parametrize(
     "file", ["data/crops/a.png", "data/captions.csv", "data/split.csv", "models/tabletop/sd/unet.bin"]
 )
-def test_state_follows_the_contents(data, file):
-    before = name_of()
+def test_state_follows_the_contents(data, usual, file):
     (data / file).write_text("edited")
-    assert name_of() != before
+    assert name_of() != usual
 
 
 def test_state_lives_in_the_repository_also_in_temporary_copies(data, monkeypatch):

@@ -35,15 +35,15 @@ def same(first, second):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "prior", "dropout"),
+    ("kind", "text", "prior", "dropout", "ema_decay"),
     [
-        ("sd1", False, False, 0.0),
-        ("sdxl", True, True, 0.2),
-        ("sd3", False, True, 0.0),
-        ("flux", False, False, 0.0),
+        ("sd1", False, False, 0.0, 0.0),
+        ("sd1", False, False, 0.0, 0.9),
+        ("sdxl", True, True, 0.2, 0.9),
+        ("sd3", False, True, 0.0, 0.0),
+        ("flux", False, False, 0.0, 0.9),
     ],
 )
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_killed_run_ends_as_an_uninterrupted_one(make_run, kind, text, prior, dropout, ema_decay):
     options = {"kind": kind, "text": text, "prior": prior, "dropout": dropout, "prior_weight": float(prior)}
     options["ema_decay"] = ema_decay
