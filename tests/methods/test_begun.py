@@ -250,3 +250,18 @@ def test_a_lora_is_no_t_lora(load_tiny, tmp_path):
     LoraMethod(4, 8.0, 0.0, UNET, False, False, False, 0.0, []).save(model, tmp_path)
     with pytest.raises(ModelMismatchError, match="expected a checkpoint with t_lora_weights"):
         t_lora().start(model, tmp_path)
+
+
+@pytest.mark.parametrize("method", [PissaMethod(4, 4.0, UNET), t_lora()], ids=["pissa", "t_lora"])
+def test_switched_off_it_is_the_base_and_switched_on_the_same_half_trains(load_tiny, method):
+    """As prior preservation by the base's own prediction does in every step."""
+    model = load_tiny("sd1")
+    before = predict(model)
+    moved(model, method)
+    group = {name for name, p in denoiser(model).named_parameters() if p.requires_grad}
+    changed = predict(model)
+    with method.only_part(model, None):
+        assert torch.equal(predict(model), before)
+    assert torch.equal(predict(model), changed)
+    assert {name for name, p in denoiser(model).named_parameters() if p.requires_grad} == group
+    assert not any("frozen" in name for name in group)
