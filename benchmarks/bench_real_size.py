@@ -100,7 +100,7 @@ def build(name: str, dtype: str, device: torch.device) -> BaseModel:
     size = SIZES[name]
     family = StableDiffusionXL if len(size.clip) == 2 else StableDiffusion
     texts = [
-        CLIPTextConfig(**arguments, **tokens, projection_dim=width)
+        CLIPTextConfig(**arguments, **tokens, projection_dim=width, vocab_size=len(tokenizer))
         for arguments, width in zip(size.clip, size.projections, strict=True)
     ]
     with device:

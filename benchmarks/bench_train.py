@@ -13,6 +13,7 @@ from diffusers import DDPMScheduler
 
 from benchmarks.common import compare, machine
 from src.losses.diffusion import MSELoss
+from src.methods.base import Method
 from src.methods.lora import LoraMethod
 from src.models.base import BaseModel, Denoiser
 from src.models.families import load_base_model
@@ -39,9 +40,15 @@ def adapted(folder: Path, device: torch.device) -> tuple[BaseModel, list[torch.n
 
 
 def our_run(
-    model: BaseModel, pixels: torch.Tensor, accelerator: Accelerator, state: Path, batch: int, recompute: bool
+    model: BaseModel,
+    pixels: torch.Tensor,
+    accelerator: Accelerator,
+    state: Path,
+    batch: int,
+    recompute: bool,
+    method: Method = METHOD,
 ) -> Run:
-    """Builds a run with cached latents and text.
+    """Builds a run with cached latents, and cached text where the method trains none.
 
     Args:
         model: The base.
@@ -50,6 +57,7 @@ def our_run(
         state: Nothing is written there.
         batch: Images per update.
         recompute: Gradient checkpointing.
+        method: What trains.
 
     Returns:
         The run.
@@ -57,12 +65,12 @@ def our_run(
     photos, side = len(pixels), float(pixels.shape[-1])
     moments = [model.encode_image(photo[None]) for photo in pixels]
     mean, std = (torch.cat(parts).cpu() for parts in zip(*moments, strict=True))
-    groups = METHOD.attach(model, 0)
+    groups = method.attach(model, 0)
     data = LatentSet(
         [str(i) for i in range(photos)], mean[None], std[None], [CAPTION] * photos, torch.full((photos, 2), side), None
     )
     optimizer = torch.optim.AdamW([{"params": list(g.parameters.values())} for g in groups], lr=1e-4)
-    module, optimizer = accelerator.prepare(Denoiser(model, False, recompute).train(), optimizer)
+    module, optimizer = accelerator.prepare(Denoiser(model, method.trains_text, recompute).train(), optimizer)
     return Run(
         accelerator,
         module,
@@ -72,7 +80,7 @@ def our_run(
         ConstantSchedule(0),
         TrainPlan(10**6, batch, 1, 1.0, 1e-4, 0.0, None, 10**6, 10**6, 10**6, [0.5], 0, 0.0),
         SamplingPlan(0, model.process, 0.0, 0.0),
-        cached_encoder(model, [CAPTION]),
+        list if method.trains_text else cached_encoder(model, [CAPTION]),
         Photos(data, None, data),
         StateFolder(state),
         Hooks(lambda _: None, lambda _: nullcontext(), lambda *_: None, lambda _: None, lambda _: False),

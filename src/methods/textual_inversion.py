@@ -221,8 +221,12 @@ def _put_on(model: BaseModel, token: str, rows: Mapping[str, Tensor]) -> None:
         tokenizer = copy.deepcopy(_tokenizer(model, name))
         # diffusers writes token, token_1, token_2 for a word of several vectors
         words = [token, *(f"{token}_{number}" for number in range(1, len(rows[name])))]
-        if tokenizer.get_vocab().keys() & set(words) or len(tokenizer) != old.weight.shape[0]:
+        if tokenizer.get_vocab().keys() & set(words):
             raise ConfigError(f"subject.token={token!r}: {name} has this word already; take a rarer one")
+        if len(tokenizer) != old.weight.shape[0]:
+            raise ModelMismatchError(
+                f"{name} has {old.weight.shape[0]} vectors and its tokenizer {len(tokenizer)} words: expected as many"
+            )
         # as written, and not inside of longer words
         tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in words])
         encoder.set_input_embeddings(NewWords(old, rows[name].float().to(old.weight.device, copy=True)))

@@ -55,6 +55,15 @@ def test_own_weights_are_not_trained_in_half_precision(name):
         check_settings(settings, make(name))
 
 
+def test_a_base_whose_tokenizer_and_vectors_do_not_belong_together_is_refused(load_tiny):
+    model = load_tiny("sd1")
+    encoder = model.pipeline.text_encoder
+    count = len(model.pipeline.tokenizer)
+    encoder.resize_token_embeddings(count + 5)
+    with pytest.raises(ModelMismatchError, match=f"has {count + 5} vectors and its tokenizer {count} words"):
+        make("textual_inversion").attach(model, 0)
+
+
 def test_known_words_are_refused(load_tiny):
     model = load_tiny("sd1")
     with pytest.raises(ConfigError, match="has this word already"):
