@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from src.core.closure import closure, digest
+from src.core.closure import closure, digest, distributions
 from src.core.config import DVC_FILE, load_config, to_dict
 from src.core.errors import MetricError
 from src.core.files import sha256_bytes
@@ -57,7 +57,7 @@ class Trial:
 
 @cache
 def project_content() -> str:
-    """Names the code that generates and measures, and the data that git has the hashes of.
+    """Names the code that generates and measures, its libraries, and the data that git has the hashes of.
 
     Returns:
         64 hexadecimal digits; pages, commands, documents and tests do not count.
@@ -68,7 +68,8 @@ def project_content() -> str:
         files = sorted(Path("src", folder).rglob("*.py"))
         roots += [".".join(path.with_suffix("").parts) for path in files if path.stem != "__init__"]
     data = [path.read_text() for path in sorted(Path().glob("[dm]*/*.dvc"))]
-    return sha256_bytes("\0".join([digest(closure(roots)), dvc_file, *data]).encode())
+    modules = closure(roots)
+    return sha256_bytes("\0".join([digest(modules), *distributions(modules), dvc_file, *data]).encode())
 
 
 def run_trials(

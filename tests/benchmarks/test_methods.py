@@ -32,6 +32,6 @@ def test_a_method_that_fails_does_not_stop_the_others_and_is_named(monkeypatch, 
             self.stdout = '{"parameters": 5, "seconds": 2, "gib": 1, "tflop": 1, "floor": 1}\n'
 
     monkeypatch.setattr(bench_methods.subprocess, "run", lambda command, **_: Ended(command))
-    with pytest.raises(SystemExit, match="could not be measured, the reason is above: lora on tiny15$"):
+    with pytest.raises(SystemExit, match=r"could not be measured, the reason is above: lora on tiny15$"):
         main(["tiny15", "lora", "oft"])
     assert "| tiny15 | oft | 5 | 2.000 | 1.0 | 1 | 1 | 50% |" in capsys.readouterr().out
