@@ -83,7 +83,7 @@ def _own_folder(file: Path, name: str, digest: str, given: str | None) -> str:
     """
     folder = Path(compose().model.id if given is None else given).expanduser()
     if given is None and folder.name != name:
-        raise ConfigError(f"{file}: trained on a folder {name!r}; say where it is: model.id=PATH/{name}")
+        raise ConfigError(f"{file}: trained on {name!r}; say where it is: model.id=PATH/{name}")
     if folder.exists() and sha256_tree(folder) != digest:
         problem = f"model.id={folder}: not the content that {file} was trained on (SHA-256 {digest[:12]}...)"
         if given is None:

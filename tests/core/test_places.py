@@ -37,13 +37,32 @@ def test_an_adapter_tells_name_and_content_of_its_base_but_not_where_it_lay(publ
 
 def test_generating_asks_where_that_base_is_and_looks_at_its_content(published, capsys):
     words = [f"inferencer.ckpt_dir={published}/run/models/adapter"]
-    with pytest.raises(ConfigError, match=r"trained on a folder 'mine'; say where it is: model\.id=PATH/mine"):
+    with pytest.raises(ConfigError, match=r"trained on 'mine'; say where it is: model\.id=PATH/mine"):
         recorded_overrides(words)
     given = f"model.id={published}/home/ira/mine"
     assert f"model.id='{published}/home/ira/mine'" in recorded_overrides([*words, given])
     assert not capsys.readouterr().err
     (published / "home/ira/mine/weights").write_text("other")
     recorded_overrides([*words, given])
+    assert "not the content that" in capsys.readouterr().err
+
+
+def test_a_single_file_and_its_settings_are_told_by_name_and_content(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.safetensors").write_text("w")
+    words = [
+        f"model.id={tmp_path}/mine.safetensors",
+        f"model.config={tmp_path}/settings",
+        f"exp.run_dir={tmp_path}/run",
+    ]
+    (tmp_path / "state" / CHECKPOINTS / "step-000001").mkdir(parents=True)
+    saved = SimpleNamespace(losses=[{"step": 1}], validations=[{"step": 1}])
+    publish(load_stage_params("train", words), SimpleNamespace(path=tmp_path / "state"), saved)
+    record = tmp_path / "run/models/adapter/step-000001/config.yaml"
+    assert str(tmp_path) not in record.read_text()
+    assert read_record(record)["model"]["sha256"] == sha256_tree(tmp_path / "mine.safetensors")
+    (tmp_path / "mine.safetensors").write_text("other")
+    recorded_overrides([f"inferencer.ckpt_dir={tmp_path}/run/models/adapter", words[0]])
     assert "not the content that" in capsys.readouterr().err
 
 
