@@ -55,6 +55,9 @@ class AutoencoderTask:
     Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al., 2021), arXiv:2112.10752,
     appendix G.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given.
         model: Arguments of AutoencoderKL.
@@ -73,6 +76,9 @@ class AutoencoderTask:
         MissingModelError: The backbone or the model to start from is not there.
         ModelMismatchError: The model to start from has other widths.
     """
+
+    # whole images and the adversary come after shares of the training
+    looks_ahead = True
 
     def __init__(
         self,

@@ -53,6 +53,9 @@ class DiffusionTask:
     Papers: Progressive Distillation (Salimans & Ho, 2022), arXiv:2202.00512, for velocity; Classifier-Free Diffusion
     Guidance (Ho & Salimans, 2022), arXiv:2207.12598.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given.
         condition: ``none``, ``class`` or ``text``.
@@ -75,6 +78,8 @@ class DiffusionTask:
         MissingModelError: There is nothing to start from.
         ModelMismatchError: The model to start from is of another size.
     """
+
+    looks_ahead = False
 
     def __init__(
         self,

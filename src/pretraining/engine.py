@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +45,14 @@ class Task(Protocol):
     """What is trained.
 
     Attributes:
+        looks_ahead: Whether what an update does depends on how many there are in all.
         networks: Everything with weights, by name.
         averaged: The names of those networks whose weights are averaged over steps.
         optimizers: By name.
         device: Where it all is.
     """
 
+    looks_ahead: bool
     networks: dict[str, nn.Module]
     averaged: tuple[str, ...]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -136,8 +138,9 @@ def train_from_noise(
         ModelMismatchError: The saved state holds other weights.
     """
     average = _average(task)
-    start, losses, evaluations, earlier = _resume(task, average, state, watch.measured)
-    pending, kept, seconds, began = list[dict[str, Tensor]](), start, earlier, time.monotonic()
+    start, losses, evaluations, notes = _resume(task, average, state, watch.measured)
+    notes["steps"] = plan.steps
+    pending, kept, earlier, began = list[dict[str, Tensor]](), start, notes["seconds"], time.monotonic()
     for step in range(start, plan.steps):
         _set_learning_rates(task, plan.lr, schedule.factor(step, plan.steps))
         torch.manual_seed(derive_seed(seed, "update", step))
@@ -153,29 +156,31 @@ def train_from_noise(
             evaluations.append(_evaluation(task, average, done, watch))
             _report(losses[-1] | evaluations[-1], plan, (done - start) / (time.monotonic() - began))
         if last or (done // plan.save_every > kept // plan.save_every and not pending):
-            seconds = earlier + time.monotonic() - began
-            state.save(_pack(task, average, done, losses, evaluations, seconds, watch.measured))
+            notes["seconds"] = earlier + time.monotonic() - began
+            state.save(_pack(task, average, done, losses, evaluations, notes))
             kept = done
         if last:
             break
     if not evaluations:  # of these measures
         evaluations.append(_evaluation(task, average, plan.steps, watch))
-        state.save(_pack(task, average, plan.steps, losses, evaluations, seconds, watch.measured))
+        state.save(_pack(task, average, plan.steps, losses, evaluations, notes))
     average.load(average.tensors)
-    return Curves(losses, evaluations, seconds)
+    return Curves(losses, evaluations, notes["seconds"])
 
 
 def _resume(
     task: Task, average: WeightAverage, state: StateFolder, measured: str
-) -> tuple[int, list[Row], list[Row], float]:
-    """Returns updates done, both curves and the seconds that they took."""
+) -> tuple[int, list[Row], list[Row], dict[str, Any]]:
+    """Returns updates done, both curves, and notes: the seconds that they took, what is measured and since when."""
     saved = state.load()
     if saved is None:
-        return 0, [], [], 0.0
+        return 0, [], [], {"seconds": 0.0, "measured": measured, "since": 0}
     _restore(task, average, saved, state)
     print(f"resuming after step {saved.step}", flush=True)
-    evaluations = list(saved.validations) if saved.scalars["measured"] == measured else []
-    return saved.step, list(saved.losses), evaluations, float(saved.scalars["seconds"])
+    same = saved.scalars["measured"] == measured
+    since = saved.scalars["since"] if same else saved.step
+    notes = {"seconds": saved.scalars["seconds"], "measured": measured, "since": since}
+    return saved.step, list(saved.losses), list(saved.validations) if same else [], notes
 
 
 def _set_learning_rates(task: Task, lr: float, factor: float) -> None:
@@ -218,16 +223,9 @@ def _average(task: Task) -> WeightAverage:
 
 
 def _pack(
-    task: Task,
-    average: WeightAverage,
-    done: int,
-    losses: list[Row],
-    evaluations: list[Row],
-    seconds: float,
-    measured: str,
+    task: Task, average: WeightAverage, done: int, losses: list[Row], evaluations: list[Row], notes: dict[str, Any]
 ) -> SavedState:
-    tensors: dict[str, Tensor] = dict(average.tensors)
-    scalars: dict[str, object] = {"seconds": seconds, "measured": measured}
+    tensors, scalars = dict(average.tensors), dict(notes)
     for name, network in task.networks.items():
         # copies, since a file cannot hold one tensor under two names
         tensors |= {f"network.{name}.{key}": value.clone() for key, value in network.state_dict().items()}

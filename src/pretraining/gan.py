@@ -27,6 +27,9 @@ class GanTask:
     Paper: Spectral Normalization for Generative Adversarial Networks (Miyato et al., 2018), arXiv:1802.05957,
     equations 17 and 18; two learning rates: Heusel et al., 2017, arXiv:1706.08500.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given; a step of the plan is one update of the generator.
         condition: ``none`` or ``class``.
@@ -41,6 +44,8 @@ class GanTask:
     Raises:
         ConfigError: A value is out of range or does not fit the images' size, or the two sets do not fit.
     """
+
+    looks_ahead = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.core import layout
 from src.core.app import Stage
-from src.core.building import build, build_each
+from src.core.building import build, build_each, check_class
 from src.core.device import choose_device, choose_precision, describe_device
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, sha256_tree, work_root, write_json, write_text
 from src.core.places import without_places
@@ -22,6 +22,7 @@ from src.core.typed import as_yaml, plain
 from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
+from src.training.lengths import Length, take_over
 from src.training.processes import refuse_several
 from src.training.state import StateFolder, resumes_at
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 # Held-out images of each class that is generated, for the page.
 REAL_EXAMPLES = 4
-# Changing these, or what evaluations measure, changes what is written down, never a weight.
-WATCHING = ("save_every", "eval_every")
+# Changing these, or what evaluations measure, changes what is written down, and how long it trains, never a weight.
+WATCHING = ("steps", "save_every", "eval_every")
 WATCHED_BY = ("measures", "watched")
 OBSERVERS = ("exp", "tracker", "subject")
 # pictures that trackers get at a time
@@ -44,13 +45,22 @@ TRACKED = 64
 MODELS = ("vae", "start", "backbone")
 
 
-def state_folder(params: PretrainSettings, data: list[Any], device: str) -> StateFolder:
+def build_length(params: PretrainSettings) -> Length:
+    """Reads how long a training is and what it leaves."""
+    train, schedule = params.train, build(params.lr_schedule, "lr_schedule")
+    task: Any = check_class("task._target_", params.task["_target_"])
+    ahead = (lambda _, steps: float(steps)) if task.looks_ahead else schedule.factor
+    return Length(train.steps, None, train.eval_every, ahead, train.log_every, name_measures(params))
+
+
+def state_folder(params: PretrainSettings, data: list[Any], device: str, length: Length) -> StateFolder:
     """Names the state after everything that decides the weights: parameters, images, code, versions.
 
     Args:
         params: The resolved parameters.
         data: Image sets.
         device: Kind of device.
+        length: Ends the name, so that trainings that differ in it alone lie side by side.
 
     Returns:
         Where to resume from.
@@ -64,7 +74,7 @@ def state_folder(params: PretrainSettings, data: list[Any], device: str) -> Stat
     code = code_digest("src.stages.pretraining", *target_modules(resolved))
     models = ":".join(sha256_tree(Path(folder)) for folder in folders)
     name = fingerprint(resolved, [images.digest() for images in data], models, code, device)
-    return StateFolder(work_root() / layout.STATES / f"pretraining-{name}")
+    return StateFolder(work_root() / layout.STATES / f"pretraining-{name}-{length.name}")
 
 
 def name_measures(params: PretrainSettings) -> str:
@@ -110,19 +120,23 @@ def pretraining_stage(params: PretrainSettings) -> None:
     params.train.mixed_precision = choose_precision(params.train.mixed_precision, device)
     plan = Plan(**{name: value for name, value in vars(params.train).items() if name != "deterministic"})
     train_set, val_set = build(params.train_data, "train_data").load(), build(params.val_data, "val_data").load()
-    state = state_folder(params, [train_set, val_set], device.type)
+    length = build_length(params)
+    state = state_folder(params, [train_set, val_set], device.type, length)
     run_dir = Path(params.exp.run_dir)
     decisive = without_places({key: value for key, value in plain(params).items() if key not in OBSERVERS})
     with held_output(run_dir) as output, state.locked(), plain_attention(device.type):
+        taken = take_over(state, length)
         services = build_each(params.tracker, "tracker")
         saved = state.load() if services else None
-        run_name = f"{run_dir.name}-{state.path.name.rpartition('-')[2][:8]}"
-        with tracked(services, run_name, resumes_at(saved, plan.steps)) as tracker:
+        run_name = f"{run_dir.name}-{state.path.name.split('-')[1][:8]}-{length.name}"
+        with tracked(services, run_name, 0 if taken else resumes_at(saved, plan.steps)) as tracker:
             tracker.config(decisive)
+            if taken and saved is not None and saved.step < plan.steps:
+                report_rows(tracker, [*saved.losses, *saved.validations])
             given = Given(train_set, val_set, plan, params.seed, device)
             task = build(params.task, "task", _partial_=True)(given)
             watch = Watch(
-                name_measures(params),
+                length.measured,
                 log=lambda row: report_rows(tracker, [row]),
                 sample=partial(_show, tracker) if services else None,
             )

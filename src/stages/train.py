@@ -26,7 +26,9 @@ from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
 from src.training.launch_settings import check_accelerator, check_launch
+from src.training.lengths import Length, take_over
 from src.training.processes import report_processes
+from src.training.schedules import LrSchedule
 from src.training.state import CHECKPOINTS, SavedState, StateFolder, resumes_at
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from src.stages.early_stopping import EarlyStopping
     from src.trackers.protocol import Tracker
 
-# Changing these changes what is written down or watched, never a weight.
-WATCHING = ("save_every", "sample_every", "sample_prompts")
+# Changing these changes how long it trains, what is written down or watched, never the weights after an update.
+WATCHING = ("steps", "checkpoint_every", "val_every", "save_every", "sample_every", "sample_prompts")
 
 
 def build_accelerator(params: Settings) -> "Accelerator":
@@ -71,9 +73,30 @@ def build_accelerator(params: Settings) -> "Accelerator":
     return accelerator
 
 
-def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyStopping | None") -> StateFolder:
-    """Names the state after everything that decides the weights: parameters, data, base model, code, versions."""
-    resolved = plain(params) | {"stopping": None if stopping is None else stopping.identity()}
+def build_length(params: Settings, schedule: LrSchedule) -> Length:
+    """Reads how long a run is and what it leaves."""
+    train = params.train
+    return Length(train.steps, train.checkpoint_every, train.val_every, schedule.factor)
+
+
+def state_folder(
+    params: Settings, accelerator: "Accelerator", stopping: "EarlyStopping | None", length: Length
+) -> StateFolder:
+    """Names the state after everything that decides the weights: parameters, data, base model, code, versions.
+
+    Args:
+        params: The stage's parameters.
+        accelerator: Kind of device, number of processes.
+        stopping: When to end before the last step.
+        length: Ends the name, so that runs of one training lie side by side.
+
+    Returns:
+        Where to resume from.
+    """
+    resolved = plain(params) | {"stopping": None}
+    if stopping is not None:
+        # it asks after every checkpoint
+        resolved["stopping"] = {**stopping.identity(), "checkpoint_every": params.train.checkpoint_every}
     for name in (*OBSERVERS, *TRAIN_OBSERVERS):
         resolved.pop(name)
     for name in (*WATCHING, "checkpoint_path"):
@@ -87,9 +110,8 @@ def state_folder(params: Settings, accelerator: "Accelerator", stopping: "EarlyS
     # without early stopping no metric decides when a training ends
     without = ("src.stages.early_stopping",) if stopping is None else ()
     code = code_digest("src.stages.train", *target_modules(resolved), without=without)
-    return StateFolder(
-        work_root() / layout.STATES / fingerprint(resolved, [sha256_tree(path) for path in data], model, code, work)
-    )
+    name = fingerprint(resolved, [sha256_tree(path) for path in data], model, code, work)
+    return StateFolder(work_root() / layout.STATES / f"{name}-{length.name}")
 
 
 def starting_files(folder: Path) -> list[Path]:
@@ -169,6 +191,7 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
     from src.stages.training_checks import check_masks, check_settings
     from src.stages.training_setup import build_plan, build_run
     from src.trackers.multi import tracked
+    from src.training.loop import train
 
     method, loss = build(params.method, "method"), build(params.loss, "loss")
     schedule = build(params.lr_schedule, "lr_schedule")
@@ -190,17 +213,20 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
         if wants_class_images(params)
         else []
     )
-    state = state_folder(params, accelerator, stopping)
+    length = build_length(params, schedule)
+    state = state_folder(params, accelerator, stopping, length)
     with state.locked() if main else nullcontext():
+        taken = main and take_over(state, length)
+        accelerator.wait_for_everyone()
         saved = state.load()
         services = build_each(params.tracker, "tracker") if main else []
         # a run's own name: other parameters are another run, a resumed one goes on under its name
-        run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}"
-        with tracked(services, run_name, resumes_at(saved, plan.steps)) as tracker:
+        run_name = f"{params.subject.token}-{params.model.name}-{state.path.name[:8]}-{length.name}"
+        with tracked(services, run_name, 0 if taken else resumes_at(saved, plan.steps)) as tracker:
             tracker.config(without_places(plain(params)))
             if saved is None or saved.step < plan.steps:
-                from src.training.loop import train
-
+                if taken and saved is not None:
+                    report_rows(tracker, [*saved.losses, *saved.validations])
                 parts, data = (method, loss, schedule), (dataset, class_items)
                 saved = train(build_run(params, plan, accelerator, parts, data, state, tracker, stopping))
             else:

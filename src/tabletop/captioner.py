@@ -25,11 +25,16 @@ class CaptionerTask:
 
     Paper: BLIP (Li et al., 2022), arXiv:2201.12086, its language-modelling loss alone.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given.
         text: Arguments of BlipTextConfig.
         vision: Arguments of BlipVisionConfig.
     """
+
+    looks_ahead = False
 
     def __init__(
         self,

@@ -142,10 +142,15 @@ class AlexNet(nn.Module):
 class ClassifierTask:
     """Cross-entropy on class, colour and background.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given.
         widths: Channels of the classifier's levels; None trains AlexNet instead.
     """
+
+    looks_ahead = False
 
     def __init__(
         self,

@@ -61,10 +61,15 @@ class _Contrast:
 class ClipTask(_Contrast):
     """CLIP (Radford et al., 2021, arXiv:2103.00020) on renders and their captions.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given.
         model: Arguments of open_clip.CLIP.
     """
+
+    looks_ahead = False
 
     def __init__(
         self,
@@ -125,6 +130,9 @@ class ViewsTask(_Contrast):
     et al., 2021, arXiv:2104.14294), whose teacher needs far longer training. Hard negatives (Robinson et al., 2021,
     arXiv:2010.04592): toys of one class and colour share a batch, so that telling these two is not enough.
 
+    Attributes:
+        looks_ahead: See Task.
+
     Args:
         given: What every task is given; images are VIEWS in a row of each toy, and batch_size counts toys.
         architecture: A vision transformer of timm.
@@ -132,6 +140,8 @@ class ViewsTask(_Contrast):
         temperature: Of the loss.
         alike: Toys of one class and colour in a batch; divides batch_size.
     """
+
+    looks_ahead = False
 
     def __init__(
         self,

@@ -240,7 +240,11 @@ def save(run: Run, done: int, losses: list[Row], validations: list[Row], keep: b
             raise NonFiniteError(f"{name} is not finite after step {done}; the state of the step before stays")
     moments, memory = pack_optimizer(run.optimizer)
     scaler = run.accelerator.scaler
-    scalars = {"optimizer": memory, "scaler": None if scaler is None else scaler.state_dict()}
+    scalars = {
+        "optimizer": memory,
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "steps": run.plan.steps,
+    }
     average = {} if run.average is None else {k: tensor.cpu().clone() for k, tensor in run.average.tensors.items()}
     state = SavedState(done, {**weights, **moments, **average}, scalars, losses, validations)
     if run.accelerator.is_main_process:

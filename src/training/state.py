@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.core import layout
 from src.core.files import sha256_tree, write_text
+from src.core.layout import checkpoint_name, checkpoint_step
 from src.core.running import Lock, held
 from src.core.sealed import read_sealed, write_sealed
 from src.models.tensors import pack_tensors, unpack_tensors
@@ -71,14 +71,16 @@ class StateFolder:
 
     def save(self, state: SavedState) -> None:
         """Replaces the state, and notes the digests of the checkpoints so far."""
-        sealed = {file.stem: file.read_text() for file in sorted((self.path / CHECKPOINTS).glob(f"*{SEAL}"))}
+        files = sorted((self.path / CHECKPOINTS).glob(f"*{SEAL}"))
+        # without a later one that a killed run left, which is made again
+        sealed = {file.stem: file.read_text() for file in files if (checkpoint_step(file.stem) or 0) <= state.step}
         rest = {name: getattr(state, name) for name in ("step", "scalars", "losses", "validations")}
         metadata = {"state": json.dumps(rest, sort_keys=True), "checkpoints": json.dumps(sealed, sort_keys=True)}
         write_sealed(self.path / STATE_FILE, pack_tensors(state.tensors, metadata))
 
     def checkpoint(self, step: int) -> Path:
         """Returns the folder of the checkpoint after `step` updates."""
-        return self.path / CHECKPOINTS / layout.checkpoint_name(step)
+        return self.path / CHECKPOINTS / checkpoint_name(step)
 
     def seal(self, step: int) -> None:
         """Takes down the digest of a finished checkpoint."""

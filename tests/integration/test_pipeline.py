@@ -138,7 +138,9 @@ def test_experiment_with_another_rate_retrains_and_compares(project):
     assert hashes(project / "models/adapter") != before
     made_by = yaml.safe_load((project / "models/adapter/step-000012/config.yaml").read_text())
     assert (made_by["lr"], made_by["loss"]["_target_"]) == (0.003, "src.losses.diffusion.MSELoss")
-    trained = {path.parent.name[:8] for path in project.glob(".train_state/*/state.safetensors")}
+    trained = {
+        path.parent.name[:8] + path.parent.name[16:] for path in project.glob(".train_state/*/state.safetensors")
+    }
     watched = {path.name for path in (project / "logs/tensorboard").iterdir()}
     assert len(trained) == 2
     assert {name for name in watched if "-evaluate-" not in name} == {f"sksToy-tiny-{name}" for name in trained}

@@ -16,12 +16,13 @@ from src.core.digest import CONFIGS
 from src.core.errors import CaptionError, ConfigError
 from src.core.pretraining_config import load_pretraining_config
 from src.models.families import load_base_model
+from src.pretraining.autoencoder import AutoencoderTask
 from src.pretraining.captions import WrittenCaptions
 from src.pretraining.gan import GanTask
 from src.sampling import generator
 from src.sampling.prompts import Prompt
 from src.stages import pretraining as stage
-from src.stages.pretraining import name_measures, pretraining_stage, state_folder
+from src.stages.pretraining import build_length, name_measures, pretraining_stage, state_folder
 from tests.trackers.fakes import FakeService
 
 SMALL = [
@@ -92,18 +93,20 @@ def test_a_training_leaves_model_curves_samples_and_report(trained):
 
 def test_the_state_is_named_after_what_decides_weights(photos):
     def name(*more):
-        return state_folder(params(*more), [], "cpu").path.name
+        length = build_length(params(*more))
+        return state_folder(params(*more), [], "cpu", length).path.name.removesuffix(length.name)
 
     plain = name()
     for watching in (
         "task.measures=[]",
         "train.eval_every=7",
         "train.save_every=7",
+        "train.steps=4",
         "exp.run_dir=elsewhere",
         "tracker=wandb",
     ):
         assert name(watching) == plain, watching
-    for deciding in ("train.steps=4", "train.log_every=2", "seed=1", "task.noise_size=8"):
+    for deciding in ("train.log_every=2", "seed=1", "task.noise_size=8"):
         assert name(deciding) != plain, deciding
 
 
@@ -136,9 +139,10 @@ def test_a_folder_with_captions_trains_by_text_and_generates(photos, capsys):
     (photos / "photos/captions.txt").write_text("\n".join(lines))
     config = load_pretraining_config("pretraining", TEXT)
     train_set = build(config.train_data, "train_data").load()
-    before = state_folder(config, [train_set], "cpu").path
+    length = build_length(config)
+    before = state_folder(config, [train_set], "cpu", length).path
     other = WrittenCaptions(["a cat"] * len(train_set), train_set.labels.tolist())
-    assert state_folder(config, [replace(train_set, captions=other)], "cpu").path != before
+    assert state_folder(config, [replace(train_set, captions=other)], "cpu", length).path != before
     pretraining_stage(config)
     assert pd.read_csv("text/loss.csv")["step"].tolist() == [1, 2]
     assert {path.name for path in Path("text/samples").iterdir()} == {"cat", "dog"}
@@ -194,6 +198,47 @@ def test_trackers_get_curves_samples_and_model_and_decide_no_weight(trained, mon
     found = {(step, name): value for step, name, value in live.numbers}
     assert found == pytest.approx(written(trained), rel=1e-6)
     assert {key for key in found if key[0] != 2} <= {(step, name) for step, name, _ in later.numbers}
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(("time", "report"))
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "updates", "said"),
+    [
+        (["train.eval_every=4"], [3, 4], "takes the first 3 of 5 updates"),
+        (["train.eval_every=2"], [0, 1, 2, 3, 4], "nothing was validated after update 2"),
+        (["train.log_every=2"], [0, 1, 2, 3, 4], "end within a row of the loss curve"),
+    ],
+)
+def test_a_longer_training_trains_what_is_missing_to_the_same_bytes(photos, monkeypatch, capsys, more, updates, said):
+    pretraining_stage(params("task.measures=[]", *(word for word in more if "eval_every" not in word)))
+    trained, update = [], GanTask.update
+    monkeypatch.setattr(GanTask, "update", lambda self, step: trained.append(step) or update(self, step))
+    recorder = Recorder(Path("told.log"))
+    monkeypatch.setattr(stage, "build_each", lambda *_: [recorder])
+    longer = params("task.measures=[]", *more, "train.steps=5")
+    pretraining_stage(longer)
+    assert trained == updates
+    assert said in capsys.readouterr().out
+    found, told = contents(photos / "out"), {(step, name): value for step, name, value in recorder.numbers}
+    assert told == pytest.approx(written(photos / "out"), rel=1e-6)
+    shutil.rmtree(".train_state")
+    pretraining_stage(longer)
+    assert contents(photos / "out") == found
+
+
+def test_a_task_that_looks_ahead_is_not_made_longer(photos, monkeypatch):
+    for looks_ahead in (False, True):
+        monkeypatch.setattr(GanTask, "looks_ahead", looks_ahead)
+        length = build_length(params("task.measures=[]"))
+        assert (length.ahead(0, 5) != length.ahead(0, 6)) == looks_ahead
+    assert AutoencoderTask.looks_ahead
 
 
 def test_one_of_several_processes_is_refused_before_it_trains(photos, monkeypatch):

@@ -6,8 +6,9 @@ import torch
 
 from src.core.config import load_stage_params
 from src.core.errors import ConfigError
-from src.stages.train import build_accelerator, state_folder
+from src.stages.train import build_accelerator, build_length, state_folder
 from src.training.fingerprint import fingerprint
+from src.training.schedules import ConstantSchedule
 
 BASE = ["device=cpu"]
 
@@ -34,8 +35,13 @@ def usual(tmp_path_factory):
 
 
 def name_of(*overrides):
+    params = load_stage_params("train", [*BASE, *overrides])
+    return folder_of(params).path.name.removesuffix(build_length(params, ConstantSchedule(0)).name)
+
+
+def folder_of(params, stopping=None):
     work = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
-    return state_folder(load_stage_params("train", [*BASE, *overrides]), work, None).path.name
+    return state_folder(params, work, stopping, build_length(params, ConstantSchedule(0)))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,6 @@ def name_of(*overrides):
         "lr=1e-3",
         "rank=4",
         "seed=1",
-        "train.steps=7",
         "train.mixed_precision=bf16",
         "train.base_dtype=bf16",
         "model.id=models/tabletop",
@@ -63,6 +68,10 @@ def test_state_is_named_after_what_decides_the_weights(data, usual, override):
     "override",
     [
         "tracker=none",
+        "train.steps=7",
+        "train.checkpoint_every=3",
+        "train.val_every=7",
+        "train.sample_prompts=[a]",
         "train.save_every=3",
         "train.sample_every=5",
         "exp.run_dir=x",
@@ -71,7 +80,7 @@ def test_state_is_named_after_what_decides_the_weights(data, usual, override):
         "prompts=live",
     ],
 )
-def test_watching_does_not_start_a_run_anew(data, usual, override):
+def test_watching_and_length_do_not_start_a_run_anew(data, usual, override):
     assert name_of(override) == usual
 
 
@@ -85,8 +94,25 @@ def test_state_follows_the_contents(data, usual, file):
 
 def test_state_lives_in_the_repository_also_in_temporary_copies(data, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", "/somewhere")
-    work = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
-    assert str(state_folder(load_stage_params("train", BASE), work, None).path).startswith("/somewhere/.train_state/")
+    assert str(folder_of(load_stage_params("train", BASE)).path).startswith("/somewhere/.train_state/")
+
+
+def test_runs_of_other_lengths_and_intervals_lie_side_by_side(data):
+    names = [
+        folder_of(load_stage_params("train", [*BASE, *more])).path.name
+        for more in ([], ["train.steps=7"], ["train.checkpoint_every=3"], ["train.val_every=9"])
+    ]
+    assert len(set(names)) == 4
+    assert len({name.split("-")[0] for name in names}) == 1
+
+
+def test_early_stopping_asks_after_checkpoints_so_their_interval_decides(data):
+    rule = SimpleNamespace(identity=lambda: {"metric_models": []})
+    often, seldom = (
+        folder_of(load_stage_params("train", [*BASE, f"train.checkpoint_every={every}"]), rule).path.name.split("-")[0]
+        for every in (3, 4)
+    )
+    assert often != seldom
 
 
 def test_fingerprint_does_not_depend_on_the_order_of_keys():
