@@ -138,10 +138,10 @@ def conclusions(study: Study, texts: Texts) -> list[str]:
     if known := [name for name in good if name in study.costs]:
         small = min(known, key=lambda name: study.costs[name].file_mib)
         fast = min(known, key=lambda name: study.costs[name].seconds)
-        told.append(texts("methods.cheap", small=small, mib=f"{study.costs[small].file_mib:.2f}", fast=fast))
+        told.append(texts("methods.cheap", small=small, mib=f"{study.costs[small].file_mib:z.2f}", fast=fast))
     found = study.small
     told.append(
-        texts("methods.small", few=FEW_IMAGES, share=f"{found.other:.0%}", best=found.best, gap=f"{found.gap:.3f}")
+        texts("methods.small", few=FEW_IMAGES, share=f"{found.other:z.0%}", best=found.best, gap=f"{found.gap:z.3f}")
     )
     return told
 
@@ -177,7 +177,7 @@ def shown_columns(study: Study) -> list[str]:
 
 
 def _with_half(found: Interval | None) -> str:
-    return "–" if found is None else f"{found.mean:z.3f} ± {found.high - found.mean:.3f}"
+    return "–" if found is None else f"{found.mean:z.3f} ± {found.high - found.mean:z.3f}"
 
 
 def verdict_table(study: Study) -> dict[str, dict[str, Verdict]]:
