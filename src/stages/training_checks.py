@@ -12,6 +12,7 @@ from src.data.dataset import Item
 from src.methods.base import Method
 from src.models.families import learns_flow
 from src.stages.sampling_setup import check_base, find_base, sampling_settings
+from src.stages.starting import check_start
 from src.training.schedule_free import finds_its_rate, is_schedule_free
 
 # of the rate that Prodigy finds; Adam's usual rates are far below
@@ -28,7 +29,8 @@ def check_settings(params: Settings, method: Method) -> None:
     Raises:
         ConfigError: A value is out of range, or the method cannot train a base in half precision.
         MissingModelError: The base model is not on this machine.
-        ModelMismatchError: The base model is of another architecture.
+        ModelMismatchError: The base model is of another architecture, or the adapter to begin with is of another base
+            or method.
     """
     train = params.train
     for name in ("caption_dropout", "noise_offset", "background_weight"):
@@ -46,6 +48,8 @@ def check_settings(params: Settings, method: Method) -> None:
         )
     check_optimizer(params, method)
     base = find_base(params)
+    if train.checkpoint_path:
+        check_start(params)
     if train.sample_every:
         check_base(params, sampling_settings(params))
     if train.noise_offset and learns_flow(base):
