@@ -180,15 +180,19 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: 
         out: The folder to replace; it also gets manifest.csv.
         plan: All of it has been generated.
         cache: Where images are.
-        keep: Whether images of other variants and prompts stay.
+        keep: Whether earlier images stay; names then end with eight digits of all that decides an image.
 
     Returns:
         The manifest.
     """
+    ends = [f"-{cache.path(one.variant.digest, one.job).stem[:8]}" if keep else "" for one in plan]
+    paths = [
+        Path(one.variant.name) / one.job.prompt.id / f"{one.job.seed}{end}.png"
+        for one, end in zip(plan, ends, strict=True)
+    ]
     with replaced_folder(out) as folder:
-        rows = _copy_others(out, folder, {(one.variant.name, one.job.prompt.id) for one in plan}) if keep else []
-        for variant, job, plain in plan:
-            path = Path(variant.name) / job.prompt.id / f"{job.seed}.png"
+        rows = _copy_others(out, folder, {path.as_posix() for path in paths}) if keep else []
+        for (variant, job, plain), path in zip(plan, paths, strict=True):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             generated = cache.get(variant.digest, job)
             assert generated is not None, "generated before"
@@ -211,11 +215,11 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: 
     return manifest
 
 
-def _copy_others(earlier: Path, folder: Path, generated: set[tuple[str, str]]) -> list[dict[str, object]]:
+def _copy_others(earlier: Path, folder: Path, generated: set[str]) -> list[dict[str, object]]:
     if not (earlier / layout.MANIFEST.name).is_file():
         return []
-    table = read_table(earlier / layout.MANIFEST.name, "variant", "prompt_id", "path")
-    rows = [row for row in table.to_dict("records") if (row["variant"], row["prompt_id"]) not in generated]
+    table = read_table(earlier / layout.MANIFEST.name, "path")
+    rows = [row for row in table.to_dict("records") if row["path"] not in generated]
     for row in rows:
         (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(earlier / row["path"], folder / row["path"])

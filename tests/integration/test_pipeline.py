@@ -1,6 +1,7 @@
 """The promises that need the whole pipeline: complete outputs, no names in them, rerun only what changed."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -161,16 +162,16 @@ def test_stale_params_are_refused_before_anything_runs(project):
 
 
 def test_inference_generates_one_prompt_with_the_chosen_checkpoint(project):
-    run_warm(
-        project,
-        "python",
-        "inference.py",
-        "prompt=a photo of sksToy bear, on the moon",
-        "exp.run_dir=outputs/moon",
-        "validation_args.num_images_per_prompt=3",
-    )
+    moon = ("python", "inference.py", "prompt=a photo of sksToy bear, on the moon", "exp.run_dir=outputs/moon")
+    run_warm(project, *moon, "validation_args.num_images_per_prompt=3")
     images = sorted((project / "outputs/moon/data/samples").rglob("*.png"))
-    assert [p.name for p in images] == ["0.png", "1.png", "2.png"]
+    assert [re.sub(r"-[0-9a-f]{8}", "", p.name) for p in images] == ["0.png", "1.png", "2.png"]
+    before = hashes(project / "outputs/moon/data/samples")
+    run_warm(project, *moon, "validation_args.num_images_per_prompt=1", "validation_args.seed=7")
+    after = hashes(project / "outputs/moon/data/samples")
+    pictures = {name: digest for name, digest in before.items() if name.endswith(".png")}
+    assert pictures.items() <= after.items()
+    assert len([name for name in after if name.endswith(".png")]) == 4
     chosen = json.loads((project / "metrics/metrics.json").read_text())["selected_step"]
     assert images[0].parts[-3] == f"step-{chosen:06d}"
 

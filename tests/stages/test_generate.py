@@ -121,6 +121,29 @@ def test_images_of_other_prompts_stay_where_they_shall(tmp_path, monkeypatch):
     assert generate_variants(params, variants, [moon], out, keep=False)["prompt_id"].to_list() == ["a", "a"]
 
 
+def test_the_same_prompt_with_another_adapter_or_setting_replaces_no_earlier_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(SampleCache, "get", lambda *_: png_bytes(Image.new("RGB", (8, 8))))
+    monkeypatch.chdir(tmp_path)
+    out, moon = tmp_path / "samples", [Prompt("moon", "test", "single", "a {subject} on a moon")]
+
+    def generate(weights, *overrides):
+        folder = tmp_path / weights / "step-000001"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pytorch_lora_weights.safetensors").write_text(weights)
+        params = load_settings(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2", *overrides])
+        generate_variants(params, [Variant("step-000001", folder)], moon, out, keep=True)
+        return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+
+    first = generate("one")
+    assert (generate("one"), len(first)) == (first, 2)
+    for number, words in enumerate([("two",), ("one", "validation_args.seed=7"), ("one", "sampler=ddim")], start=2):
+        found = generate(*words)
+        assert set(first) <= set(found)
+        assert len(found) == 2 * number
+    # what is asked for alone takes no earlier image away
+    assert generate("one", "validation_args.num_images_per_prompt=1") == found
+
+
 def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):
     adapter = tmp_path / "models/adapter"
     for step in (100, 200, 300):
