@@ -35,6 +35,11 @@ def pytest_collection_finish():
     gc.enable()
 
 
+def pytest_sessionfinish():
+    """Hands it what was imported, for an orderly end: libraries complain about what they still find then."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory) -> Path:
     """A folder of all processes that run these tests."""
