@@ -6,7 +6,6 @@ operations would take at the rate of a large product of matrices on the same dev
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from benchmarks.bench_real_size import PHOTOS, WARM, build, side_of
 from benchmarks.bench_train import our_run
 from benchmarks.common import machine, seconds
 from benchmarks.real_sizes import SIZES
+from src.commands.method_cost import peak_bytes
 from src.core.building import build as build_part
 from src.core.config import load_settings
 from src.core.digest import CONFIGS
@@ -63,9 +63,7 @@ def measure(name: str, method_name: str) -> dict[str, float]:
             train_step(run, step)
         updates = SIZES[name].updates
         took = seconds(lambda: [train_step(run, WARM + step) for step in range(updates)]) / updates
-        peak = (
-            torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        )
+        peak = torch.cuda.max_memory_allocated() if on_gpu else peak_bytes()
         with FlopCounterMode(display=False) as counter:
             train_step(run, WARM + updates)
     trained = sum(weight.numel() for group in run.groups for weight in group.parameters.values())

@@ -21,7 +21,7 @@ from src.core.building import build
 from src.core.config import load_stage_params, quote_overrides
 from src.core.config_errors import one_line
 from src.core.settings import Settings
-from src.reporting.comparison.methods import Cost
+from src.reporting.comparison.study import Cost
 
 # updates that are timed, after those that warm up
 STEPS, WARM_UP = 12, 3
@@ -62,6 +62,7 @@ def measure(params: Settings) -> Cost:
     from src.trackers.multi import MultiTracker
     from src.training.determinism import set_deterministic
     from src.training.loop import train_step
+    from src.training.schedule_free import prepare_updates
     from src.training.state import StateFolder
 
     set_deterministic(params.train.deterministic)
@@ -75,6 +76,7 @@ def measure(params: Settings) -> Cost:
         state = StateFolder(Path(name))
         plan = build_plan(params)
         run = build_run(params, plan, accelerator, parts, (photos, class_items), state, MultiTracker([]), None)
+        prepare_updates(run.optimizer)
         seconds = []
         for step in range(WARM_UP + STEPS):
             began = time.perf_counter()
@@ -82,15 +84,21 @@ def measure(params: Settings) -> Cost:
             if accelerator.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - began)
-        if accelerator.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated()
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT_BYTES
+        peak = torch.cuda.max_memory_allocated() if accelerator.device.type == "cuda" else peak_bytes()
         checkpoint = Path(name) / "checkpoint"
         run.hooks.save_checkpoint(checkpoint)
         size_bytes = sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
     trained = sum(weight.numel() for group in run.groups for weight in group.parameters.values())
     return Cost(trained, round(median(seconds[WARM_UP:]), 4), round(peak / 2**20, 1), round(size_bytes / 2**20, 3))
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has taken, bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # a child inherits its parent's ru_maxrss, not this
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT_BYTES
 
 
 @one_line("method_cost")

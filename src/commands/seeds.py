@@ -99,13 +99,25 @@ def plan_trials(sides: Sequence[Sequence[str]], wanted: str) -> list[list[Trial]
         ConfigError: An override cannot be used, or the sides would be generated or measured differently.
     """
     composed = [to_dict(load_config(side)) for side in sides]
+    first = composed[0]
+    check_alike(composed)
+    seeds = read_seeds(wanted, first["seed"])
+    return [[Trial.of("seeds", (*side, *fixed_seeds(first), f"seed={seed}")) for seed in seeds] for side in sides]
+
+
+def check_alike(composed: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses settings whose pictures would be generated or measured differently, before anything is trained.
+
+    Args:
+        composed: The parameters of each.
+
+    Raises:
+        ConfigError: Two differ in such a key.
+    """
     for other in composed[1:]:
         one, another = ({key: of[key] for key in SHARED} | of["evaluate"]["margins"] for of in (composed[0], other))
         if different := [key for key in differing_keys(one, another) if key not in IGNORED_PARAMS]:
-            raise ConfigError(f"the two settings may not be compared: they differ in {', '.join(different)}")
-    first = composed[0]
-    seeds = read_seeds(wanted, first["seed"])
-    return [[Trial.of("seeds", (*side, *fixed_seeds(first), f"seed={seed}")) for seed in seeds] for side in sides]
+            raise ConfigError(f"the settings may not be compared: they differ in {', '.join(different)}")
 
 
 def fixed_seeds(params: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Trainings as DVC experiments: named by what decides their results, run once, in turn."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -8,16 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from src.core.closure import closure, digest, distributions
 from src.core.config import DVC_FILE, load_config, to_dict
-from src.core.errors import MetricError
-from src.core.files import sha256_bytes
+from src.core.errors import ConfigError, MetricError, NonFiniteError
+from src.core.files import sha256_bytes, sha256_tree
+from src.core.nested import flatten
+from src.core.provenance import arithmetic_settings
 
 # stages that refuse or tell, and parameters that watch: they change no result
 TELLING = ("check", "config", "report")
+# of a path in a parameter
+LONGEST = 1000
+# what DVC says of a stage with that status
+DIVERGED = f"exited with {NonFiniteError.exit_status}"
 OBSERVING = ("check", "configs_digest", "exp", "report", "tracker")
 # whose modules a `_target_` may choose
 CHOSEN = ("data", "features", "losses", "methods", "metrics", "models", "training")
@@ -51,23 +59,43 @@ class Trial:
         """
         params = to_dict(load_config(overrides))
         decisive = {key: value for key, value in params.items() if key not in OBSERVING}
-        name = sha256_bytes(json.dumps([project_content(), decisive], sort_keys=True).encode())
+        files = {value: content_of(value) for value in flatten(decisive, lists=True).values() if is_place(value)}
+        parts = [project_content(), arithmetic_settings(os.environ), decisive, files]
+        name = sha256_bytes(json.dumps(parts, sort_keys=True).encode())
         return cls(f"{kind}-{name[:8]}-{params['seed']}", tuple(overrides))
+
+
+def is_place(value: Any) -> bool:
+    """Tells whether a parameter names a file or folder that is there, as a model's or a list of prompts."""
+    return isinstance(value, str) and bool(value) and len(value) < LONGEST and Path(value).exists()
+
+
+@cache
+def content_of(place: str) -> str:
+    """Names the content of a file or folder."""
+    return sha256_tree(Path(place))
 
 
 @cache
 def project_content() -> str:
-    """Names the code that generates and measures, its libraries, and the data that git has the hashes of.
+    """Names the code that generates and measures, its libraries, and what DVC tracks by a file of its own.
 
     Returns:
         64 hexadecimal digits; pages, commands, documents and tests do not count.
+
+    Raises:
+        ConfigError: What DVC tracks is not here.
     """
     dvc_file = DVC_FILE.read_text()
     roots = [f"src.stages.{stage}" for stage in yaml.safe_load(dvc_file)["stages"] if stage not in TELLING]
     for folder in CHOSEN:
         files = sorted(Path("src", folder).rglob("*.py"))
         roots += [".".join(path.with_suffix("").parts) for path in files if path.stem != "__init__"]
-    data = [path.read_text() for path in sorted(Path().glob("[dm]*/*.dvc"))]
+    tracked = [path.with_suffix("") for path in sorted(Path().glob("[dm]*/*.dvc"))]
+    if missing := [str(path) for path in tracked if not path.exists()]:
+        raise ConfigError(f"{', '.join(missing)}: not here; `dvc pull {' '.join(missing)}`")
+    # as they lie here, which is what DVC takes into an experiment, recorded or not
+    data = [content_of(str(path)) for path in tracked]
     modules = closure(roots)
     return sha256_bytes("\0".join([digest(modules), *distributions(modules), dvc_file, *data]).encode())
 
@@ -92,7 +120,8 @@ def run_trials(
         Whether all are there.
 
     Raises:
-        MetricError: One failed.
+        NonFiniteError: A training's numbers became NaN or infinite.
+        MetricError: One failed otherwise, or the project was changed beneath it.
     """
     for number, trial in enumerate(trials, start=1):
         told = f"run {number} of {len(trials)}, {trial.name}: {' '.join(trial.overrides)}"
@@ -103,7 +132,10 @@ def run_trials(
             print(f"{command}: the time is up before {told}; the same command goes on", file=sys.stderr, flush=True)
             return False
         print(f"{command}: {told}", file=sys.stderr, flush=True)
-        if status := run(trial):
+        status = run(trial)
+        if status == NonFiniteError.exit_status:
+            raise NonFiniteError(f"{trial.name}: its numbers became NaN or infinite, the output is above")
+        if status:
             raise MetricError(f"{trial.name} ended with status {status}, its output is above; the same command goes on")
     return True
 
@@ -125,22 +157,40 @@ def run_experiment(trial: Trial, last: str = "") -> int:
         last: The stage to end with; empty for all.
 
     Returns:
-        DVC's exit status.
+        DVC's exit status, or that of a stage whose numbers became NaN or infinite.
+
+    Raises:
+        MetricError: Code or data are not what they were when the trial was named.
     """
+    _check_unchanged(trial)
     settings = [word for override in trial.overrides for word in ("-S", override)]
-    command = [
-        sys.executable,
-        "-m",
-        "dvc",
-        "exp",
-        "run",
-        "--temp",
-        "--name",
-        trial.name,
-        *settings,
-        *filter(None, [last]),
-    ]
-    return subprocess.run(command, check=False, stdout=sys.stderr).returncode
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", trial.name, *settings]
+    diverged = False
+    with subprocess.Popen(
+        [*command, *filter(None, [last])], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as running:
+        assert running.stdout is not None, "it is a pipe"
+        for line in running.stdout:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+            diverged |= DIVERGED in line
+    status = running.returncode
+    if not status:
+        _check_unchanged(trial)
+    return NonFiniteError.exit_status if status and diverged else status
+
+
+def _check_unchanged(trial: Trial) -> None:
+    """Asks a fresh process, which remembers nothing, for the name; DVC copies the project as it is at the moment."""
+    kind, *_ = trial.name.split("-")
+    program = "import sys; from src.commands.trials import Trial; print(Trial.of(sys.argv[1], sys.argv[2:]).name)"
+    command = [sys.executable, "-c", program, kind, *trial.overrides]
+    found = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout.strip()
+    if found != trial.name:
+        raise MetricError(
+            f"{trial.name}: code, data or configs/ were changed since this command began, it would be "
+            f"{found or 'refused'} now; begin again (and `dvc exp remove {trial.name}` if it was made just now)"
+        )
 
 
 def machine_name() -> str:

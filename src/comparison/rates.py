@@ -93,7 +93,7 @@ def next_rates(middle: float, tried: Mapping[float, Tried], rule: SelectionRule)
         MAX_RATES are not tried, the next one beyond; nothing where the search is over.
     """
     if not tried:
-        return [shortened(middle / RATIO), shortened(middle), shortened(middle * RATIO)]
+        return [shortened(middle / RATIO), middle, shortened(middle * RATIO)]
     if len(tried) >= MAX_RATES or not any(one.dev for one in tried.values()):
         return []
     best = choose_rate(tried, rule)
@@ -102,6 +102,11 @@ def next_rates(middle: float, tried: Mapping[float, Tried], rule: SelectionRule)
     if best == max(tried):
         return [shortened(best * RATIO)]
     return []
+
+
+def lies_at_edge(rate: float, tried: Mapping[float, Tried]) -> bool:
+    """Tells whether no lower, or no higher rate was tried, so that a better one may lie beyond."""
+    return bool(tried) and rate in (min(tried), max(tried))
 
 
 def shortened(rate: float) -> float:

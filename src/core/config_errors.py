@@ -42,7 +42,7 @@ def describe_disk(error: OSError) -> str | None:
 
 @contextmanager
 def one_line(name: str, afterwards: str = "") -> Iterator[None]:
-    """Turns a user's error into one message and exit status 1.
+    """Turns a user's error into one message and an exit status, that of the error or 1.
 
     Args:
         name: The command, with which the message begins.
@@ -55,7 +55,7 @@ def one_line(name: str, afterwards: str = "") -> Iterator[None]:
         yield
     except (PipelineError, InstantiationException) as error:
         print(f"{name}: {user_error(error)}", file=sys.stderr)
-        raise SystemExit(1) from error
+        raise SystemExit(error.exit_status if isinstance(error, PipelineError) else 1) from error
     except OSError as error:
         problem = describe_disk(error)
         if problem is None:

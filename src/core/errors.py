@@ -4,6 +4,8 @@
 class PipelineError(Exception):
     """Root of every error that a user can cause; stages print it as one message and exit with status 1."""
 
+    exit_status = 1
+
 
 class ConfigError(PipelineError):
     """A configuration key or value that cannot be used."""
@@ -39,6 +41,8 @@ class ModelMismatchError(PipelineError):
 
 class NonFiniteError(PipelineError):
     """A loss, gradient, weight or score became NaN or infinite."""
+
+    exit_status = 3
 
 
 class StateLockedError(PipelineError):

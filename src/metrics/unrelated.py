@@ -49,8 +49,9 @@ class UnrelatedSimilarity:
         features = store.embed_images(self.model, [sample.image for sample in samples])
         rows = list(zip(samples, features, strict=True))
         of_base = {(sample.prompt_id, sample.seed): feature for sample, feature in rows if sample.variant == BASE}
-        if missing := sorted({sample.prompt_id for sample in samples} - {prompt for prompt, _ in of_base}):
-            raise MetricError(f"{self.name}: the base model has no images of {', '.join(missing)}")
+        if missing := sorted({(sample.prompt_id, sample.seed) for sample in samples} - of_base.keys()):
+            told = ", ".join(f"{prompt} (number {seed})" for prompt, seed in missing)
+            raise MetricError(f"{self.name}: the base model has no image of {told}")
         return [
             Score(sample, self.name, "none", float(feature @ of_base[sample.prompt_id, sample.seed]), "")
             for sample, feature in rows

@@ -102,7 +102,7 @@ def take_over(state: StateFolder, length: Length) -> bool:
     found: list[tuple[int, StateFolder]] = []
     refused: list[tuple[int, str]] = []
     for path in sorted(set(state.path.parent.glob(f"{glob.escape(training)}*")) - {state.path}):
-        saved = StateFolder(path).load()
+        saved = StateFolder(path).load(own=False)
         if saved is not None:
             reason = length.misfit(saved, StateFolder(path))
             if reason is None:
@@ -119,7 +119,7 @@ def take_over(state: StateFolder, length: Length) -> bool:
 
 
 def _take(state: StateFolder, length: Length, other: StateFolder) -> None:
-    saved = other.load()
+    saved = other.load(own=False)
     assert saved is not None, other.path
     last = min(saved.step, length.steps)
     for step in length.checkpoints(last):

@@ -55,8 +55,13 @@ class StateFolder:
 
     path: Path
 
-    def load(self) -> SavedState | None:
-        """Returns the newest state, or None where there is none; a line says so if it or a checkpoint is damaged."""
+    def load(self, own: bool = True) -> SavedState | None:
+        """Returns the newest state, or None where there is none or it cannot be used.
+
+        Args:
+            own: Whether this run goes on with it: a line then says that it or a checkpoint is damaged, and it is
+                deleted. Another run's is left as it is, which may be saving at this moment.
+        """
         data = read_sealed(self.path / STATE_FILE)
         if data is None:
             return None
@@ -64,6 +69,9 @@ class StateFolder:
         for name, digest in json.loads(metadata["checkpoints"]).items():
             folder = self.path / CHECKPOINTS / name
             if not folder.is_dir() or sha256_tree(folder) != digest:
+                if not own:
+                    print(f"{folder}: damaged or missing", flush=True)
+                    return None
                 print(f"{folder}: damaged or missing; trains anew", flush=True)
                 (self.path / STATE_FILE).unlink(missing_ok=True)
                 return None

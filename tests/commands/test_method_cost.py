@@ -10,7 +10,7 @@ from PIL import Image
 from src.commands import method_cost
 from src.core.config import load_stage_params
 from src.models.families import load_base_model
-from src.reporting.comparison.methods import Cost
+from src.reporting.comparison.study import Cost
 from tests.metrics.synthetic import write_photos
 from tests.tiny.diffusion import build_diffusion
 from tests.tiny.words import WORDS

@@ -1,10 +1,12 @@
 """Trainings that are run once: their names, and what happens when one fails or the time is up."""
 
+import sys
+
 import pytest
 
 from src.commands import trials
-from src.commands.trials import Trial, project_content, run_trials
-from src.core.errors import MetricError
+from src.commands.trials import Trial, _check_unchanged, content_of, project_content, run_trials
+from src.core.errors import ConfigError, MetricError, NonFiniteError
 
 
 def test_a_name_says_what_decides_the_result_however_it_is_said(monkeypatch):
@@ -60,6 +62,64 @@ def test_no_run_begins_when_the_time_is_up_and_what_is_there_is_found_all_the_sa
     assert run_trials("try", TRIALS[:2], lambda: done, lambda _: 1, late=lambda: True)
 
 
-def test_a_run_that_fails_is_named():
-    with pytest.raises(MetricError, match="a ended with status 3"):
-        run_trials("try", TRIALS, set, lambda _: 3)
+def test_a_run_that_fails_is_named_and_one_that_diverges_is_told_apart():
+    with pytest.raises(MetricError, match="a ended with status 1"):
+        run_trials("try", TRIALS, set, lambda _: 1)
+    with pytest.raises(NonFiniteError, match="a: its numbers became NaN"):
+        run_trials("try", TRIALS, set, lambda _: NonFiniteError.exit_status)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A project with something that DVC tracks and a list of prompts."""
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw.dvc").write_text("outs: []")
+    (tmp_path / "data/raw/a.heic").write_text("a photo")
+    (tmp_path / "prompts.txt").write_text("prompts")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/unet.bin").write_text("weights")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("file", ["data/raw/a.heic", "prompts.txt", "own/unet.bin"])
+def test_content_counts_whether_it_is_recorded_or_not(data, file):
+    words = ["prompts=dreambooth_file", "prompts.file=prompts.txt", "model.id=own"]
+
+    def name():
+        project_content.cache_clear()
+        content_of.cache_clear()
+        return Trial.of("try", words).name
+
+    before = name()
+    assert name() == before
+    (data / file).write_text("edited")
+    assert name() != before
+    project_content.cache_clear()
+    content_of.cache_clear()
+
+
+def test_data_that_is_not_here_is_fetched_first(data):
+    (data / "data/raw/a.heic").unlink()
+    (data / "data/raw").rmdir()
+    project_content.cache_clear()
+    with pytest.raises(ConfigError, match="data/raw: not here; `dvc pull data/raw`"):
+        project_content()
+
+
+def test_an_edit_beneath_a_running_command_is_refused(monkeypatch):
+    trial = Trial.of("try", ["lr=1e-3", "seed=3"])
+    _check_unchanged(trial)
+    with pytest.raises(MetricError, match=f"were changed since this command began, it would be {trial.name} now"):
+        _check_unchanged(Trial("try-00000000-3", trial.overrides))
+
+
+def test_a_stage_that_diverges_is_told_by_what_dvc_says(monkeypatch, capsys):
+    monkeypatch.setattr(trials, "_check_unchanged", lambda _: None)
+    said = f"ERROR: failed to run: python train.py, exited with {NonFiniteError.exit_status}"
+    program = f"import sys; print({said!r}); sys.exit(255)"
+    real = trials.subprocess.Popen
+    instead = lambda *_, **options: real([sys.executable, "-c", program], **options)  # noqa: E731
+    monkeypatch.setattr(trials.subprocess, "Popen", instead)
+    assert trials.run_experiment(TRIALS[0]) == NonFiniteError.exit_status
+    assert said in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.comparison.rates import MAX_RATES, Tried, choose_rate, next_rates
+from src.comparison.rates import MAX_RATES, Tried, choose_rate, lies_at_edge, next_rates
 from src.comparison.selection import SelectionRule
 from src.core.errors import MetricError
 from tests.comparison.finished_runs import write_run
@@ -49,3 +49,15 @@ def test_the_figures_are_those_of_the_dev_prompts(tmp_path):
     assert (found.dev, found.base) == ({"dino": 0.7, "clip_t": 0.8}, 0.5)
     with pytest.raises(MetricError, match="no clip_t on the dev prompts"):
         Tried.of(1e-4, write_run(tmp_path / "half", dev=(0.7, 0.8), metrics=("dino",)))
+
+
+def test_the_configured_rate_is_tried_as_it_is_and_nothing_twice():
+    order, _ = searched(lambda rate: -rate, middle=1.25e-4)
+    assert order[:3] == [4.2e-5, 1.25e-4, 3.8e-4]
+    assert len(set(order)) == len(order)
+
+
+def test_a_choice_at_the_edge_of_what_was_tried_is_known():
+    tried = {rate: Tried(rate, {"dino": 0.1, "clip_t": 0.6}, 0.6) for rate in (1e-4, 3e-4, 9e-4)}
+    assert [lies_at_edge(rate, tried) for rate in tried] == [True, False, True]
+    assert not lies_at_edge(1e-4, {})

@@ -1,105 +1,25 @@
 """Methods over training seeds: tables, verdicts of all pairs, front, costs, and what to take when, as text and page."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 
-from src.comparison.rates import Tried
-from src.comparison.statistics import Finding, Verdict
-from src.comparison.study import (
-    FEW_IMAGES,
-    Contestant,
-    Pair,
-    SmallStudies,
-    base_means,
-    compare_pairs,
-    front,
-    settings_means,
-    small_studies,
-)
+from src.comparison.statistics import Verdict
+from src.comparison.study import FEW_IMAGES, base_means, front
 from src.core.errors import MetricError
 from src.core.files import has_file, write_text
 from src.metrics.intervals import Interval
-from src.metrics.names import BASE, DIVERSITY, KEPT, NEAREST, PART, PRES, PROMPT, SUBJECT
-from src.metrics.quantities import Quantities
+from src.metrics.names import BASE, DIVERSITY, IDENTITY, KEPT, NEAREST, PART, PRES, PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec, write_figure_tables
+from src.reporting.comparison.study import Study
 from src.reporting.templating import render_markdown, render_page
 from src.reporting.texts import Texts, load_texts
 
 # what a table has room for
-COLUMNS = (SUBJECT, PROMPT, PRES, KEPT, NEAREST, PART, DIVERSITY)
-# of the draws of small studies
-SEED = 0
+COLUMNS = (IDENTITY, SUBJECT, PROMPT, PRES, KEPT, NEAREST, PART, DIVERSITY)
 BEGIN, END = "<!-- comparison of methods -->", "<!-- end of the comparison -->"
 LANGUAGES = ("en", "ru")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a method costs.
-
-    Attributes:
-        parameters: Numbers that are trained.
-        seconds: Of a step, the median.
-        peak_mib: The most memory that was taken, MiB: of the GPU, or of the whole process.
-        file_mib: Of a checkpoint, MiB.
-    """
-
-    parameters: int
-    seconds: float
-    peak_mib: float
-    file_mib: float
-
-
-@dataclass(frozen=True)
-class Study:
-    """What was found.
-
-    Attributes:
-        contestants: Settings with two runs or more.
-        rates: Key and value of the learning rate of each.
-        tried: What it was chosen among; nothing where a person chose.
-        costs: Of those that were measured.
-    """
-
-    contestants: Sequence[Contestant]
-    rates: Mapping[str, tuple[str, float]]
-    tried: Mapping[str, Sequence[Tried]]
-    costs: Mapping[str, Cost] = field(default_factory=dict)
-
-    @cached_property
-    def means(self) -> dict[str, dict[str, Interval]]:
-        """Means over the runs, by setting and metric."""
-        return {one.name: settings_means(one) for one in self.contestants}
-
-    @cached_property
-    def pairs(self) -> list[Pair]:
-        """All pairs."""
-        return compare_pairs(self.contestants)
-
-    @cached_property
-    def small(self) -> SmallStudies:
-        """What smaller studies would say."""
-        return small_studies(self.contestants, SEED)
-
-    @property
-    def quantities(self) -> Quantities:
-        """What the numbers mean."""
-        return Quantities.of(*(run.meta for one in self.contestants for run in one.runs))
-
-    def level_with(self, name: str, metric: str) -> list[str]:
-        """Names the settings that are not shown to have less of a metric than one."""
-        worse = (Finding.ROSE, Finding.FELL)
-        beaten = {
-            pair.b if pair.a == name else pair.a
-            for pair in self.pairs
-            if name in (pair.a, pair.b) and pair.findings.get(metric) is worse[pair.b != name]
-        }
-        return [one.name for one in self.contestants if one.name not in beaten | {name}]
 
 
 def conclusions(study: Study, texts: Texts) -> list[str]:
@@ -160,7 +80,7 @@ def mean_rows(study: Study) -> list[list[str]]:
     rows = [
         [
             one.name,
-            f"{study.rates[one.name][1]:g}",
+            study.rates[one.name].shown,
             str(len(one.runs)),
             *(_with_half(study.means[one.name].get(column)) for column in columns),
         ]
@@ -206,6 +126,8 @@ def _values(study: Study, texts: Texts) -> dict[str, Any]:
         "tried": {name: (study.rates.get(name), tried) for name, tried in study.tried.items()},
         "conclusions": conclusions(study, texts),
         "pairs": len(study.pairs),
+        "primaries": ", ".join(quantities.label(name) for name in study.pairs[0].report.primaries),
+        "left_out": study.left_out,
     }
 
 
@@ -282,12 +204,12 @@ def _ends(found: Interval) -> tuple[tuple[str, float], ...]:
     return ("", found.mean), ("_low", found.low), ("_high", found.high)
 
 
-def write_between(path: Path, text: str) -> None:
+def write_between(path: Path, text: str | None) -> None:
     """Replaces what stands between the marks of a Markdown file.
 
     Args:
         path: The file.
-        text: What to put there.
+        text: What to put there; None looks for the marks alone.
 
     Raises:
         MetricError: There is no such file, or the marks are not in it.
@@ -297,4 +219,5 @@ def write_between(path: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise MetricError(f"--into {path}: expected a file with the lines {BEGIN} and {END}")
-    write_text(path, f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
+    if text is not None:
+        write_text(path, f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")

@@ -1,10 +1,14 @@
 """The pages of a comparison of methods: what they say follows from the runs."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 
 from src.comparison.rates import Tried
 from src.comparison.study import Contestant
-from src.reporting.comparison.methods import Cost, Study, conclusions, describe_study, verdict_table, write_study
+from src.reporting.comparison.methods import conclusions, describe_study, verdict_table, write_study
+from src.reporting.comparison.study import Cost, Rate, Study
 from src.reporting.texts import load_texts
 from tests.comparison.finished_runs import write_run
 
@@ -27,8 +31,8 @@ def study(tmp_path_factory):
     ]
     tried = [Tried(1e-4, {"dino": 0.4, "clip_t": 0.6}, 0.6), Tried.failed(3e-4)]
     costs = {"lora": Cost(1000, 0.25, 900, 5.5), "oft": Cost(500, 0.5, 950, 1.25)}
-    rates = {"lora": ("lr", 1e-4), "oft": ("lr", 2e-4), "textual_inversion": ("method.lr", 3e-4)}
-    return Study(contestants, rates, {"lora": tried}, costs)
+    rates = {"lora": Rate("lr", 1e-4, tried), "oft": Rate("lr", 2e-4), "textual_inversion": Rate("method.lr", 3e-4)}
+    return Study(contestants, rates, {"lora": tried}, costs, ("hra",))
 
 
 def test_what_is_better_one_way_is_worse_the_other(study):
@@ -39,19 +43,37 @@ def test_what_is_better_one_way_is_worse_the_other(study):
 
 
 def test_the_conclusions_follow_from_means_pairs_and_costs(study):
-    likeness, fidelity, kept, cheap, small = conclusions(study, load_texts("en"))
+    likeness, fidelity, best, cheap, small = conclusions(study, load_texts("en"))
     assert likeness.startswith("Where likeness matters most: lora (")
     assert likeness.endswith("Not shown to be behind it: oft.")
     assert "lora" in fidelity
-    assert kept == "No other has more of both: lora."
+    assert best == "By the means alone, no other has more of both: lora."
     assert cheap == "Among those the smallest file is that of oft (1.25 MiB), the fastest step that of lora."
     assert "12 images and one training seed" in small
 
 
+def test_of_those_not_behind_the_one_is_named_that_changes_unrelated_pictures_least(study):
+    def with_unrelated(contestant, value):
+        runs = []
+        for run in contestant.runs:
+            rows = run.scores[(run.scores["metric"] == "dino") & (run.scores["set"] == "test")].head(8)
+            apart = rows.assign(metric="unrelated", set="unrelated", references="none", value=value)
+            runs.append(replace(run, scores=pd.concat([run.scores, apart])))
+        return Contestant(contestant.name, tuple(runs))
+
+    changed = [with_unrelated(one, value) for one, value in zip(study.contestants, (0.2, 0.4, 0.9), strict=True)]
+    told = conclusions(replace(study, contestants=changed), load_texts("en"))
+    wanted = "Among those not behind in likeness, by the means oft changes unrelated pictures least (unrelated 0.400)."
+    assert wanted in told
+
+
 def test_markdown_has_every_setting_pair_cost_and_rate_and_the_conclusions_in_russian_too(study):
     told = describe_study(study)
-    assert "| lora | 0.0001 | 5 | 0.780 ± 0.010 |" in told
+    assert "| lora | lr=0.0001\\* | 5 | 0.780 ± 0.010 |" in told
+    assert "| oft | lr=0.0002 | 5 |" in told
     assert "| base |  |  | 0.100 |" in told
+    assert "fewer than two of their trainings are there: hra." in told
+    assert "in dino, clip_t: + better" in told or "in dino, clip\\_t: + better" in told
     assert "| textual\\_inversion | − | − |  |" in told or "| textual_inversion | − | − |  |" in told
     assert "| oft | 500 | 0.500 | 950 | 1.25 |" in told
     assert "| lora | 0.0001: 0.400, 0.600 ←; 0.0003: ended in an error |" in told
