@@ -56,11 +56,14 @@ class StateFolder:
     path: Path
 
     def load(self, own: bool = True) -> SavedState | None:
-        """Returns the newest state, or None where there is none or it cannot be used.
+        """Reads the newest state; a line says so if it or a checkpoint is damaged.
 
         Args:
-            own: Whether this run goes on with it: a line then says that it or a checkpoint is damaged, and it is
-                deleted. Another run's is left as it is, which may be saving at this moment.
+            own: Whether this run goes on with it: a damaged one is then deleted. Another run's is left as it is, which
+                may be saving at this moment.
+
+        Returns:
+            The state, or None where there is none or it cannot be used.
         """
         data = read_sealed(self.path / STATE_FILE)
         if data is None:
