@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from src.commands.compare import read_run
 from src.comparison import statistics
 from src.comparison.runs import EvaluatedRun
-from src.comparison.statistics import DETECTABLE, Comparison, Verdict, compare_scores, verdict_of
+from src.comparison.statistics import DETECTABLE, Comparison, Verdict, adjust, compare_scores, verdict_of
 from src.comparison.verdict import margins_of
 from src.core.errors import MetricError
 from src.core.sets import TEST
@@ -116,7 +116,10 @@ def table(
         for gain in GAINS:
             generated = simulate(spread, design, gain, repeats)
             widths = {m: np.mean([(p[m].interval.high - p[m].interval.low) / 2 for p in generated]) for m in spread}
-            shares = [sum(verdict_of(pair, of, 1) is Verdict.BETTER for pair in generated) / repeats for of in margins]
+            shares = [
+                sum(verdict_of(pair, of, adjust(pair, 1)) is Verdict.BETTER for pair in generated) / repeats
+                for of in margins
+            ]
             shown = [f"{design[0]} x {design[1]}", f"{gain:g}", *(f"{width:.3f}" for width in widths.values())]
             rows.append([*shown, *(f"{share:.0%}" for share in shares)])
     return rows

@@ -76,6 +76,21 @@ def content_of(place: str) -> str:
     return sha256_tree(Path(place))
 
 
+def tracked_data() -> list[Path]:
+    """Returns what DVC tracks by a file of its own.
+
+    Returns:
+        Photos and models that come with the project.
+
+    Raises:
+        ConfigError: Some of it is not here.
+    """
+    tracked = [path.with_suffix("") for path in sorted(Path().glob("[dm]*/*.dvc"))]
+    if missing := [str(path) for path in tracked if not path.exists()]:
+        raise ConfigError(f"{', '.join(missing)}: not here; `dvc pull {' '.join(missing)}`")
+    return tracked
+
+
 @cache
 def project_content() -> str:
     """Names the code that generates and measures, its libraries, and what DVC tracks by a file of its own.
@@ -91,11 +106,8 @@ def project_content() -> str:
     for folder in CHOSEN:
         files = sorted(Path("src", folder).rglob("*.py"))
         roots += [".".join(path.with_suffix("").parts) for path in files if path.stem != "__init__"]
-    tracked = [path.with_suffix("") for path in sorted(Path().glob("[dm]*/*.dvc"))]
-    if missing := [str(path) for path in tracked if not path.exists()]:
-        raise ConfigError(f"{', '.join(missing)}: not here; `dvc pull {' '.join(missing)}`")
     # as they lie here, which is what DVC takes into an experiment, recorded or not
-    data = [content_of(str(path)) for path in tracked]
+    data = [content_of(str(path)) for path in tracked_data()]
     modules = closure(roots)
     return sha256_bytes("\0".join([digest(modules), *distributions(modules), dvc_file, *data]).encode())
 

@@ -9,6 +9,8 @@ from src.commands.methods import RATE_SEED, read_settings, run_study
 from src.core.errors import ConfigError, MetricError, NonFiniteError
 from tests.comparison.finished_runs import write_run
 
+pytestmark = pytest.mark.usefixtures("without_data")
+
 # what the best rate of each is, as a multiple of what configs/ say, and the likeness that it reaches
 BEST = {"lora": (1, 0.3), "oft": (9, 0.2), "textual_inversion": (1, 0.1)}
 

@@ -12,6 +12,8 @@ from src.comparison.spread import measure_spread, read_spreads, spread_of
 from src.core.errors import ConfigError, MetricError
 from tests.comparison.finished_runs import write_run
 
+pytestmark = pytest.mark.usefixtures("without_data")
+
 FIXED = ("split.seed=42", "validation_args.seed=42")
 
 

@@ -1,6 +1,7 @@
 """Trainings that are run once: their names, and what happens when one fails or the time is up."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from src.commands.trials import Trial, _check_unchanged, content_of, project_con
 from src.core.errors import ConfigError, MetricError, NonFiniteError
 
 
+@pytest.mark.usefixtures("without_data")
 def test_a_name_says_what_decides_the_result_however_it_is_said(monkeypatch):
     first = Trial.of("try", ["lr=1e-3", "seed=3"])
     assert first == Trial("try-" + first.name.split("-")[1] + "-3", ("lr=1e-3", "seed=3"))
@@ -18,6 +20,7 @@ def test_a_name_says_what_decides_the_result_however_it_is_said(monkeypatch):
     assert Trial.of("try", ["lr=1e-3", "seed=3"]).name != first.name
 
 
+@pytest.mark.usefixtures("without_data")
 def test_code_that_generates_counts_and_pages_do_not(monkeypatch):
     seen = []
     monkeypatch.setattr(trials, "digest", lambda modules: seen.extend(modules) or "")
@@ -108,9 +111,17 @@ def test_data_that_is_not_here_is_fetched_first(data):
 
 
 def test_an_edit_beneath_a_running_command_is_refused(monkeypatch):
-    trial = Trial.of("try", ["lr=1e-3", "seed=3"])
+    trial = Trial("try-12345678-3", ("lr=1e-3", "seed=3"))
+    asked = []
+
+    def fresh(command, **_):
+        asked.append(command[3:])
+        return SimpleNamespace(stdout="try-12345678-3\n")
+
+    monkeypatch.setattr(trials.subprocess, "run", fresh)
     _check_unchanged(trial)
-    with pytest.raises(MetricError, match=f"were changed since this command began, it would be {trial.name} now"):
+    assert asked == [["try", "lr=1e-3", "seed=3"]]
+    with pytest.raises(MetricError, match="were changed since this command began, it would be try-12345678-3 now"):
         _check_unchanged(Trial("try-00000000-3", trial.overrides))
 
 

@@ -104,7 +104,7 @@ def test_wrong_overrides_are_named(overrides, message):
     [
         ("lrr: 1\n", "unknown key lrr"),
         ("train: {stepz: 3}\n", "unknown key train.stepz"),
-        ("model: ../../x\n", r"f\.yaml: model=\.\./\.\./x: no such choice, expected one of sd15"),
+        ("model: ../../x\n", r"f\.yaml: model=\.\./\.\./x: no such choice, expected one of flux_dev"),
         ("cropper: null\n", r"f\.yaml: cropper=null: no such choice"),
         ("metrics: [default, ../x]\n", r"f\.yaml: metrics=\['default', '\.\./x'\]: no such choice"),
         ('model: "tiny,sd15"\n', r"f\.yaml: model=tiny,sd15: no such choice"),

@@ -153,7 +153,7 @@ def test_adapter_of_another_base_is_refused_before_anything_is_generated(spoiled
     build_diffusion(spoiled / "models/other", "sdxl", list(WORDS), 0)
     shutil.rmtree(spoiled / ".cache")
     message = refused("generate", PROMPTS_FILE, "model.id=models/other")
-    assert "has width 32, the base model's layer 64; it was trained on another base model" in message
+    assert "has width 32, the base model's layer 96; it was trained on another base model" in message
     assert not (spoiled / ".cache").exists()
 
 
@@ -167,7 +167,7 @@ def test_damaged_adapter_is_refused_before_any_model_loads(spoiled, refused, no_
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"_class_name": "FluxPipeline"}', "_class_name is FluxPipeline, expected one of StableDiffusionPipeline"),
+        ('{"_class_name": "KolorsPipeline"}', "_class_name is KolorsPipeline, expected one of StableDiffusionPipeline"),
         ("{", "model_index.json: not valid JSON"),
         (None, "no model_index.json, so not a diffusers model folder"),
     ],

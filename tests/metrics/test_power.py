@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.bench_power import SPREADS, largest_spread, simulate, variance_components
 from src.comparison import statistics
-from src.comparison.statistics import Verdict, verdict_of
+from src.comparison.statistics import Verdict, adjust, verdict_of
 from src.core.config import load_config
 from src.core.errors import MetricError
 from src.metrics import intervals
@@ -27,7 +27,7 @@ def test_more_prompts_reach_a_verdict_sooner_than_more_images_at_the_same_cost(m
     for module in (intervals, statistics):
         monkeypatch.setattr(module, "DRAWS", 300)
     better = [
-        sum(verdict_of(pair, MARGINS, 1) is Verdict.BETTER for pair in simulate(SPREAD, design, 0.08, 60))
+        sum(verdict_of(pair, MARGINS, adjust(pair, 1)) is Verdict.BETTER for pair in simulate(SPREAD, design, 0.08, 60))
         for design in ((12, 4), (24, 2), (48, 1))
     ]
     assert better[0] < better[1] < better[2]
@@ -39,7 +39,7 @@ def test_largest_spread_lets_four_of_five_comparisons_reach_a_verdict(monkeypatc
         monkeypatch.setattr(module, "DRAWS", 300)
     spread = {"dino": (0.0, 0.01), "clip_t": (0.0, largest_spread(MARGINS["clip_t"], 48))}
     generated = simulate(spread, (48, 1), 0.08, 200)
-    assert 0.71 <= sum(verdict_of(pair, MARGINS, 1) is Verdict.BETTER for pair in generated) / 200 <= 0.89
+    assert 0.71 <= sum(verdict_of(pair, MARGINS, adjust(pair, 1)) is Verdict.BETTER for pair in generated) / 200 <= 0.89
 
 
 @pytest.mark.parametrize(("model", "clip_scale"), [("sd15", 1), ("tabletop", 4)])
