@@ -7,6 +7,7 @@ from src.commands import trials
 def without_data(monkeypatch):
     """A fresh clone has no photos yet; names of experiments follow from code and settings alone here."""
     monkeypatch.setattr(trials, "tracked_data", list)
-    trials.project_content.cache_clear()
+    content = trials.project_content
+    content.cache_clear()
     yield
-    trials.project_content.cache_clear()
+    content.cache_clear()
