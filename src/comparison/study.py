@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from src.comparison.runs import EvaluatedRun
-from src.comparison.statistics import Finding, Verdict, find, holm, verdict_of
+from src.comparison.statistics import Finding, Key, Verdict, find, holm, verdict_of
 from src.comparison.verdict import Report, compare_configurations, decisive, run_means, scored_rows
 from src.core.errors import MetricError
 from src.core.seeding import derive_seed
 from src.metrics.intervals import Interval, students_interval
-from src.metrics.names import BASE, PROMPT, SUBJECT
+from src.metrics.names import BASE, SUBJECT
 from src.metrics.summary import reported_means
 
 # the size of the studies that name a winner by few images and one training seed
@@ -114,25 +114,21 @@ def compare_pairs(contestants: Sequence[Contestant]) -> list[Pair]:
     ]
 
 
-def front(means: Mapping[str, Mapping[str, Interval]]) -> list[str]:
-    """Names the settings of which none has both more SUBJECT and more PROMPT, by falling SUBJECT.
+def front(points: Mapping[Key, tuple[float, float]]) -> list[Key]:
+    """Returns those that none exceeds in one number without falling behind in the other; equal ones all stay.
 
     Args:
-        means: From `settings_means`, by setting.
+        points: Two numbers of each, the more the better.
 
     Returns:
-        The Pareto front of the means; their intervals do not count.
+        The Pareto front, by the falling first number.
     """
-    points = {name: (of[SUBJECT].mean, of[PROMPT].mean) for name, of in means.items() if {SUBJECT, PROMPT} <= of.keys()}
     kept = [
-        name
-        for name, (subject, prompt) in points.items()
-        if not any(
-            other != name and s >= subject and p >= prompt and (s, p) != (subject, prompt)
-            for other, (s, p) in points.items()
-        )
+        key
+        for key, (first, second) in points.items()
+        if not any(a >= first and b >= second and (a, b) != (first, second) for a, b in points.values())
     ]
-    return sorted(kept, key=lambda name: -points[name][0])
+    return sorted(kept, key=lambda key: -points[key][0])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pytest
 
 from src.commands import methods
 from src.commands.methods import RATE_SEED, read_settings, run_study
+from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, MetricError, NonFiniteError
 from tests.comparison.finished_runs import write_run
 
@@ -183,6 +184,10 @@ def test_the_command_tells_writes_the_page_and_the_part_of_a_document(project, t
     assert content.endswith("<!-- end of the comparison -->\n\nMore.\n")
     assert "Where likeness matters most: lora" in (tmp_path / "page.html").read_text()
     assert len(project.ran) == 12
+
+
+def test_the_documents_have_a_place_for_the_tables():
+    methods.write_between(CONFIGS.parent / "docs/methods.md", None)
 
 
 def test_too_little_to_compare_is_one_line(project, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from src.comparison.statistics import Verdict, holm
 from src.comparison.study import Contestant, compare_pairs, front, settings_means, small_studies
 from src.comparison.verdict import run_means
 from src.core.errors import MetricError
-from src.metrics.intervals import Interval, students_interval
+from src.metrics.intervals import students_interval
 from tests.comparison.finished_runs import write_run
 
 
@@ -65,11 +65,8 @@ def test_one_setting_is_no_study(three):
 
 
 def test_the_front_has_what_none_exceeds_in_both():
-    def means(dino, clip):
-        return {"dino": Interval(dino, dino, dino), "clip_t": Interval(clip, clip, clip)}
-
-    of = {"a": means(0.3, 0.6), "b": means(0.4, 0.5), "c": means(0.2, 0.5), "d": means(0.3, 0.5), "e": means(0.4, 0.5)}
-    assert front(of) == ["b", "e", "a"]
+    points = {"a": (0.3, 0.6), "b": (0.4, 0.5), "c": (0.2, 0.5), "d": (0.3, 0.5), "e": (0.4, 0.5)}
+    assert front(points) == ["b", "e", "a"]
 
 
 def test_small_studies_of_settings_far_apart_name_the_winner_and_of_equal_ones_often_another(three):

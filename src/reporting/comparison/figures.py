@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import altair as alt
 
 from src.comparison.runs import EvaluatedRun
+from src.comparison.study import front
 from src.comparison.verdict import Report
 from src.core import layout
 from src.core.sets import TEST
@@ -30,11 +31,8 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
     Returns:
         By rising clip_t.
     """
-    front: list[Row] = []
-    for row in sorted(rows, key=lambda row: (-row[PROMPT], -row[SUBJECT])):
-        if not front or row[SUBJECT] > front[-1][SUBJECT]:
-            front.append(row)
-    return front[::-1]
+    kept = front({place: (row[SUBJECT], row[PROMPT]) for place, row in enumerate(rows)})
+    return sorted((rows[place] for place in kept), key=lambda row: row[PROMPT])
 
 
 def placed_labels(rows: Sequence[Row], base: Row | None) -> list[Row]:
@@ -84,11 +82,11 @@ def metric_scatter(rows: Sequence[Row], names: Sequence[str], base: Row | None, 
     marks = alt.Chart(inline_rows("chosen", chosen)).encode(x=x, y=y, color=colour, tooltip=tooltip)
     known = [row for row in chosen if {f"{PROMPT}_low", f"{SUBJECT}_low"} <= row.keys()]
     sure = alt.Chart(inline_rows("intervals", known)).encode(x=x, y=y, color=colour, tooltip=tooltip)
-    front = alt.Chart(inline_rows("front", pareto_front(chosen))).encode(x=x, y=y)
+    best = alt.Chart(inline_rows("front", pareto_front(chosen))).encode(x=x, y=y)
     origin = alt.Chart(inline_rows("base", [] if base is None else [base])).encode(x=x, y=y, tooltip=["name:N"])
     labels = alt.Chart(inline_rows("labels", placed_labels(rows, base))).encode(x=x, y=y)
     layers = [
-        front.mark_line(color="var(--muted)", strokeDash=[5, 4]).encode(order=f"{PROMPT}:Q"),
+        best.mark_line(color="var(--muted)", strokeDash=[5, 4]).encode(order=f"{PROMPT}:Q"),
         every.mark_line(strokeWidth=1.2, opacity=0.5).encode(order="step:Q"),
         every.mark_point(filled=True, size=50, opacity=0.6),
         sure.mark_rule().encode(x=f"{PROMPT}_low:Q", x2=f"{PROMPT}_high:Q"),

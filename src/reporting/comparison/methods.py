@@ -49,7 +49,7 @@ def conclusions(study: Study, texts: Texts) -> list[str]:
                 level=", ".join(level) if level else texts("methods.nobody"),
             )
         )
-    told.append(texts("methods.front", names=", ".join(front(means))))
+    told.append(texts("methods.front", names=", ".join(front(study.points))))
     best = max(means, key=lambda name: means[name][SUBJECT].mean)
     good = [best, *study.level_with(best, SUBJECT)]
     if all(KEPT in of for of in means.values()):
@@ -176,7 +176,7 @@ def plane(study: Study) -> Spec:
         A specification.
     """
     label = study.quantities.label
-    kept = front(study.means)
+    kept = front(study.points)
     rows: list[Row] = [
         {"name": name, "front": name in kept}
         | {f"{metric}{end}": round(value, 4) for metric in (SUBJECT, PROMPT) for end, value in _ends(of[metric])}

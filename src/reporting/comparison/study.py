@@ -8,6 +8,7 @@ from src.comparison.rates import Tried, lies_at_edge
 from src.comparison.statistics import Finding
 from src.comparison.study import Contestant, Pair, SmallStudies, compare_pairs, settings_means, small_studies
 from src.metrics.intervals import Interval
+from src.metrics.names import PROMPT, SUBJECT
 from src.metrics.quantities import Quantities
 
 # of the draws of small studies
@@ -74,6 +75,11 @@ class Study:
     def means(self) -> dict[str, dict[str, Interval]]:
         """Means over the runs, by setting and metric."""
         return {one.name: settings_means(one) for one in self.contestants}
+
+    @property
+    def points(self) -> dict[str, tuple[float, float]]:
+        """Likeness and prompt fidelity of each, by the means alone."""
+        return {name: (of[SUBJECT].mean, of[PROMPT].mean) for name, of in self.means.items()}
 
     @cached_property
     def pairs(self) -> list[Pair]:
