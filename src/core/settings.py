@@ -73,6 +73,7 @@ class TrainSettings:
     gradient_accumulation_steps: int
     mixed_precision: str
     base_dtype: str
+    quantize: str
     gradient_checkpointing: bool
     max_grad_norm: float
     ema_decay: float

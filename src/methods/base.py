@@ -42,6 +42,11 @@ class Method(Protocol):
         """Whether the base has to be kept in float32."""
         ...
 
+    @property
+    def quantized_bases(self) -> tuple[str, ...]:
+        """Over which kinds of quantised denoisers, of QUANTIZED, it computes what it does over plain ones."""
+        ...
+
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
         """Adds what trains; the model's output does not change yet.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
+from peft.utils.integrations import dequantize_module_weight
 from torch import Tensor
 from torch.nn.utils import parametrize
 
@@ -74,8 +75,8 @@ def begin(layer: LoraLayer, a: Tensor, b: Tensor, gain: Tensor | None) -> None:
 
 
 def as_matrix(layer: LoraLayer) -> Tensor:
-    """Returns what a layer adapts as a matrix, (out, everything else), float32, on the CPU."""
-    weight: Tensor = layer.get_base_layer().weight
+    """Returns what a layer adapts, quantised or not, as a matrix, (out, everything else), float32, on the CPU."""
+    weight: Tensor = dequantize_module_weight(layer.get_base_layer())
     return weight.detach().cpu().float().flatten(1)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from src.core.errors import ConfigError
 from src.methods.base import AdapterFormat, Method, ParameterGroup
-from src.models.base import BaseModel
+from src.models.base import QUANTIZED, BaseModel
 
 
 class CombinedMethod:
@@ -20,6 +20,7 @@ class CombinedMethod:
         self.methods = methods
         self.trains_text = any(method.trains_text for method in methods)
         self.needs_fp32 = any(method.needs_fp32 for method in methods)
+        self.quantized_bases = tuple(k for k in QUANTIZED if all(k in method.quantized_bases for method in methods))
 
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
         """Attaches each; see Method."""

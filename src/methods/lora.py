@@ -14,7 +14,7 @@ from src.core.seeding import derive_seed
 from src.methods import peft_layers
 from src.methods.base import ParameterGroup
 from src.methods.lora_files import WEIGHTS, check_fit, load_adapter, read_adapter, save_adapter, start_adapter
-from src.models.base import BaseModel, denoiser, text_encoders
+from src.models.base import QUANTIZED, BaseModel, denoiser, text_encoders
 
 
 class LoraMethod:
@@ -64,6 +64,8 @@ class LoraMethod:
                 "magnitudes back, so the result could not be used"
             )
         self.trains_text, self.needs_fp32 = train_text_encoder, False
+        # peft 0.21 loses the scales of an int8 layer when it asks for its norms for a second time
+        self.quantized_bases: tuple[str, ...] = ("nf4",) if use_dora else QUANTIZED
         self.text_encoder_lr = text_encoder_lr
         common = {
             "r": rank,

@@ -44,6 +44,7 @@ class OwnWeightsMethod:
         if target_modules == []:
             raise ConfigError("method.target_modules=[]: expected layers, or null for all")
         self.trains_text, self.needs_fp32 = False, True
+        self.quantized_bases: tuple[str, ...] = ()
         self.target_modules, self.lr_share = target_modules, lr_share
         self._base: dict[str, Tensor] = {}
 

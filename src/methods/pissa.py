@@ -15,7 +15,7 @@ from src.core.errors import ConfigError, ModelMismatchError
 from src.methods import begun, peft_layers
 from src.methods.base import ParameterGroup
 from src.methods.lora_files import WEIGHTS, read_adapter, save_factors
-from src.models.base import BaseModel, denoiser
+from src.models.base import QUANTIZED, BaseModel, denoiser
 
 ORIGIN = {"begun_as": "pissa"}
 
@@ -38,7 +38,7 @@ class PissaMethod:
     def __init__(self, rank: int, alpha: float, target_modules: list[str]) -> None:
         if rank < 1 or not alpha > 0:
             raise ConfigError(f"method: rank={rank} (expected >= 1), alpha={alpha} (> 0)")
-        self.trains_text = self.needs_fp32 = False
+        self.trains_text, self.needs_fp32, self.quantized_bases = False, False, QUANTIZED
         self.rank, self.scale = rank, alpha / rank
         # twice the rank and twice alpha: the same scale
         self._config = LoraConfig(r=2 * rank, lora_alpha=2 * alpha, target_modules=list(target_modules))

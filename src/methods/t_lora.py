@@ -23,7 +23,7 @@ from src.methods import begun, peft_layers
 from src.methods.base import ParameterGroup
 from src.methods.lora_files import check_fit, load_adapter, read_adapter, save_factors
 from src.methods.lora_header import recorded_numbers
-from src.models.base import BaseModel, denoiser
+from src.models.base import QUANTIZED, BaseModel, denoiser
 
 WEIGHTS = "t_lora_weights.safetensors"
 
@@ -112,7 +112,7 @@ class TLoraMethod:
                 f"method: rank={rank} (expected >= 1), alpha={alpha} (> 0), min_share={min_share} (in (0, 1]), "
                 f"power={power} (> 0)"
             )
-        self.trains_text = self.needs_fp32 = False
+        self.trains_text, self.needs_fp32, self.quantized_bases = False, False, QUANTIZED
         self.ranks, self.orthogonal = Ranks(rank, max(1, int(min_share * rank)), power), orthogonal
         halves = 2 if orthogonal else 1
         self._config = LoraConfig(

@@ -18,7 +18,7 @@ from transformers import AddedToken
 from src.core.errors import ConfigError, ModelMismatchError
 from src.methods.base import ParameterGroup
 from src.methods.files import read_tensors
-from src.models.base import BaseModel, text_encoders
+from src.models.base import QUANTIZED, BaseModel, text_encoders
 from src.models.tensors import fill, save_tensors
 
 WEIGHTS = "learned_embeds.safetensors"
@@ -80,7 +80,7 @@ class TextualInversionMethod:
             raise ConfigError(f"method.vectors={vectors}: expected 1 to {MAX_VECTORS}")
         if not lr >= 0:
             raise ConfigError(f"method.lr={lr}: expected 0 or more")
-        self.trains_text, self.needs_fp32 = True, False
+        self.trains_text, self.needs_fp32, self.quantized_bases = True, False, QUANTIZED
         self.token, self.vectors, self.initial, self.lr = token, vectors, initial, lr
         self._begin: dict[str, Tensor] = {}
 

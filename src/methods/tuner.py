@@ -23,7 +23,7 @@ from src.core.seeding import derive_seed
 from src.methods import peft_layers
 from src.methods.base import ParameterGroup, is_target
 from src.methods.files import read_tensors
-from src.models.base import BaseModel, denoiser
+from src.models.base import QUANTIZED, BaseModel, denoiser
 from src.models.tensors import fill, save_tensors
 
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -32,6 +32,9 @@ WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 WITH_CONVOLUTIONS = ("loha", "lokr", "boft", "hra", "hira")
 LINEAR = ("oft", "deft", "delora", "glora", "gralora", "psoft")
 TUNERS = WITH_CONVOLUTIONS + LINEAR
+# What they do over a quantised layer is what they do over its numbers. The others take the codes for numbers, without a
+# word in int8; loha and lokr take their shape from those, which 4 bits change.
+OVER_CODES = {"oft": QUANTIZED, "boft": QUANTIZED, "gralora": QUANTIZED, "loha": ("int8",), "lokr": ("int8",)}
 # they look at a convolution's weight as at a matrix, which torch refuses in channels-last order
 AS_MATRIX = ("boft", "hra")
 PREFIX = "base_model.model."
@@ -57,6 +60,7 @@ class TunerMethod:
     def __init__(self, tuner: str, options: dict[str, Any], target_modules: list[str]) -> None:
         self.trains_text = self.needs_fp32 = False
         self._config = tuner_config(tuner, options, target_modules)
+        self.quantized_bases = OVER_CODES.get(tuner, ())
 
     def attach(self, model: BaseModel, seed: int) -> list[ParameterGroup]:
         """Adds a fresh adapter; see Method."""

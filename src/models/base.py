@@ -16,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from src.noise.process import NoiseProcess
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# what a frozen denoiser can be kept in beside these: src/models/quantized.py
+QUANTIZED = ("int8", "nf4")
 
 
 @dataclass(frozen=True)

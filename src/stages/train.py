@@ -108,7 +108,9 @@ def state_folder(
     spec = params.model
     model = model_digest(spec.id, spec.revision, spec.variant, spec.config)
     # without early stopping no metric decides when a training ends
-    without = ("src.stages.early_stopping",) if stopping is None else ()
+    without = ["src.stages.early_stopping"] if stopping is None else []
+    # nor the library that quantises what a weight is
+    without += ["src.models.quantized"] if params.train.quantize == "none" else []
     code = code_digest("src.stages.train", *target_modules(resolved), without=without)
     name = fingerprint(resolved, [sha256_tree(path) for path in data], model, code, work)
     return StateFolder(work_root() / layout.STATES / f"{name}-{length.name}")

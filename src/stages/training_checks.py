@@ -6,15 +6,20 @@ from typing import Any
 import torch
 
 from src.core.building import build
+from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.settings import Settings
 from src.data.dataset import Item
 from src.methods.base import Method
+from src.models.base import QUANTIZED
 from src.models.families import learns_flow
+from src.models.quantized import check_library
 from src.stages.sampling_setup import check_base, find_base, sampling_settings
 from src.stages.starting import check_start
 from src.training.schedule_free import finds_its_rate, is_schedule_free
 
+# train.quantize of a base that is kept as train.base_dtype says
+NONE = "none"
 # of the rate that Prodigy finds; Adam's usual rates are far below
 LEAST_FACTOR = 0.01
 
@@ -41,6 +46,7 @@ def check_settings(params: Settings, method: Method) -> None:
             f"train.base_dtype={train.base_dtype}: this method trains the base model's own weights, whose small steps "
             "half precision rounds away; expected fp32 (train.mixed_precision may be bf16)"
         )
+    check_quantized(params, method)
     warmup_steps = params.lr_schedule["warmup_steps"]
     if warmup_steps > train.steps:
         raise ConfigError(
@@ -57,6 +63,40 @@ def check_settings(params: Settings, method: Method) -> None:
             f"train.noise_offset={train.noise_offset}: the base model learns a flow, whose images begin from noise "
             "alone, so that no mean is left to correct; expected 0"
         )
+
+
+def check_quantized(params: Settings, method: Method) -> None:
+    """Refuses a quantised base where it cannot be trained over.
+
+    Args:
+        params: The stage's parameters.
+        method: What trains.
+
+    Raises:
+        ConfigError: There is no such kind, the method computes with the base's numbers, or the device is another than
+            the library knows, or has kernels of it that promise no same bytes.
+        MissingModelError: The library is not installed.
+    """
+    kind, setting = params.train.quantize, f"train.quantize={params.train.quantize}"
+    if kind == NONE:
+        return
+    if kind not in QUANTIZED:
+        raise ConfigError(f"{setting}: expected {NONE}, {' or '.join(QUANTIZED)}")
+    if kind not in method.quantized_bases:
+        others = " or ".join((NONE, *method.quantized_bases))
+        raise ConfigError(
+            f"{setting}: this method computes with the base model's own numbers, which are codes then; "
+            f"expected {others}, or a method as lora"
+        )
+    device = choose_device(params.device).type
+    if device not in ("cuda", "cpu"):
+        raise ConfigError(f"{setting} with device={device}: bitsandbytes trains on cuda and cpu alone; expected {NONE}")
+    if device == "cuda" and params.train.deterministic:
+        raise ConfigError(
+            f"{setting} with train.deterministic=true: bitsandbytes promises no same bytes on a GPU; "
+            "expected train.deterministic=false"
+        )
+    check_library(setting)
 
 
 def check_optimizer(params: Settings, method: Method) -> None:

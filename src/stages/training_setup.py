@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -18,14 +19,15 @@ from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
 from src.methods.base import Method
-from src.models.base import BaseModel, Conditioning, Denoiser, adaptable
+from src.models.base import DTYPES, BaseModel, Conditioning, Denoiser, adaptable
 from src.models.families import load_base_model
 from src.models.latents import encode_images
+from src.models.quantized import at_work, quantize, text_parts
 from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
 from src.stages.class_images import wants_class_images
 from src.stages.sampling_setup import sampling_settings
-from src.stages.training_checks import build_optimizer, check_rates
+from src.stages.training_checks import NONE, build_optimizer, check_rates
 from src.trackers.machine import machine_load
 from src.trackers.protocol import Tracker
 from src.training.batches import LatentSet, SamplingPlan
@@ -87,20 +89,22 @@ def build_run(
         The run.
     """
     method, loss, schedule = parts
-    spec, train = params.model, params.train
-    model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, accelerator.device, spec.config)
-    with accelerator.main_process_first():
+    train, with_text, sampling = params.train, method.trains_text, plan.sample_every > 0
+    model = load_frozen(params, accelerator.device)
+    with accelerator.main_process_first(), at_work(model, ["vae"]):
         train_set, val_set, *class_sets = sets = encode_photos(model, params, data)
     kept = {""} if plan.prior_caption is None else {"", plan.prior_caption}
     captions = sorted({caption for data_set in sets for caption in data_set.captions} | kept)
+    with at_work(model, [] if with_text else text_parts(model)):
+        encode = list if with_text else cached_encoder(model, captions)
+    place(model, vae=sampling, text=sampling or with_text)
+    if train.quantize != NONE:
+        quantize(model, train.quantize, compute_dtype(params))
     groups = method.attach(model, params.seed)
     model.check_captions(captions)
     if train.checkpoint_path:
         method.start(model, Path(train.checkpoint_path))
-    encode = list if method.trains_text else cached_encoder(model, captions)
-    denoiser = Denoiser(model, method.trains_text, train.gradient_checkpointing)
-    if plan.sample_every == 0:
-        put_away(model, text=not method.trains_text)
+    denoiser = Denoiser(model, with_text, train.gradient_checkpointing)
     rates = [{"params": list(group.parameters.values()), "lr": plan.rate(group)} for group in groups]
     built = build_optimizer(params.optimizer, rates)
     check_rates(built, [plan.rate(group) for group in groups])
@@ -134,16 +138,39 @@ def encode_photos(model: BaseModel, params: Settings, data: tuple[Dataset, list[
     return [latent_set(model, items, flip, weight, vae_digest) for items, flip, weight in kinds if items]
 
 
-def put_away(model: BaseModel, text: bool) -> None:
-    """Moves to the CPU what no step of the training needs.
+def load_frozen(params: Settings, device: torch.device) -> BaseModel:
+    """Loads the base model; one whose denoiser is to be quantised stays on the CPU, for `at_work` and `place`.
+
+    Args:
+        params: The stage's parameters.
+        device: Where it is to work.
+
+    Returns:
+        The model.
+    """
+    spec, train = params.model, params.train
+    first = device if train.quantize == NONE else torch.device("cpu")
+    model = load_base_model(spec.id, spec.revision, spec.variant, train.base_dtype, first, spec.config)
+    return replace(cast(Any, model), device=device)
+
+
+def compute_dtype(params: Settings) -> torch.dtype:
+    """Returns what products are computed in: the mixed precision, else what the base is kept in."""
+    mixed, base = params.train.mixed_precision, params.train.base_dtype
+    return DTYPES[base if mixed == "no" else mixed]
+
+
+def place(model: BaseModel, vae: bool, text: bool) -> None:
+    """Leaves on the device what the steps of the training need, and moves the rest to the CPU.
 
     Args:
         model: The base model.
-        text: Whether the text encoders go as well, because every caption was encoded before.
+        vae: Whether images are generated meanwhile.
+        text: Whether captions are encoded in every step.
     """
-    for name, part in model.pipeline.components.items():
-        if name == "vae" or (text and name.startswith("text_encoder") and part is not None):
-            part.to("cpu")
+    for needed, names in ((vae, ["vae"]), (text, text_parts(model))):
+        for name in names:
+            getattr(model.pipeline, name).to(model.device if needed else "cpu")
 
 
 def latent_set(model: BaseModel, items: list[Item], flip: bool, background_weight: float, vae_digest: str) -> LatentSet:

@@ -6,7 +6,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,7 +64,7 @@ def run_dvc(command: Command, words: list[str], place: Place) -> None:
             require(command, "network")
             refused("uv pip install insightface", lambda: place.repro(staged(command, overrides, place)))
         else:
-            place.repro(staged(command, overrides, place))
+            with_libraries(staged(command, overrides, place), place.repro)
         return
     if words[0] in ("checkout", "pull"):  # what a person put into data/raw since is recorded first, as any run does
         place.dvc("repro", "-q")
@@ -90,6 +90,15 @@ def refused(message: str, run: Callable[[], None]) -> None:
     assert re.search(message, said.getvalue()), said.getvalue()
 
 
+def with_libraries(overrides: list[str], run: Callable[[list[str]], None]) -> None:
+    """Runs in small; where a library that is installed apart is missing, the run has to say how to get it."""
+    asks = any(word.startswith(("train.quantize=", "memory=")) for word in overrides)
+    if asks and load_config(overrides).train.quantize != "none" and find_spec("bitsandbytes") is None:
+        refused("uv pip install bitsandbytes", lambda: run(overrides))
+    else:
+        run(overrides)
+
+
 def run_python(command: Command, words: list[str], place: Place) -> None:
     """Our modules run in this process, in small."""
     if words[0] == "pretrain.py" or (words[0] == "train.py" and trains_from_noise(words[1:])):
@@ -97,9 +106,8 @@ def run_python(command: Command, words: list[str], place: Place) -> None:
     elif words[0] in ("train.py", "inference.py") and "--help" in words:
         run_module("src.stages.train", words[1:])
     elif words[0] in ("train.py", "inference.py"):
-        run_module(
-            "src.stages.train" if words[0] == "train.py" else "src.stages.generate", staged(command, words[1:], place)
-        )
+        stage = "src.stages.train" if words[0] == "train.py" else "src.stages.generate"
+        with_libraries(staged(command, words[1:], place), partial(run_module, stage))
     elif words[0] == "-m" and words[1].startswith(PACKAGES):
         run_own_module(command, words[1], words[2:], place)
     elif words[:2] == ["-m", "pytest"]:

@@ -52,6 +52,7 @@ def folder_of(params, stopping=None):
         "seed=1",
         "train.mixed_precision=bf16",
         "train.base_dtype=bf16",
+        "train.quantize=int8",
         "model.id=models/tabletop",
         "loss=min_snr",
         "method=dora",

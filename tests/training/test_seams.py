@@ -49,6 +49,7 @@ class ToyMethod:
     """Trains one number for each latent channel, which is added to the prediction."""
 
     trains_text = needs_fp32 = False
+    quantized_bases = ()
 
     def attach(self, model, _seed):
         module = denoiser(model)
