@@ -73,7 +73,7 @@ class TunerMethod:
     def _chosen(self, network: Any) -> list[str]:
         wanted = sorted(self._config.target_modules)
         kinds: tuple[type, ...] = (torch.nn.Linear,)
-        if _name(self._config) in WITH_CONVOLUTIONS:
+        if tuner_name(self._config) in WITH_CONVOLUTIONS:
             kinds = (torch.nn.Linear, torch.nn.Conv2d)
         found = [
             name for name, layer in network.named_modules() if is_target(name, wanted) and isinstance(layer, kinds)
@@ -234,7 +234,7 @@ def _put(model: BaseModel, folder: Path) -> Iterator[None]:
 
 
 def _put_on(network: Any, config: PeftConfig) -> None:
-    if _name(config) in AS_MATRIX:
+    if tuner_name(config) in AS_MATRIX:
         for layer in network.modules():
             if isinstance(layer, torch.nn.Conv2d):
                 layer.weight.data = layer.weight.data.contiguous()
@@ -259,7 +259,8 @@ def _config_class(tuner: str) -> type[Any]:
     return found
 
 
-def _name(config: PeftConfig) -> str:
+def tuner_name(config: PeftConfig) -> str:
+    """Returns which tuner settings are of, one of TUNERS."""
     return str(config.peft_type.value).lower()
 
 

@@ -14,6 +14,7 @@ from src.core.tables import read_table
 from src.features.store import image_file
 from src.metrics.base import References, Sample
 from src.metrics.names import BASE, COPY, COPY_DECODED, REAL, REAL_DECODED
+from src.trackers.evaluation import GridRow
 
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
 HELD_OUT = "held_out"
@@ -181,3 +182,24 @@ def _check_design(samples: Sequence[Sample], manifest: Path, required: str) -> N
             )
     if not any(s.set == required for s in samples):
         raise MetricError(f"{manifest}: expected {required} prompts, found none")
+
+
+def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
+    """Returns the first image of each test prompt, of base and of a checkpoint, in the order of the prompts' names.
+
+    Args:
+        samples: Generated images.
+        run: The checkpoint.
+
+    Returns:
+        A row per prompt, under its text.
+    """
+    first: dict[tuple[str, str], Sample] = {}
+    for sample in samples:
+        if sample.set == TEST:
+            first.setdefault((sample.prompt_id, sample.variant), sample)
+    prompts = sorted({prompt for prompt, _ in first})
+    return [
+        GridRow(first[prompt, run].text, tuple(first[prompt, variant].image.path for variant in (BASE, run)))
+        for prompt in prompts
+    ]

@@ -20,7 +20,6 @@ from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
 from src.core.files import sha256_file, write_csv, write_json
-from src.core.sets import TEST
 from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import Metric, References, Sample, check_models, models_of, score_images
@@ -37,10 +36,11 @@ from src.metrics.samples import (
     read_references,
     read_samples,
     real_samples,
+    sample_rows,
 )
 from src.metrics.summary import choose_names, prompt_table, score_table, summarise
 from src.models.autoencoder import reconstruct
-from src.trackers.evaluation import GridRow, draw_grid, report_evaluation
+from src.trackers.evaluation import draw_grid, report_evaluation
 from src.trackers.multi import CLOSE_DEADLINE_S, start_trackers
 from src.trackers.protocol import Service
 from src.training.determinism import set_environment
@@ -206,27 +206,6 @@ def build_metrics(params: Settings) -> list[Metric]:
     """
     names = choose_names(params.inference_metrics, list(params.metrics))
     return [build(params.metrics[name], f"metrics.{name}") for name in names]
-
-
-def sample_rows(samples: Sequence[Sample], run: str) -> list[GridRow]:
-    """Returns the first image of each test prompt, of base and of a checkpoint, in the order of the prompts' names.
-
-    Args:
-        samples: Generated images.
-        run: The checkpoint.
-
-    Returns:
-        A row per prompt, under its text.
-    """
-    first: dict[tuple[str, str], Sample] = {}
-    for sample in samples:
-        if sample.set == TEST:
-            first.setdefault((sample.prompt_id, sample.variant), sample)
-    prompts = sorted({prompt for prompt, _ in first})
-    return [
-        GridRow(first[prompt, run].text, tuple(first[prompt, variant].image.path for variant in (BASE, run)))
-        for prompt in prompts
-    ]
 
 
 def _run(params: Settings) -> None:

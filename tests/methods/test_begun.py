@@ -180,10 +180,10 @@ def test_other_tools_refuse_t_lora_and_its_tensors_alone_have_all_ranks_everywhe
     assert difference[1] > difference[0] > 0
 
 
-def test_export_says_that_ranks_are_lost(load_tiny, tmp_path, capsys):
+def test_export_says_that_ranks_are_lost(load_tiny, tiny_models, tmp_path, capsys):
     method = t_lora()
     method.save(moved(load_tiny("sd1"), method), tmp_path / "t")
-    export(tmp_path / "t", tmp_path / "t.safetensors")
+    export(tmp_path / "t", tmp_path / "t.safetensors", words=[f"model.id={tiny_models / 'sd1'}"])
     assert "all ranks at every noise level" in capsys.readouterr().out
     tensors, header = load_tensors(tmp_path / "t.safetensors")
     assert header["ss_network_dim"] == "8"

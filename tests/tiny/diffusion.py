@@ -119,11 +119,11 @@ def _vae(scaling_factor: float, channels: int = 4, **extra: object) -> Autoencod
     )
 
 
-def _unet(cross_attention_dim: int, **extra: object) -> UNet2DConditionModel:
+def _unet(cross_attention_dim: int, layers: int = 1, **extra: object) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=RESOLUTION // 8,
         block_out_channels=(32, 64),
-        layers_per_block=1,
+        layers_per_block=layers,
         norm_num_groups=8,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
@@ -163,6 +163,7 @@ def _sdxl(folder: Path, words: list[str]) -> StableDiffusionXLPipeline:
     wide = 2 * TEXT_WIDTH
     unet = _unet(
         TEXT_WIDTH + wide,
+        layers=2,  # by which files of other tools name the blocks
         attention_head_dim=(4, 8),
         use_linear_projection=True,
         addition_embed_type="text_time",

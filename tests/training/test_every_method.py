@@ -215,12 +215,12 @@ def test_a_token_of_several_vectors_is_written_out_as_diffusers_does(load_tiny, 
     assert (begun - model.encode_text(text).embeds).abs().max() > 1e-2
 
 
-def test_export_says_that_vectors_lie_beside(load_tiny, tmp_path, capsys):
+def test_export_says_that_vectors_lie_beside(load_tiny, tiny_models, tmp_path, capsys):
     for name, expected in (("pivotal", 1), ("lora", 0)):
         folder, model, method = tmp_path / name, load_tiny("sd1"), make(name)
         method.attach(model, 0)
         method.save(model, folder)
-        export(folder, tmp_path / f"{name}.safetensors")
+        export(folder, tmp_path / f"{name}.safetensors", words=[f"model.id={tiny_models / 'sd1'}"])
         assert capsys.readouterr().out.count("learned_embeds.safetensors beside it, as an embedding") == expected
 
 
