@@ -46,6 +46,7 @@ MULTIRUN, COMPARISON = OUTPUTS / "multirun", OUTPUTS / "comparison.html"
 LOGS, DVC_CHARTS, DVC_TEMPLATE = Path("logs"), Path("dvc_plots"), Path(".dvc/plots.html")
 STATES, CACHE = Path(".train_state"), Path(".cache")
 LATENT_CACHE, SAMPLE_CACHE, WORLD_CACHE = CACHE / "latents", CACHE / "samples", CACHE / "world"
+ADAPTER_CACHE = CACHE / "adapters"
 SWEEPS = CACHE / "hydra"
 
 # a training from noise: the files of its folder

@@ -30,10 +30,23 @@ def read_tensors(folder: Path, name: str, largest: int = MAX_FILE_BYTES) -> tupl
     path = folder / name
     if not has_file(path):
         raise ModelMismatchError(f"{folder}: expected a checkpoint with {name}")
+    check_size(path, largest)
+    return load_tensors(path)
+
+
+def check_size(path: Path, largest: int = MAX_FILE_BYTES) -> None:
+    """Refuses a safetensors file that is larger than anything of its kind, before a library reads it.
+
+    Args:
+        path: The file.
+        largest: What it may have at most, bytes.
+
+    Raises:
+        ModelMismatchError: It is, or its header is.
+    """
     if path.stat().st_size > largest:
         raise ModelMismatchError(f"{path}: over {largest >> 30} GiB; expected an adapter")
     with path.open("rb") as stream:
         length = stream.read(8)
     if len(length) == 8 and struct.unpack("<Q", length)[0] > MAX_HEADER_BYTES:
         raise ModelMismatchError(f"{path}: a header of over {MAX_HEADER_BYTES >> 20} MiB; expected an adapter")
-    return load_tensors(path)

@@ -11,12 +11,14 @@ from src.methods.own_weights import OwnWeightsFormat
 from src.methods.t_lora import TLoraFormat
 from src.methods.textual_inversion import TextualInversionFormat
 from src.methods.tuner import TunerFormat
+from src.methods.weight_updates import WeightUpdatesFormat
 
 FORMATS: tuple[AdapterFormat, ...] = (
     LoraFormat(),
     TLoraFormat(),
     TunerFormat(),
     OwnWeightsFormat(),
+    WeightUpdatesFormat(),
     TextualInversionFormat(),
 )
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
-from src.methods.lora_files import WRAPPER
-from src.methods.lora_header import FACTOR, MAGNITUDE, recorded_numbers
+from src.methods.lora_header import FACTOR, MAGNITUDE, WRAPPER, layer_alphas, layer_ranks, recorded_numbers
 from src.methods.sdxl_names import original_name
 
 SIDES = {"A": "down", "down": "down", "B": "up", "up": "up"}
@@ -60,7 +59,8 @@ def to_kohya(
         ModelMismatchError: It is a DoRA, which AUTOMATIC1111's web UI normalises by columns and ComfyUI, as peft, by
             rows; or of a transformer, whose files have another layout; or holds something else that is no LoRA layer.
     """
-    alphas = recorded_numbers("the adapter", metadata, "lora_alpha")
+    alphas = layer_alphas("the adapter", metadata, layer_ranks(tensors))
+    usual = recorded_numbers("the adapter", metadata, "lora_alpha")
     ranks = recorded_numbers("the adapter", metadata, "r")
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -75,10 +75,10 @@ def to_kohya(
         key = layer_name(component, layer, xl)
         result[f"{key}.lora_{SIDES[match['new'] or match['old']]}.weight"] = tensor.half()
         rank = min(tensor.shape[:2])
-        result[f"{key}.alpha"] = torch.tensor(float(alphas.get(component, rank)))
+        result[f"{key}.alpha"] = torch.tensor(float(alphas.get(match["layer"], rank)))
     return result, {
         "ss_network_dim": f"{ranks['unet']:g}" if "unet" in ranks else "",
-        "ss_network_alpha": f"{alphas['unet']:g}" if "unet" in alphas else "",
+        "ss_network_alpha": f"{usual['unet']:g}" if "unet" in usual else "",
     }
 
 

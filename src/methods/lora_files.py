@@ -17,14 +17,12 @@ from torch import Tensor
 from src.core.errors import ModelMismatchError
 from src.core.files import write_bytes
 from src.methods.files import read_tensors
-from src.methods.lora_header import FACTOR, HEADER_KEY, MAGNITUDE, lora_settings
+from src.methods.lora_header import FACTOR, HEADER_KEY, MAGNITUDE, WRAPPER, layer_alphas, layer_ranks, lora_settings
 from src.methods.peft_layers import ADAPTER, adapted, put_on, take_off
 from src.models.base import BaseModel, adaptable
 from src.models.tensors import canonical_bytes, disk_errors, fill, save_tensors
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
-# what older transformers had around every text encoder, and newer ones around some
-WRAPPER = "text_model."
 
 
 def save_adapter(model: BaseModel, folder: Path) -> None:
@@ -140,17 +138,18 @@ def check_alpha(model: BaseModel, path: Path, tensors: Mapping[str, Tensor], met
     Args:
         model: A base with an adapter attached.
         path: For the message.
-        tensors: By peft's names, of one rank.
+        tensors: By peft's names.
         metadata: Of the safetensors header.
 
     Raises:
         ModelMismatchError: It is another.
     """
     alphas = {name: module.peft_config[ADAPTER].lora_alpha for name, module in adapted(model).items()}
-    saved = {name: settings["lora_alpha"] for name, settings in lora_settings(path, tensors, metadata).items()}
-    for name in saved.keys() & alphas.keys():
-        if saved[name] != alphas[name]:
-            raise ModelMismatchError(f"{path}: {name} has alpha {saved[name]:g}, `method` trains with {alphas[name]:g}")
+    lora_settings(path, tensors, metadata)  # refuses a header that does not fit
+    for layer, alpha in layer_alphas(path, metadata, layer_ranks(tensors)).items():
+        name = layer.partition(".")[0]
+        if name in alphas and alpha != alphas[name]:
+            raise ModelMismatchError(f"{path}: {name} has alpha {alpha:g}, `method` trains with {alphas[name]:g}")
 
 
 def _fill(model: BaseModel, tensors: dict[str, Tensor], complaint: str) -> None:

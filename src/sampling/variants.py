@@ -16,6 +16,7 @@ from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
 from src.core.tables import read_table
 from src.methods.base import AdapterFormat
+from src.methods.foreign.opening import open_adapter
 from src.methods.formats import find_format, weights_names
 from src.models.base import BaseModel
 from src.sampling.cache import SampleCache
@@ -53,7 +54,7 @@ class Variant:
 
 
 def list_checkpoints(folder: Path) -> list[Variant]:
-    """Lists the checkpoints of a folder, or the one checkpoint that it is.
+    """Lists the checkpoints of a folder, or the one checkpoint that it is; files of other tools are converted.
 
     Args:
         folder: What inferencer.ckpt_dir names.
@@ -62,14 +63,15 @@ def list_checkpoints(folder: Path) -> list[Variant]:
         At least one variant, by step.
 
     Raises:
-        ModelMismatchError: There is none.
+        ModelMismatchError: There is none, or it cannot be read.
     """
-    if find_format(folder) is not None:
-        return [Variant(folder.name, folder)]
+    if find_format(opened := open_adapter(folder)) is not None:
+        return [Variant(opened.name, opened)]
     found = sorted(path for path in folder.glob(layout.CHECKPOINTS) if find_format(path) is not None)
     if not found:
         raise ModelMismatchError(
-            f"inferencer.ckpt_dir={folder}: expected {weights_names()} in it or in its step-* folders"
+            f"inferencer.ckpt_dir={folder}: expected an adapter's .safetensors file, or a folder with one or with "
+            f"{weights_names()} or step-* folders"
         )
     return [Variant(path.name, path) for path in found]
 

@@ -38,10 +38,11 @@ def generate_variants(
         The manifest.
     """
     set_deterministic(True)
+    from src.methods.foreign.bases import check_base_of
     from src.models.families import load_base_model
     from src.sampling.cache import SampleCache
     from src.sampling.variants import generate_missing, missing_jobs, plan_images, write_samples
-    from src.stages.sampling_setup import check_base, generation_code, image_counts, sampling_settings
+    from src.stages.sampling_setup import check_base, find_base, generation_code, image_counts, sampling_settings
 
     settings, device, spec = sampling_settings(params), choose_device(params.device), params.model
     weights = model_digest(spec.id, spec.revision, spec.variant, spec.config)
@@ -54,6 +55,9 @@ def generate_variants(
             if variant.folder is not None:
                 variant.format.check_file(variant.folder)
         check_base(params, settings)
+        for variant in variants:
+            if variant.folder is not None:
+                check_base_of(variant.folder, find_base(params))
         model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device, spec.config)
         generate_missing(model, settings, missing, cache)
     return write_samples(out, plan, cache, keep)

@@ -13,33 +13,40 @@ from src.core.places import without_places
 from src.core.records import read_bounded, read_record
 from src.core.settings import Settings
 from src.core.typed import plain
+from src.methods.foreign.bases import check_base_of
+from src.methods.foreign.opening import open_adapter
 from src.methods.formats import find_format
 
 # They may be others: how it trains, not what.
 RATES = ("lr", "text_encoder_lr", "lr_share", "initial")
 
 
-def check_start(params: Settings) -> None:
+def check_start(params: Settings, base: Path) -> None:
     """Compares base model and method before any model loads; what has no config.yaml is compared when it is there.
 
     Args:
         params: The stage's parameters; `train.checkpoint_path` is set.
+        base: The base model's folder.
 
     Raises:
         ConfigError: The folder's config.yaml is none.
         ModelMismatchError: A file is damaged, or was made with another base model, method, rank or alpha.
     """
     key, folder = "train.checkpoint_path", Path(str(params.train.checkpoint_path))
-    found, record = find_format(folder), folder / layout.ADAPTER_CONFIG
+    opened, record = open_adapter(folder), folder / layout.ADAPTER_CONFIG
+    found = find_format(opened)
     if found is None:
         return  # `starting_files` says so
-    found.check_file(folder)
+    found.check_file(opened)
+    check_base_of(opened, base)
     if not record.is_file():
         return
     own = without_places(plain(params))
     theirs = read_record(record).get("model")
-    if theirs and (base := _base(theirs)) not in (None, _base(own["model"])):
-        raise ModelMismatchError(f"{key}={folder}: trained on {theirs['id']} ({base}), not on {own['model']['id']}")
+    if theirs and (trained_on := _base(theirs)) not in (None, _base(own["model"])):
+        raise ModelMismatchError(
+            f"{key}={folder}: trained on {theirs['id']} ({trained_on}), not on {own['model']['id']}"
+        )
     method = yaml.safe_load(read_bounded(record)).get("method", {})
     for name, value, wanted in _different(method, own["method"], "method"):
         raise ModelMismatchError(f"{key}={folder}: {name} is {str(value)[:80]}, this training has {wanted}")

@@ -128,8 +128,10 @@ def starting_files(folder: Path) -> list[Path]:
     Raises:
         ConfigError: There is none.
     """
+    from src.methods.foreign.opening import open_adapter
     from src.methods.formats import find_format, weights_names
 
+    folder = open_adapter(folder)
     found = find_format(folder)
     if found is None:
         raise ConfigError(

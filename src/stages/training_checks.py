@@ -55,7 +55,7 @@ def check_settings(params: Settings, method: Method) -> None:
     check_optimizer(params, method)
     base = find_base(params)
     if train.checkpoint_path:
-        check_start(params)
+        check_start(params, base)
     if train.sample_every:
         check_base(params, sampling_settings(params))
     if train.noise_offset and learns_flow(base):

@@ -19,6 +19,7 @@ from src.core.weights import find_model, model_patterns
 from src.data.dataset import Dataset, Item
 from src.losses.diffusion import DiffusionLoss
 from src.methods.base import Method
+from src.methods.foreign.opening import open_adapter
 from src.models.base import DTYPES, BaseModel, Conditioning, Denoiser, adaptable
 from src.models.families import load_base_model
 from src.models.latents import encode_images
@@ -103,7 +104,7 @@ def build_run(
     groups = method.attach(model, params.seed)
     model.check_captions(captions)
     if train.checkpoint_path:
-        method.start(model, Path(train.checkpoint_path))
+        method.start(model, open_adapter(Path(train.checkpoint_path)))
     denoiser = Denoiser(model, with_text, train.gradient_checkpointing)
     rates = [{"params": list(group.parameters.values()), "lr": plan.rate(group)} for group in groups]
     built = build_optimizer(params.optimizer, rates)

@@ -10,7 +10,7 @@ import torch
 from src.core.errors import ModelMismatchError
 from src.methods.lora import LoraMethod
 from src.methods.lora_files import WEIGHTS, load_adapter, read_adapter, save_adapter
-from src.methods.lora_header import HEADER_KEY, lora_settings, recorded_numbers
+from src.methods.lora_header import HEADER_KEY, layer_alphas, layer_ranks, recorded_numbers
 from src.methods.peft_layers import adapted
 from src.models.tensors import load_tensors, save_tensors
 
@@ -57,7 +57,10 @@ def test_patterns_and_settings_of_the_file_reach_nothing(load_tiny, sent):
         ({"unet.lora_alpha": 1e30}, r"unet\.lora_alpha is '1e\+30'"),
         ({"unet.lora_alpha": None}, r"names no alpha of unet"),
         ({"unet.r": 5}, r"layers of rank 4 and the header says 5"),
-        ({"unet.x": "y" * 70000}, r"no mapping of at most 64 KiB"),
+        ({"unet.x": "y" * 1_100_000}, r"no mapping of at most 1 MiB"),
+        ({"unet.alpha_pattern": {"(.*.*)*x!": 3}}, r"alpha_pattern has '\(\.\*\.\*\)\*x!': expected names of layers"),
+        ({"unet.alpha_pattern": {"to_q": -1}}, r"unet\.alpha_pattern is '-1'"),
+        ({"unet.alpha_pattern": [3]}, r"unet\.alpha_pattern is no mapping"),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(load_tiny, sent, header, message):
@@ -77,10 +80,40 @@ def test_tensors_of_no_layer_are_refused(load_tiny, sent):
             load_adapter(load_tiny("sd1"), sent(**{name: torch.ones(4, 4)}))
 
 
-def test_layers_of_several_ranks_are_refused():
-    tensors = {f"unet.a{rank}.lora_B.weight": torch.ones(8, rank) for rank in (2, 3)}
-    with pytest.raises(ModelMismatchError, match="layers of rank 2, 3"):
-        lora_settings("x", tensors, {HEADER_KEY: json.dumps({"unet.lora_alpha": 1})})
+def test_every_layer_has_its_own_rank_and_alpha(load_tiny, sent, tmp_path):
+    """The update of a layer is alpha / rank of its own, whatever peft's patterns match besides."""
+    pattern = {"attn1.to_q": 2, "^down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_q": 3, "mid_block": 5}
+    folder = sent({"unet.alpha_pattern": pattern})
+    tensors, metadata = load_tensors(folder / WEIGHTS)
+    layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k"
+    tensors |= {f"{layer}.lora_A.weight": torch.ones(2, 32), f"{layer}.lora_B.weight": torch.ones(32, 2)}
+    save_tensors(folder / WEIGHTS, tensors, metadata)
+    model = load_tiny("sd1")
+    load_adapter(model, folder)
+    unet = model.pipeline.unet
+    found = {name: module for name, module in unet.named_modules() if hasattr(module, "lora_A")}
+    for name, module in found.items():
+        wanted = (
+            2
+            if name.endswith("attn1.to_q")
+            else 3
+            if name.endswith("0.attentions.0.transformer_blocks.0.attn2.to_q") and name.startswith("down")
+            else 8
+        )
+        rank = 2 if f"unet.{name}" == layer else 4
+        assert (module.r["default"], module.scaling["default"]) == (rank, wanted / rank), name
+    assert len({module.scaling["default"] for module in found.values()}) == 4
+
+
+def test_a_header_that_says_rslora_scales_by_the_root_of_the_rank():
+    tensors = {f"unet.a{rank}.lora_B.weight": torch.ones(8, rank) for rank in (4, 16)}
+    note = {"unet.lora_alpha": 1, "unet.use_rslora": True}
+    ranks = layer_ranks(tensors)
+    assert layer_alphas("x", {HEADER_KEY: json.dumps(note)}, ranks) == {"unet.a4": 2.0, "unet.a16": 4.0}
+    assert layer_alphas("x", {HEADER_KEY: json.dumps(note | {"unet.use_rslora": False})}, ranks) == {
+        "unet.a4": 1,
+        "unet.a16": 1,
+    }
 
 
 def test_sizes_are_bounded_before_anything_is_read(tmp_path):

@@ -1,0 +1,154 @@
+"""Opens an adapter of whatever tool as a checkpoint folder of this project; what somebody else made is data.
+
+A foreign file is converted once and kept by its content; without the kept one the same bytes are made anew.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors import safe_open
+
+from src.core import layout
+from src.core.errors import ModelMismatchError
+from src.core.files import has_file, replaced_folder, sha256_bytes, sha256_file, work_root, write_bytes
+from src.core.provenance import code_digest
+from src.core.single_file import PICKLES, SUFFIX, read_contents
+from src.methods import lora_files, textual_inversion, tuner
+from src.methods.files import check_size, read_tensors
+from src.methods.foreign.converting import is_own, save_updates
+from src.methods.foreign.embeddings import is_embedding, save_embedding, take_bundled
+from src.methods.foreign.layers import read_updates
+from src.methods.formats import FORMATS, find_format
+from src.methods.lora_header import HEADER_KEY
+
+BASE_MARKS = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.", "double_blocks.")
+MAX_NAME_CHARACTERS = 80
+
+
+def open_adapter(path: Path) -> Path:
+    """Finds the checkpoint folder of an adapter.
+
+    Args:
+        path: A folder, or a .safetensors file of any name; perhaps from somebody else.
+
+    Returns:
+        A folder in one of this project's formats: the same one where it is one, or holds none.
+
+    Raises:
+        ModelMismatchError: A file is a pickle, is damaged or far too large, or is no adapter that can be read here; the
+            first tensor that does not fit is named.
+        NotAFileError: It is a pipe, a device or a socket.
+    """
+    file = _foreign_file(path)
+    if file is None:
+        return path.parent if _is_of_checkpoint(path) else path
+    settings = file.parent / tuner.SETTINGS if file.name == tuner.WEIGHTS else None
+    known = [sha256_file(one) for one in (file, settings) if one is not None]
+    key = sha256_bytes(" ".join([*known, code_digest(__name__)]).encode())
+    folder = work_root() / layout.ADAPTER_CACHE / key[:16] / adapter_name(path)
+    if not folder.is_dir():
+        with replaced_folder(folder) as made:
+            _convert(file, settings, made)
+    return folder
+
+
+def adapter_name(path: Path) -> str:
+    """Returns what an adapter's file is called in folders and tables: its name, without what they do not take."""
+    name = re.sub(r"[^\w.-]+", "-", path.stem if path.suffix == SUFFIX else path.name, flags=re.ASCII)
+    name = name[:MAX_NAME_CHARACTERS].strip(".-")
+    # the base model's own, and none at all
+    return f"adapter-{name}".rstrip("-") if name in ("", "base") else name
+
+
+def _foreign_file(path: Path) -> Path | None:
+    """Finds the file to convert; None where there is none, or where the folder is a checkpoint as it is."""
+    if not path.is_dir():
+        if path.suffix in PICKLES and path.exists():
+            raise ModelMismatchError(f"{path}: a pickle, which may run code when it is read; expected a {SUFFIX} file")
+        if path.suffix != SUFFIX or not has_file(path):
+            return None
+        return _foreign_file(path.parent) if _is_of_checkpoint(path) else path
+    if find_format(path) is not None and not _is_foreign(path):
+        return None
+    files = sorted(file for file in path.glob(f"*{SUFFIX}") if not file.name.startswith("."))
+    if len(files) > 1:
+        raise ModelMismatchError(f"{path}: holds {len(files)} {SUFFIX} files; name one of them, as {files[0]}")
+    return next(iter(files), None)
+
+
+def _is_of_checkpoint(path: Path) -> bool:
+    return path.is_file() and any(path.name == entry.files[0] for entry in FORMATS)
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Says whether what lies there under the name of one of this project's files is in another tool's layout."""
+    if has_file(file := folder / lora_files.WEIGHTS):
+        names, metadata = _names(file)
+        return bool(names) and not is_own(file, names, metadata)
+    settings = folder / tuner.SETTINGS
+    if has_file(folder / tuner.WEIGHTS) and has_file(settings):
+        return _peft_type(settings) == "LORA"
+    if has_file(file := folder / textual_inversion.WEIGHTS):
+        names, metadata = _names(file)
+        return "token" not in metadata and len(names) == 1
+    return False
+
+
+def _names(file: Path) -> tuple[list[str], dict[str, str]]:
+    """Reads the names of the tensors and the header's metadata; of what is damaged nothing, as its reader will say."""
+    try:
+        check_size(file)
+        with safe_open(file, framework="pt") as opened:
+            return sorted(opened.keys()), dict(opened.metadata() or {})
+    except (safetensors.SafetensorError, ModelMismatchError):
+        return [], {}
+
+
+def _peft_type(settings: Path) -> str:
+    return str(_peft_settings(settings).get("peft_type", "")).upper()
+
+
+def _peft_settings(settings: Path) -> dict[str, Any]:
+    if settings.stat().st_size > tuner.MAX_SETTINGS_BYTES:
+        return {}
+    try:
+        content = json.loads(settings.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelMismatchError(f"{settings}: no JSON") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _convert(file: Path, settings: Path | None, folder: Path) -> None:
+    tensors, metadata = read_tensors(file.parent, file.name)
+    if is_own(file, sorted(tensors), metadata):
+        write_bytes(folder / lora_files.WEIGHTS, file.read_bytes())
+        return
+    try:
+        if is_embedding(tensors):
+            save_embedding(folder, file.stem, tensors, metadata)
+            return
+        word, rows = take_bundled(tensors)
+        if word:
+            save_embedding(folder, word, rows, {})
+        updates = read_updates(tensors)
+    except ModelMismatchError as error:
+        raise ModelMismatchError(f"{file}: {_base_kind(file, tensors) or error}") from error
+    if settings is not None:
+        components = {layer.partition(".")[0] for layer in updates}
+        note = {f"{name}.{key}": value for name in components for key, value in _peft_settings(settings).items()}
+        metadata = {HEADER_KEY: json.dumps(note)}
+    save_updates(file, folder, updates, metadata)
+
+
+def _base_kind(file: Path, tensors: dict[str, Any]) -> str | None:
+    """Says what a base model's file is that was given for an adapter."""
+    if not any(name.startswith(BASE_MARKS) and name.endswith("weight") and "lora" not in name for name in tensors):
+        return None
+    try:
+        pipeline = read_contents(file).pipeline
+    except ModelMismatchError:
+        return None
+    return f"a whole base model ({pipeline}) and no adapter; it goes into model.id"
