@@ -3,6 +3,7 @@
 dvc.yaml and .gitignore name the same places; `tests/structure` compares.
 """
 
+import re
 from pathlib import Path
 
 # what a person gives
@@ -66,6 +67,11 @@ EMBEDDED_SUMS = WORLD_PIPELINE / "models.sha256"
 def checkpoint_name(step: int) -> str:
     """Returns what a checkpoint's folder, and its rows in every table, are called: ``step-000300``."""
     return f"{CHECKPOINT_PREFIX}{step:06d}"
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Says whether a checkpoint's rows can be called so: a file's or a folder's plain name, as tables print it."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", name, re.ASCII) is not None
 
 
 def checkpoint_step(name: str) -> int | None:

@@ -7,6 +7,7 @@ BASE, REAL, COPY = "base", "real", "copy"
 # both kinds of photos through the base model's autoencoder: as sharp as the model can generate at all
 REAL_DECODED, COPY_DECODED = "real (autoencoder)", "copy (autoencoder)"
 HELD_OUT_ROWS = (REAL, REAL_DECODED)
+ROWS = (BASE, REAL, COPY, REAL_DECODED, COPY_DECODED)
 # metrics are called by what they measure; `Quantity.key` adds the model where numbers of several runs meet
 # what a checkpoint is chosen by and runs are compared by; identity for persons only
 SUBJECT, PROMPT, IDENTITY = "dino", "clip_t", "id_sim_all"

@@ -13,7 +13,7 @@ from src.core.sets import GENERATED_SETS, TEST
 from src.core.tables import read_table
 from src.features.store import image_file
 from src.metrics.base import References, Sample
-from src.metrics.names import BASE, COPY, COPY_DECODED, REAL, REAL_DECODED
+from src.metrics.names import BASE, COPY, COPY_DECODED, REAL, REAL_DECODED, ROWS
 from src.trackers.evaluation import GridRow
 
 MANIFEST_COLUMNS = ("variant", "prompt_id", "set", "group", "prompt_plain", "seed", "path", "sha256")
@@ -141,10 +141,9 @@ def prompt_digest(samples: Sequence[Sample]) -> str:
 
 
 def checkpoint_steps(samples: Sequence[Sample]) -> dict[str, int]:
-    """Returns the training step of each checkpoint variant, in order of steps."""
-    found = {s.variant: layout.checkpoint_step(s.variant) for s in samples}
-    steps = {variant: step for variant, step in found.items() if step is not None}
-    return dict(sorted(steps.items(), key=lambda item: item[1]))
+    """Returns the training step of each checkpoint variant, in order of steps; 0 for names that tell none."""
+    found = {s.variant: layout.checkpoint_step(s.variant) or 0 for s in samples if s.variant not in ROWS}
+    return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
 
 
 def sample_key(sample: Sample) -> tuple[str, str, int]:
@@ -156,8 +155,8 @@ def _sample(folder: Path, row: "pd.Series[str]") -> Sample:
     file = image_file(folder / row["path"])
     if file.sha256 != row["sha256"]:
         raise MetricError(f"{file.path}: sha256 is {file.sha256}, the manifest says {row['sha256']}")
-    if row["variant"] != BASE and layout.checkpoint_step(row["variant"]) is None:
-        raise MetricError(f"{file.path}: unknown variant {row['variant']!r}; expected base or step-NNNNNN")
+    if row["variant"] != BASE and (row["variant"] in ROWS or not layout.is_checkpoint_name(row["variant"])):
+        raise MetricError(f"{file.path}: variant {row['variant']!r}; expected base or the plain name of a checkpoint")
     if row["set"] not in GENERATED_SETS:
         raise MetricError(f"{file.path}: unknown prompt set {row['set']!r}; expected {', '.join(GENERATED_SETS)}")
     if not row["seed"].isdecimal():
@@ -172,7 +171,7 @@ def _check_design(samples: Sequence[Sample], manifest: Path, required: str) -> N
     for s in samples:
         designs.setdefault(s.variant, set()).add((s.prompt_id, s.set, s.text, s.seed))
     if BASE not in designs or len(designs) < 2:
-        raise MetricError(f"{manifest}: expected base and at least one step-NNNNNN, found {', '.join(designs)}")
+        raise MetricError(f"{manifest}: expected base and at least one checkpoint, found {', '.join(designs)}")
     for variant, design in designs.items():
         if differing := sorted(design ^ designs[BASE]):
             prompt_id, _, text, seed = differing[0]

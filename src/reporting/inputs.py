@@ -28,7 +28,7 @@ class Inputs:
         metrics: details.json.
         meta: metrics_meta.json.
         scores: One row per image and metric; `value` is a float, NaN where the row has a reason instead.
-        loss: The training loss per step, floats.
+        loss: The training loss per step, floats, or None of an adapter that was not trained here.
         val_loss: The held-out loss, floats, or None where it was not computed.
         tokens: How each tokenizer splits the rare token.
         nearest: The training photo that each generated image is nearest to; no rows where nn_train was not chosen.
@@ -47,7 +47,7 @@ class Inputs:
     metrics: dict[str, Any]
     meta: dict[str, Any]
     scores: pd.DataFrame
-    loss: pd.DataFrame
+    loss: pd.DataFrame | None
     val_loss: pd.DataFrame | None
     tokens: pd.DataFrame
     nearest: pd.DataFrame
@@ -69,7 +69,7 @@ class Inputs:
     @property
     def run_variant(self) -> str:
         """The selected checkpoint's name in the tables, for example ``step-000300``."""
-        return layout.checkpoint_name(self.selected_step)
+        return str(self.meta["selected"])
 
     @property
     def selected_step(self) -> int:
@@ -77,11 +77,12 @@ class Inputs:
         return int(self.metrics["selected_step"])
 
 
-def read_inputs(root: Path) -> Inputs:
+def read_inputs(root: Path, trained: bool = True) -> Inputs:
     """Reads and checks every table.
 
     Args:
         root: The folder that holds data/, metrics/, models/ and params.yaml.
+        trained: Whether the run trained its adapter, rather than judge one from elsewhere.
 
     Returns:
         What the report is made of.
@@ -91,16 +92,16 @@ def read_inputs(root: Path) -> Inputs:
     """
     params = _existing(root, layout.PARAMS, "`python -m src.stages.config write`").read_text(encoding="utf-8")
     metrics = _read_json(root, layout.DETAILS, "stage evaluate", ("run", "base", "checkpoints", "selected_step"))
-    adapters = sorted((root / layout.ADAPTER).glob(f"{layout.CHECKPOINTS}/{layout.ADAPTER_CONFIG}"))
+    adapters = sorted((root / layout.ADAPTER).glob(f"*/{layout.ADAPTER_CONFIG}"))
     val_loss = root / layout.VAL_LOSS
     return Inputs(
         root=root,
         metrics=metrics,
-        meta=_read_json(root, layout.META, "stage evaluate", ("quantities",)),
+        meta=_read_json(root, layout.META, "stage evaluate", ("quantities", "selected")),
         scores=_scores(root),
-        loss=_floats(_read_table(root, layout.LOSS, "stage train", ("step", "loss"))),
+        loss=_floats(_read_table(root, layout.LOSS, "stage train", ("step", "loss"))) if trained else None,
         val_loss=_floats(_read_table(root, layout.VAL_LOSS, "stage train", ("step", "val_loss")))
-        if val_loss.exists()
+        if trained and val_loss.exists()
         else None,
         tokens=_read_table(root, layout.TOKENS, "stage caption", ()),
         nearest=_read_table(
@@ -125,7 +126,7 @@ def read_inputs(root: Path) -> Inputs:
         split=_read_table(root, layout.SPLIT, "stage split", ("image_id", "group", "split")),
         params_text=params,
         adapter_configs={path.parent.name: path.read_text(encoding="utf-8") for path in adapters},
-        hashes={name.as_posix(): sha256_file(root / name) for name in HASHED},
+        hashes={name.as_posix(): sha256_file(root / name) for name in HASHED if trained or name != layout.LOSS},
     )
 
 

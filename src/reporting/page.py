@@ -41,7 +41,7 @@ def build_report(root: Path, out: Path, params: Settings) -> None:
         EmptyDatasetError: Something to report on is missing; the message names it and the stage that makes it.
     """
     texts = load_texts(params.report.language)
-    inputs = read_inputs(root)
+    inputs = read_inputs(root, params.train.steps > 0)
     values, specs = build_sections(inputs, params, texts)
     page = render_page(
         "report.html.j2",

@@ -3,6 +3,7 @@ autoencoder; writes metrics/scores.csv (one row per image and metric), nearest.c
 shows), details.json (all means) and metrics_meta.json. Trackers get the numbers and a grid of the samples.
 """
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -215,7 +216,7 @@ def _run(params: Settings) -> None:
     try:
         summary = _evaluate(params)
         if services:
-            run = layout.checkpoint_name(summary["selected_step"])
+            run = _selected()
             rows = sample_rows(read_samples(layout.SAMPLES), run)
             report_evaluation(tracker, summary, draw_grid((BASE, run), rows))
     finally:
@@ -236,8 +237,13 @@ def _evaluate(params: Settings) -> dict[str, Any]:
         print(f"{row:18}", "  ".join(f"{key}={value:z.4f}" for key, value in summary[row].items()))
     for metric, share in summary["reached"].items():
         print(f"evaluate: {metric} is {share:.0%} of what held-out photos reach through the autoencoder")
-    print(f"evaluate: step {summary['selected_step']} was chosen on the dev prompts")
+    print(f"evaluate: {_selected()} was chosen on the dev prompts")
     return summary
+
+
+def _selected() -> str:
+    """Returns the chosen checkpoint's name; details.json, of which DVC makes tables, holds numbers alone."""
+    return str(json.loads(layout.META.read_text(encoding="utf-8"))["selected"])
 
 
 def main() -> None:

@@ -76,6 +76,7 @@ def make_project(root: Path, photos: int = 14) -> Path:
     _training(root, rng)
     _write(root / "metrics/tokens.csv", "tokenizer,token,pieces,n_pieces", [("tokenizer", "sksToy", "sks toy</w>", 2)])
     meta = {
+        "selected": f"step-{SELECTED:06d}",
         "selection": {"reason": "rule", "floor": 0.2, "margin": 0.02},
         "quantities": described(),
         "metric_models": {

@@ -112,6 +112,7 @@ def test_selection_reason_says_only_what_the_scores_bear_out(tables, checkpoints
     changed = dataclasses.replace(
         tables,
         metrics={"checkpoints": {name: {} for name in named}, "selected_step": selected},
+        meta={"selected": f"step-{selected:06d}"},
         scores=dev_scores({"base": (0.3, 0.305), **named}),
     )
     assert selection_reason(changed, 0.02) == reason
@@ -243,7 +244,7 @@ def test_chart_names_come_from_us_and_colours_from_the_page(tables):
     texts = load_texts("en")
     specs = [
         metric_plane(tables).spec,
-        training.loss_chart(tables, texts),
+        training.loss_chart(tables, tables.loss, texts),
         *group_charts(tables, texts).values(),
     ]
     dumped = json.dumps(specs)

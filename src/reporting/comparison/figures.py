@@ -111,6 +111,8 @@ def checkpoint_rows(run: EvaluatedRun) -> list[Row]:
     rows = []
     for variant in sorted(set(run.scores["variant"])):
         step = layout.checkpoint_step(variant)
+        if step is None and variant == run.meta["selected"]:
+            step = 0  # a name that tells none
         means = {} if step is None else mean_scores(run.scores, variant, TEST)
         if not means.keys() >= PLANE:
             continue

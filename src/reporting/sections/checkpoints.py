@@ -82,12 +82,12 @@ def memorising_chart(inputs: Inputs, texts: Texts) -> Spec | None:
         texts: The words.
 
     Returns:
-        A specification; None with a single checkpoint or without likeness to the subject.
+        A specification; None with a single checkpoint, without likeness to the subject or where names tell no steps.
     """
     rows = [
         {"step": layout.checkpoint_step(name), **means} for name, means in sorted(inputs.metrics["checkpoints"].items())
     ]
-    if len(rows) < 2 or SUBJECT not in rows[0]:
+    if len(rows) < 2 or SUBJECT not in rows[0] or any(row["step"] is None for row in rows):
         return None
     return lines_chart(pd.DataFrame(rows), {SUBJECT: "val", f"{SUBJECT}_train": "train"}, "subject", texts)
 

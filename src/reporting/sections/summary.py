@@ -52,18 +52,14 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
         The sentences, the facts and the notices.
     """
     method, generated, margin = method_name(params.method), params.validation_args, params.evaluate.select_clip_t_margin
-    what = texts(
-        "summary.what",
-        method=method,
-        model=params.model.name,
-        class_name=params.subject.class_name,
-        token=params.subject.token,
-        steps=params.train.steps,
-        lr=f"{params.lr:g}",
-    )
-    last = int(inputs.loss["step"].max())
-    if last < params.train.steps:
-        what += texts("summary.stopped", last=last)
+    subject = {"model": params.model.name, "class_name": params.subject.class_name, "token": params.subject.token}
+    what, trained = texts("summary.judged", **subject), {}
+    if inputs.loss is not None:
+        last = int(inputs.loss["step"].max())
+        what = texts("summary.what", method=method, steps=params.train.steps, lr=f"{params.lr:g}", **subject)
+        if last < params.train.steps:
+            what += texts("summary.stopped", last=last)
+        trained = {"method": method, "lr": f"{params.lr:g}", "steps": f"{last} × {params.train.batch_size}"}
     label = inputs.quantities.label
     names = {"subject": label(SUBJECT), "prompt": label(PROMPT), "margin": f"{margin:g}"}
     reason = selection_reason(inputs, margin)
@@ -73,9 +69,7 @@ def summarise(inputs: Inputs, params: Settings, texts: Texts) -> Summary:
     lines = {
         "model": f"{params.model.name} ({shorten_path(params.model.id)})",
         "subject": f"{params.subject.token} · {params.subject.class_name}",
-        "method": method,
-        "lr": f"{params.lr:g}",
-        "steps": f"{last} × {params.train.batch_size}",
+        **trained,
         "selected": inputs.run_variant,
         "sampling": texts(
             "fact.sampling_value", steps=generated.num_inference_steps, guidance=f"{generated.guidance_scale:g}"

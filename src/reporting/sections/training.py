@@ -14,32 +14,36 @@ SMOOTHING_SHARE = 0.05
 
 
 def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
-    """Builds the section."""
-    parts = [name.removeprefix("lr_") for name in inputs.loss.columns if name.startswith("lr_")]
+    """Builds the section; without curves where nothing was trained."""
+    loss = inputs.loss
+    if loss is None:
+        return Section({"curves": None, "stride": 1})
+    parts = [name.removeprefix("lr_") for name in loss.columns if name.startswith("lr_")]
     held_out = {name: name for name in (f"val_loss_{part}_only" for part in parts)}
     curves = {
-        "loss": loss_chart(inputs, texts),
+        "loss": loss_chart(inputs, loss, texts),
         "val_parts": None if inputs.val_loss is None else lines_chart(inputs.val_loss, held_out, "loss", texts),
-        "parts": lines_chart(inputs.loss, {n: n for n in ("loss_instance", "loss_prior")}, "loss", texts)
-        if "loss_prior" in inputs.loss.columns
+        "parts": lines_chart(loss, {n: n for n in ("loss_instance", "loss_prior")}, "loss", texts)
+        if "loss_prior" in loss.columns
         else None,
-        "grad": lines_chart(inputs.loss, {f"grad_norm_{part}": part for part in parts}, "grad", texts),
-        "lr": lines_chart(inputs.loss, {f"lr_{part}": part for part in parts}, "lr", texts),
+        "grad": lines_chart(loss, {f"grad_norm_{part}": part for part in parts}, "grad", texts),
+        "lr": lines_chart(loss, {f"lr_{part}": part for part in parts}, "lr", texts),
     }
-    return Section({"curves": curves, "stride": thinning(len(inputs.loss))}, curves)
+    return Section({"curves": curves, "stride": thinning(len(loss))}, curves)
 
 
-def loss_chart(inputs: Inputs, texts: Texts) -> Spec:
+def loss_chart(inputs: Inputs, losses: pd.DataFrame, texts: Texts) -> Spec:
     """Draws the training loss, raw and smoothed, the held-out loss and the selected step.
 
     Args:
         inputs: The tables.
+        losses: The training loss per step.
         texts: The words.
 
     Returns:
         A specification.
     """
-    loss = inputs.loss.dropna(subset=["loss"])
+    loss = losses.dropna(subset=["loss"])
     span = max(len(loss) * SMOOTHING_SHARE, 1.0)
     smooth = loss["loss"].ewm(span=span).mean()
     table = pd.DataFrame({"step": loss["step"], "loss": loss["loss"], "smooth": smooth})

@@ -1,0 +1,133 @@
+"""An adapter from elsewhere through the pipeline's stages; the stages have tests of their own."""
+
+import os
+import subprocess
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from src.commands import judge
+from src.commands.judge import HELD_OUT, TRAINED, Case, hold_out_folder, name_cases, prepare
+from src.core.errors import ConfigError, EmptyDatasetError
+from src.models.tensors import save_tensors
+
+NAMED = {"modelspec.trigger_phrase": "ohwx teddy bear"}
+FACTORS = {"unet.mid.to_q.lora_A.weight": torch.zeros(4, 8), "unet.mid.to_q.lora_B.weight": torch.zeros(8, 4)}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"a photo")
+    return folder
+
+
+@pytest.fixture
+def case(tmp_path):
+    return Case("bear", tmp_path / "step-000010", tmp_path / "outputs/bear")
+
+
+def checkpoint(folder, header, record=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(folder / "pytorch_lora_weights.safetensors", FACTORS, header)
+    if record is not None:
+        (folder / "config.yaml").write_text(yaml.safe_dump(record))
+
+
+def params_of(case):
+    return yaml.safe_load((case.folder / "params.yaml").read_text())
+
+
+def test_what_a_checkpoint_says_of_itself_is_taken_over_and_may_be_overridden(case, photos, tmp_path):
+    checkpoint(case.source, {}, {"subject": {"token": "ohwx", "class_name": "dog"}})
+    prepare(case, photos, None, [], tmp_path)
+    found = params_of(case)
+    assert found["subject"] == {"token": "ohwx", "class_name": "dog"}
+    assert (found["train"]["steps"], found["report"]["title"]) == (0, "bear")
+    assert found["inferencer"]["ckpt_dir"] == "models/adapter/bear"
+    assert (case.folder / "models/adapter/bear/pytorch_lora_weights.safetensors").is_file()
+    prepare(case, photos, None, ["subject.token=sks", "subject.class_name=cat", "validation_args.seed=7"], tmp_path)
+    found = params_of(case)
+    assert found["subject"] == {"token": "sks", "class_name": "cat"}
+    assert found["validation_args"]["seed"] == 7
+
+
+def test_an_adapter_that_tells_no_words_is_refused(case, photos, tmp_path):
+    checkpoint(case.source, {})
+    with pytest.raises(ConfigError, match=r"does not say what to write for it; add subject\.token=WORD"):
+        prepare(case, photos, None, [], tmp_path)
+
+
+def test_words_of_a_files_header_are_taken(tmp_path):
+    save_tensors(tmp_path / "bear.safetensors", FACTORS, NAMED)
+    assert judge._trigger(tmp_path / "bear.safetensors") == ["subject.token='ohwx'", "subject.class_name='teddy bear'"]
+
+
+def test_photos_are_copied_and_the_project_is_linked(case, photos, tmp_path):
+    checkpoint(case.source, {}, {"subject": {"token": "ohwx", "class_name": "dog"}})
+    root = tmp_path / "project"
+    for name in ("models/base", "models/adapter", "metrics", "prompts", "src"):
+        (root / name).mkdir(parents=True)
+    held_out = tmp_path / "others"
+    held_out.mkdir()
+    (held_out / "b.png").write_bytes(b"another")
+    prepare(case, photos, held_out, [], root)
+    assert (case.folder / "data/raw" / TRAINED / "a.png").read_bytes() == b"a photo"
+    assert (case.folder / "data/raw" / HELD_OUT / "b.png").read_bytes() == b"another"
+    assert (case.folder / "models/base").readlink() == root / "models/base"
+    assert (case.folder / "prompts").readlink() == root / "prompts"
+    assert not (case.folder / "models/adapter").is_symlink()
+    assert not (case.folder / "metrics").exists()
+    # photos of an earlier run do not stay
+    prepare(case, photos, None, [], root)
+    assert not (case.folder / "data/raw" / HELD_OUT).exists()
+    with pytest.raises(EmptyDatasetError, match="expected a folder with photos"):
+        prepare(case, tmp_path / "nowhere", None, [], root)
+
+
+def test_each_adapter_has_a_plain_name_of_its_own(tmp_path):
+    first, *_ = name_cases([tmp_path / "my-toy.safetensors"], tmp_path)
+    assert (first.name, first.folder) == ("my-toy", tmp_path / "outputs/judge/my-toy")
+    with pytest.raises(ConfigError, match="another one is called toy, too"):
+        name_cases([tmp_path / "a/toy.safetensors", tmp_path / "b/toy.safetensors"], tmp_path)
+    with pytest.raises(ConfigError, match="expected a name of Latin letters"):
+        name_cases([tmp_path / "игрушка.safetensors"], tmp_path)
+
+
+def write_split(data, sources, groups):
+    (data / "images").mkdir(parents=True)
+    ids = [f"p{number}" for number in range(len(sources))]
+    pd.DataFrame({"image_id": ids, "source": sources}).to_csv(data / "images/images.csv", index=False)
+    table = pd.DataFrame({"image_id": ids, "group": groups, "split": "train"})
+    table.to_csv(data / "split.csv", index=False)
+
+
+def test_photos_of_the_held_out_folder_measure_but_for_twins_of_the_others(tmp_path, capsys):
+    sources = [f"{TRAINED}/a.png", f"{TRAINED}/b.png", f"{HELD_OUT}/c.png", f"{HELD_OUT}/d.png"]
+    write_split(tmp_path, sources, ["g1", "g2", "g2", "g3"])
+    hold_out_folder(tmp_path)
+    assert list(pd.read_csv(tmp_path / "split.csv")["split"]) == ["train", "train", "train", "val"]
+    assert "1 held-out photos are near-duplicates" in capsys.readouterr().out
+
+
+def test_held_out_photos_that_all_are_twins_measure_nothing(tmp_path):
+    write_split(tmp_path, [f"{TRAINED}/a.png", f"{HELD_OUT}/c.png"], ["g1", "g1"])
+    with pytest.raises(EmptyDatasetError, match="every photo is a near-duplicate"):
+        hold_out_folder(tmp_path)
+
+
+def test_the_stages_run_in_the_folder_and_the_first_failure_ends_it(case, tmp_path, monkeypatch):
+    seen = []
+
+    def run(command, cwd, env, check):
+        seen.append((command[2], cwd, env["DVC_ROOT"], check))
+        return subprocess.CompletedProcess(command, 3 if command[2].endswith("caption") else 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(SystemExit, match="3"):
+        judge.judge(case, False, tmp_path)
+    assert [stage for stage, *_ in seen] == [f"src.stages.{name}" for name in ("convert", "crop", "caption")]
+    assert {one[1:] for one in seen} == {(case.folder, os.fspath(tmp_path.resolve()), False)}
