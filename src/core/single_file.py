@@ -4,6 +4,7 @@ The file has weights and nothing else. Settings and tokenizers come from a diffu
 """
 
 import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ MAX_HEADER_BYTES = 16 << 20
 WRAPPER = "model.diffusion_model."
 # what files of models that predict velocity have beside their weights
 VELOCITY = "v_pred"
+# what tensors of adapters are called, in any tool's layout
+ADAPTED = re.compile(r"\.lora_|_lora\.|\.lora\.|\.hada_|\.lokr_|lora_(?:unet|te)|lora_linear_layer")
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,10 @@ def read_contents(path: Path) -> Contents:
         if starts.issuperset(layout.needed.values()):
             held = [part for part, start in layout.other.items() if start in starts]
             return Contents(layout.pipeline, (*layout.needed, *held), VELOCITY in names)
+    if adapters := sorted(name for name in names if ADAPTED.search(name)):
+        raise ModelMismatchError(
+            f"{path}: an adapter, as {adapters[0][:80]}, and no whole model; it goes into inferencer.ckpt_dir"
+        )
     raise ModelMismatchError(
         f"{path}: no checkpoint of a Stable Diffusion with UNet, VAE and text encoders, nor of the transformer of "
         f"Stable Diffusion 3 or FLUX.1; its first tensor is {min(names, default='none')[:80]}"

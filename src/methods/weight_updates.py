@@ -1,4 +1,5 @@
-"""Adapters of other tools that peft's LoRA cannot say: LoHa, LoKr and Tucker forms of LyCORIS, DoRA by inputs.
+"""Adapters of other tools that peft's LoRA cannot say: LoHa, LoKr and Tucker forms of LyCORIS, DoRA by inputs, and
+changes of whole weights.
 
 The file holds the tool's own tensors under diffusers' names of layers; what they do to a weight is in
 `src.methods.foreign.updates`. They can be generated with, and are not trained further.
@@ -15,11 +16,13 @@ from torch.nn import functional
 
 from src.core.errors import ModelMismatchError
 from src.methods.files import read_tensors
-from src.methods.foreign.updates import change, changed, fits
+from src.methods.foreign.updates import SCALE, change, changed, fits
 from src.methods.lora_header import WRAPPER
 from src.models.base import BaseModel, adaptable
 
 WEIGHTS = "weight_updates.safetensors"
+# what half precision is computed beside; of the rest, as norms, the weights themselves change
+MATRICES = (torch.nn.Linear, torch.nn.Conv2d)
 
 
 class WeightUpdatesFormat:
@@ -41,14 +44,13 @@ class WeightUpdatesFormat:
 
         See AdapterFormat.
         """
-        owners = _owners(model, folder)
-        in_place = [(layer, parts) for layer, parts in owners if layer.weight.dtype == torch.float32]
-        kept = [(layer.weight.data, layer.weight.detach().clone()) for layer, _ in in_place]
-        hooks = []
+        kept, hooks = [], []
         try:
-            for layer, parts in owners:
-                if layer.weight.dtype == torch.float32:
-                    layer.weight.data.copy_(changed(layer.weight.data, parts))
+            for layer, parts in _owners(model, folder):
+                if layer.weight.dtype == torch.float32 or not isinstance(layer, MATRICES):
+                    for parameter, new in _changed(layer, parts):
+                        kept.append((parameter.data, parameter.detach().clone()))
+                        parameter.data.copy_(new)
                 else:
                     hooks.append(layer.register_forward_hook(_beside(parts)))
             yield
@@ -84,16 +86,20 @@ def _owners(model: BaseModel, folder: Path) -> list[tuple[Any, dict[str, Tensor]
         f"{component}.{name.removeprefix(WRAPPER)}": layer
         for component, module in adaptable(model).items()
         for name, layer in module.named_modules()
-        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
+        if isinstance(getattr(layer, "weight", None), Tensor)
     }
     found = []
     for full, parts in read_parts(folder).items():
         component, _, name = full.partition(".")
-        layer = layers.get(f"{component}.{name.removeprefix(WRAPPER)}")
+        layer: Any = layers.get(f"{component}.{name.removeprefix(WRAPPER)}")
         if layer is None:
             raise ModelMismatchError(f"{folder.name}: adapts {full}, which the base model does not have")
         here = {part: tensor.to(layer.weight.device, torch.float32) for part, tensor in parts.items()}
-        if not fits(layer.weight.shape, {part: tensor.to("meta") for part, tensor in here.items()}):
+        fitting = fits(layer.weight.shape, {part: tensor.to("meta") for part, tensor in here.items()})
+        bias = getattr(layer, "bias", None)
+        if "diff_b" in here and (bias is None or bias.shape != here["diff_b"].shape):
+            fitting = False
+        if not fitting:
             raise ModelMismatchError(
                 f"{folder.name}: the update of {full} is not as wide as the base model's layer, "
                 f"{tuple(layer.weight.shape)}; it was trained on another base model"
@@ -102,16 +108,29 @@ def _owners(model: BaseModel, folder: Path) -> list[tuple[Any, dict[str, Tensor]
     return found
 
 
+def _changed(layer: Any, parts: dict[str, Tensor]) -> Iterator[tuple[torch.nn.Parameter, Tensor]]:
+    """Yields the parameters of a layer that change, and their new values."""
+    if set(parts) - {"diff_b", SCALE}:
+        yield layer.weight, changed(layer.weight.data.float(), parts)
+    if "diff_b" in parts:
+        yield layer.bias, layer.bias.data.float() + parts["diff_b"]
+
+
 def _beside(parts: dict[str, Tensor]) -> Any:
-    """Makes a hook that adds to a layer's output what the change of its weight would."""
+    """Makes a hook that adds to a layer's output what the change of its weight and bias would."""
 
     def hook(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        weight, x = layer.weight.float(), inputs[0].float()
-        delta = changed(weight, parts) - weight if "dora_scale" in parts else change(parts).reshape(weight.shape)
-        if isinstance(layer, torch.nn.Conv2d):
-            more = functional.conv2d(x, delta, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+        weight, x, bias = layer.weight.float(), inputs[0].float(), parts.get("diff_b")
+        if not set(parts) - {"diff_b", SCALE}:
+            delta = torch.zeros_like(weight)
+        elif "dora_scale" in parts:
+            delta = changed(weight, parts) - weight
         else:
-            more = functional.linear(x, delta)
+            delta = change(parts).reshape(weight.shape)
+        if isinstance(layer, torch.nn.Conv2d):
+            more = functional.conv2d(x, delta, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        else:
+            more = functional.linear(x, delta, bias)
         return (output.float() + more).to(output.dtype)
 
     return hook

@@ -43,12 +43,18 @@ def test_the_names_tell_the_kind(tmp_path, names, pipeline, parts):
     assert read_contents(write(tmp_path / "b.safetensors", *names, "v_pred")).velocity
 
 
-@pytest.mark.parametrize(
-    "names", [("lora_unet_down_blocks_0.lora_up.weight",), (UNET, VAE), (UNET, VAE, BIG[0]), ("conv_in.weight",)]
-)
+@pytest.mark.parametrize("names", [(UNET, VAE), (UNET, VAE, BIG[0]), ("conv_in.weight",)])
 def test_what_is_no_checkpoint_is_refused_with_a_name_in_it(tmp_path, names):
     with pytest.raises(ModelMismatchError, match=f"no checkpoint of .* first tensor is {min(names)}"):
         read_contents(write(tmp_path / "a.safetensors", *names))
+
+
+@pytest.mark.parametrize(
+    "name", ["lora_unet_down_blocks_0.lora_up.weight", "unet.a.lora_A.weight", "a.to_q_lora.up.weight", "a.lokr_w1"]
+)
+def test_an_adapter_is_called_one(tmp_path, name):
+    with pytest.raises(ModelMismatchError, match=f"an adapter, as {name}, and no whole model; it goes into inferencer"):
+        read_contents(write(tmp_path / "a.safetensors", name))
 
 
 @pytest.mark.parametrize(

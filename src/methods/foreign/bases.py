@@ -30,14 +30,12 @@ def check_base_of(folder: Path, base: Path) -> None:
             _check_parts(folder, base, read_tensors(folder, module.WEIGHTS)[0])
     if (folder / textual_inversion.WEIGHTS).is_file():
         _, vectors = textual_inversion.read_file(folder)
-        found = [tensor.shape[1] for name, tensor in sorted(vectors.items())]
-        wanted = [_setting(base / part, "hidden_size") for part in _encoders(base)][: max(len(found), 1)]
-        several = set(vectors) == set(textual_inversion.SEVERAL)
-        if several != (len(_encoders(base)) > 1) or (None not in wanted and found != wanted):
+        names = textual_inversion.SEVERAL if set(vectors) == set(textual_inversion.SEVERAL) else sorted(vectors)
+        found = [vectors[name].shape[1] for name in names]
+        if found != (wanted := [_setting(base / part, "hidden_size") for part in _encoders(base)]):
             raise ModelMismatchError(
                 f"{folder.name}: vectors of {_and(found)} numbers, and the text encoders of {base.name} have "
-                f"{_and([_setting(base / part, 'hidden_size') for part in _encoders(base)])}; "
-                "it was trained on another base model"
+                f"{_and(wanted)}; it was trained on another base model"
             )
 
 

@@ -13,7 +13,7 @@ from src.methods.foreign.updates import LORA, SCALE, change, kind_of
 from src.methods.lora_header import MAX_ALPHA
 
 # what has a row for each output of a layer
-ROWS = ("up", "diff", "dora_scale", "magnitude", "hada_w1_a", "hada_w2_a")
+ROWS = ("up", "diff", "diff_b", "dora_scale", "magnitude", "hada_w1_a", "hada_w2_a")
 # what a file of somebody else may be kept in; anything narrower is widened
 KEPT = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -114,7 +114,8 @@ def _whole(layer: str, update: Update) -> Update:
         parts = _swapped(update, kind)
     ones = {name: torch.empty(tensor.shape, device="meta") for name, tensor in parts.items()}
     try:
-        change(ones | {SCALE: torch.ones((), device="meta")})
+        if set(parts) != {"diff_b"}:
+            change(ones | {SCALE: torch.ones((), device="meta")})
     except RuntimeError as error:
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(parts.items()))
         raise ModelMismatchError(f"{update.key[:200]!r}: {layer} has {shapes}, which do not fit each other") from error

@@ -70,7 +70,8 @@ PARTS = {
     "magnitude": r"lora_magnitude_vector(?:\.default)?(?:\.weight)?",
     **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2")},
     **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2")},
-    "diff": "diff",
+    "diff": "diff|w_norm",
+    "diff_b": "diff_b|b_norm",
 }
 KEY = re.compile(r"(?P<layer>.+?)\.(?:" + "|".join(f"(?P<{part}>{form})" for part, form in PARTS.items()) + ")")
 # diffusers before peft: the factors of attention lay in its processor

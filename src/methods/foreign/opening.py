@@ -48,7 +48,9 @@ def open_adapter(path: Path) -> Path:
     settings = file.parent / tuner.SETTINGS if file.name == tuner.WEIGHTS else None
     known = [sha256_file(one) for one in (file, settings) if one is not None]
     key = sha256_bytes(" ".join([*known, code_digest(__name__)]).encode())
-    folder = work_root() / layout.ADAPTER_CACHE / key[:16] / adapter_name(path)
+    # pytorch_lora_weights.safetensors says nothing, and the folder that it lies in does
+    named = file.parent if _is_of_checkpoint(file) else file
+    folder = work_root() / layout.ADAPTER_CACHE / key[:16] / adapter_name(named)
     if not folder.is_dir():
         with replaced_folder(folder) as made:
             _convert(file, settings, made)

@@ -18,7 +18,7 @@ WHOLE: dict[str, list[set[str]]] = {
     LORA: [{"down", "up"}, {"down", "up", "mid"}],
     LOHA: [_HADA, _HADA | {"hada_t1", "hada_t2"}],
     LOKR: [first | second for first in _W1 for second in _W2] + [first | _W2[1] | {"lokr_t2"} for first in _W1],
-    DIFF: [{"diff"}],
+    DIFF: [{"diff"}, {"diff", "diff_b"}, {"diff_b"}],
 }
 SCALE = "scale"
 BESIDE = {"alpha", "dora_scale", "magnitude"}
@@ -90,7 +90,9 @@ def changed(weight: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
 
 
 def fits(weight: torch.Size, parts: Mapping[str, Tensor]) -> bool:
-    """Says whether parts that fit each other fit a weight, too."""
+    """Says whether parts that fit each other fit a weight, too; those of a bias alone do."""
+    if not set(parts) - {"diff_b", SCALE}:
+        return True
     shape = change(parts).shape
     scales = parts.get("dora_scale")
     outside = scales is None or scales.numel() in (weight[0], weight[1])

@@ -10,7 +10,7 @@ WORDS = """
     add_embedding add_k_proj add_q_proj add_v_proj class_embedding context_block
     context_embedder conv_in conv_norm_out conv_out conv_shortcut down_blocks double_blocks emb_layers ff_context
     final_layer final_layer_norm guidance_embedder guidance_in img_attn img_in img_mlp img_mod in_layer in_layers
-    input_blocks joint_blocks adaLN_modulation label_emb layer_norm1 layer_norm2 linear_1 linear_2 mid_block
+    input_blocks joint_blocks adaLN_modulation label_emb layer_norm1 layer_norm2 ln_k ln_q linear_1 linear_2 mid_block
     middle_block norm1_context norm_added_k norm_added_q norm_k norm_out norm_q out_layer out_layers out_proj
     output_blocks pos_embed position_embedding proj_in proj_mlp proj_out q_proj k_proj v_proj self_attn single_blocks
     single_transformer_blocks skip_connection t_embedder text_embedder text_model text_projection time_emb_proj

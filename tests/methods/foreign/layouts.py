@@ -218,3 +218,23 @@ LAYOUTS: dict[str, tuple[Callable[[dict[str, Lora]], File], tuple[str, ...], boo
     "LyCORIS' wrapper (SimpleTuner)": (simpletuner, ALL, True),
     "peft's folder": (peft, ALL, True),
 }
+# the fused layers of kohya's and ComfyUI's files for transformers have a test of their own
+AUTHORS = {
+    "kohya, names of the authors' code": ("sd3", "flux"),
+    "ComfyUI, names of the authors' code": ("sd3", "flux"),
+}
+COLUMNS = {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL", "sd3": "SD 3", "flux": "FLUX.1"}
+
+
+def table(written: dict[str, set[str]]) -> str:
+    """The table of docs/formats.md.
+
+    Args:
+        written: The bases for which `export_lora` writes a layout, as tests read back.
+    """
+    read = {name: bases for name, (_, bases, _) in LAYOUTS.items()} | AUTHORS
+    lines = ["| Layout | " + " | ".join(COLUMNS.values()) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for name, bases in read.items():
+        cells = ["r, w" if base in written.get(name, ()) else "r" if base in bases else "" for base in COLUMNS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(line.replace("|  |", "| |").replace("|  |", "| |") for line in lines)
