@@ -142,6 +142,22 @@ class AdapterFormat(Protocol):
         """
         ...
 
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
+        """Returns what a checkpoint adds to the base's weights; the base stays as it is.
+
+        Args:
+            model: The base, without an adapter.
+            folder: A checkpoint folder.
+
+        Returns:
+            Float32 tensors by component and parameter, for example ``unet.conv_in.weight``; none where a checkpoint
+            adds words, or layers that listen to the timestep.
+
+        Raises:
+            ModelMismatchError: As of `applied`.
+        """
+        ...
+
 
 def is_target(layer: str, suffixes: Sequence[str]) -> bool:
     """Says whether a layer's dotted name ends with one of some suffixes, as `target_modules` means them."""

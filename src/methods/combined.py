@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from torch import Tensor
+
 from src.core.errors import ConfigError
 from src.methods.base import AdapterFormat, Method, ParameterGroup
 from src.models.base import QUANTIZED, BaseModel
@@ -69,6 +71,10 @@ class CombinedFormat:
     def applied(self, model: BaseModel, folder: Path) -> AbstractContextManager[None]:
         """Puts all on; see AdapterFormat."""
         return _together([entry.applied(model, folder) for entry in self.formats])
+
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
+        """Returns those of all, which change different parts; see AdapterFormat."""
+        return {name: change for entry in self.formats for name, change in entry.changes(model, folder).items()}
 
 
 @contextmanager

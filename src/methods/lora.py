@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig
+from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.core.seeding import derive_seed
@@ -127,5 +128,13 @@ class LoraFormat:
         try:
             with peft_layers.merged(model):
                 yield
+        finally:
+            peft_layers.take_off(model)
+
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
+        """Multiplies the factors; see AdapterFormat."""
+        load_adapter(model, folder)
+        try:
+            return peft_layers.changes(model)
         finally:
             peft_layers.take_off(model)

@@ -110,6 +110,17 @@ class OwnWeightsFormat:
         with _exchanged(model, tensors):
             yield
 
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
+        """Subtracts the base's weights; see AdapterFormat."""
+        tensors = read_weights(folder)
+        check_weights(model, folder / WEIGHTS, tensors)
+        own = denoiser(model).state_dict()
+        return {
+            f"{model.denoiser_name}.{name}": tensor.to(own[name].device).float() - own[name].float()
+            for name, tensor in tensors.items()
+            if tensor.is_floating_point()
+        }
+
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Reads saved weights, by the denoiser's names; errors as of `read_tensors`."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor
 
 from src.core.errors import ConfigError
 from src.models.base import BaseModel, adaptable, text_encoders
@@ -86,6 +87,32 @@ def _disabled(modules: list[Any]) -> Iterator[None]:
     finally:
         for module in modules:
             module.enable_adapters()
+
+
+def changes(model: BaseModel) -> dict[str, Tensor]:
+    """Computes what adapters add to the weights of their layers, in float32 whatever the base is kept in.
+
+    Args:
+        model: A base with an adapter, unmerged; it stays so.
+
+    Returns:
+        By component and parameter, as the base without the adapter calls it.
+    """
+    found = {}
+    for component, module in adapted(model).items():
+        for name, layer in module.named_modules():
+            if isinstance(layer, BaseTunerLayer):
+                weight = layer.get_base_layer().weight
+                own = weight.data
+                weight.data = own.float().clone()
+                try:
+                    layer.merge()
+                    # some merge in place, some leave another tensor there
+                    found[f"{component}.{name}.weight"] = weight.data - own.float()
+                    layer.unmerge()
+                finally:
+                    weight.data = own
+    return found
 
 
 @contextmanager

@@ -164,8 +164,20 @@ class TLoraFormat:
         check_fit(model, folder / WEIGHTS, read_adapter(folder, WEIGHTS)[0])
 
     @contextmanager
-    def applied(self, model: BaseModel, folder: Path) -> Iterator[None]:
-        """Loads the adapter and lets it hear the timestep; nothing can be merged; see AdapterFormat."""
+    def applied(self, model: BaseModel, folder: Path, weight: float = 1.0) -> Iterator[None]:
+        """Loads the adapter and lets it hear the timestep; nothing can be merged; see AdapterFormat.
+
+        Args:
+            model: The base.
+            folder: A checkpoint folder.
+            weight: How much of it.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            ModelMismatchError: As of AdapterFormat.
+        """
         path = folder / WEIGHTS
         ranks = Ranks.read(path, read_adapter(folder, WEIGHTS)[1])
         load_adapter(model, folder, WEIGHTS)
@@ -175,11 +187,17 @@ class TLoraFormat:
             if found - {ranks.rank, 2 * ranks.rank}:
                 raise ModelMismatchError(f"{path}: layers of rank {sorted(found)}, the header says {ranks.rank}")
             handles += listen(model, ranks)
+            for layer in begun.layers(denoiser(model)).values():
+                layer.scaling[peft_layers.ADAPTER] *= weight
             yield
         finally:
             for handle in handles:
                 handle.remove()
             peft_layers.take_off(model)
+
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:  # noqa: ARG002
+        """Returns nothing: what is added is another at every timestep, so layers add it; see AdapterFormat."""
+        return {}
 
 
 def listen(model: BaseModel, ranks: Ranks) -> list[RemovableHandle]:

@@ -163,6 +163,10 @@ class TextualInversionFormat:
             for part, end in ends:
                 part.eos_token_id = end
 
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:  # noqa: ARG002
+        """Returns nothing: words are added, no weight is changed; see AdapterFormat."""
+        return {}
+
 
 def read_file(folder: Path) -> tuple[str, dict[str, Tensor]]:
     """Reads saved vectors.

@@ -123,6 +123,11 @@ class TunerFormat:
         with _put(model, folder), peft_layers.merged(model):
             yield
 
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
+        """Merges one layer after the other; see AdapterFormat."""
+        with _put(model, folder):
+            return peft_layers.changes(model)
+
 
 def tuner_config(tuner: str, options: Mapping[str, Any], target_modules: list[str]) -> PeftConfig:
     """Makes peft's settings.
