@@ -22,7 +22,7 @@ from src.core.digest import CONFIGS, configs_digest, options, register
 from src.core.errors import ConfigError
 from src.core.files import has_file
 from src.core.interpolations import keep_interpolations, resolve, resolved
-from src.core.nested import flatten
+from src.core.nested import flatten, read_through
 from src.core.quoting import literal_path, quote_words, text_keys
 from src.core.settings import Settings
 from src.core.typed import keep_only, lay_over
@@ -31,6 +31,21 @@ DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
 OBSERVERS = ("exp", "tracker")
 TRAIN_OBSERVERS = ("validation_args", "sampler")
+# inference.py draws a person's own prompts with these; it is no stage of dvc.yaml
+INFERENCE = "inference"
+DRAWING = ("num_images_per_prompt", "num_inference_steps", "guidance_scale", "negative_prompt", "batch_size", "dtype")
+OWN_PROMPTS: tuple[str, ...] = (
+    "subject",
+    "model",
+    "device",
+    "sampler",
+    "inferencer",
+    "prompt",
+    "prompt_file",
+    "seeds",
+    "width",
+)
+OWN_PROMPTS += ("height", "init_image", "strength", *(f"validation_args.{name}" for name in (*DRAWING, "seed")))
 
 register()
 
@@ -98,15 +113,18 @@ def quote_overrides(words: Sequence[str]) -> list[str]:
     Returns:
         Overrides in which those values are taken literally.
     """
-    choices: list[str] = []
-    defaults: dict[str, Any] = {}
     path = _config_path(words)
-    if path is not None and has_file(path):
-        file = load_yaml(path)
-        choices, defaults = ([] if "configs_digest" in file else _own_choices(path, file)), flatten(to_dict(file))
-    choices += [word for word in words if word.partition("=")[0] in groups()]
-    defaults = defaults | flatten(composed_values(choices)[1])
+    of_file = flatten(to_dict(load_yaml(path))) if path is not None and has_file(path) else {}
+    defaults = of_file | flatten(composed_values(_choices(words))[1])
     return quote_words(words, text_keys(defaults), {key for key, value in defaults.items() if value is None})
+
+
+def _choices(words: Sequence[str]) -> list[str]:
+    """Lists the groups that a command line chooses: in its file, unless that is a dump, and among its words."""
+    path = _config_path(words)
+    file = load_yaml(path) if path is not None and has_file(path) else None
+    of_file = [] if path is None or file is None or "configs_digest" in file else _own_choices(path, file)
+    return [*of_file, *(word for word in words if word.partition("=")[0] in groups())]
 
 
 def _config_path(words: Sequence[str]) -> Path | None:
@@ -125,13 +143,48 @@ def load_stage_params(stage: str, overrides: Sequence[str]) -> Settings:
         Plain typed values; reading an undeclared key raises.
 
     Raises:
-        ConfigError: See `load_config` and `refuse_sub_folder`.
+        ConfigError: See `load_config` and `refuse_sub_folder`, or the stage reads nothing of what an override sets.
     """
     refuse_sub_folder(Path.cwd())
     settings = load_settings(overrides)
     observers = OBSERVERS + (TRAIN_OBSERVERS if stage == "train" else ())
-    keep_only(settings, {*declared_params(stage), *observers})
+    declared = declared_params(stage)
+    if unread := unread_keys(stage, overrides):
+        raise ConfigError(
+            f"{unread[0]}: nothing that {stage} reads, so it could not act; expected one of "
+            f"{', '.join(dict.fromkeys([*declared, *observers]))} (--help lists all)"
+        )
+    keep_only(settings, {*declared, *observers})
     return settings
+
+
+def unread_keys(stage: str, overrides: Sequence[str]) -> list[str]:
+    """Lists what overrides set and a stage does not read, neither itself nor through another key that takes it over.
+
+    Args:
+        stage: As of `load_stage_params`.
+        overrides: Hydra overrides of known keys.
+
+    Returns:
+        Keys and groups, in their order.
+    """
+    parsed = parse_overrides(quote_overrides(overrides))
+    written = flatten(composed_values(_choices(overrides))[0])
+    passing = {"exp.config_path", "exp.run_dir", "tracker", *(["exp.from_image"] if stage == INFERENCE else [])}
+    read = read_through({*declared_params(stage), *passing, *(TRAIN_OBSERVERS if stage == "train" else ())}, written)
+
+    def acts(key: str) -> bool:
+        return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in read)
+
+    def changed(choice: str) -> list[str]:
+        default, chosen = (flatten(composed_values(words)[0]) for words in ((), (choice,)))
+        return [key for key, value in chosen.items() if key not in default or default[key] != value]
+
+    return [
+        key
+        for key, word in ((override.key_or_group, str(override.input_line)) for override in parsed)
+        if not acts(key) and not (key in groups() and any(map(acts, changed(word))))
+    ]
 
 
 def load_settings(overrides: Sequence[str]) -> Settings:
@@ -156,7 +209,9 @@ def refuse_sub_folder(here: Path) -> None:
 
 
 def declared_params(stage: str) -> list[str]:
-    """Lists the keys of params.yaml that dvc.yaml declares for a stage."""
+    """Lists the keys of params.yaml that dvc.yaml declares for a stage, or those of inference.py for own prompts."""
+    if stage == INFERENCE:
+        return list(OWN_PROMPTS)
     declared = yaml.safe_load(DVC_FILE.read_text())["stages"][stage].get("params", [])
     return [key for key in declared if isinstance(key, str)]
 

@@ -1,7 +1,10 @@
 """Nested plain values as one mapping of dotted keys."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+REFERENCE = re.compile(r"(?<!\\)\$\{([\w.]+)\}")
 
 
 def flatten(node: Mapping[Any, Any], prefix: str = "", lists: bool = False) -> dict[str, Any]:
@@ -23,3 +26,22 @@ def flatten(node: Mapping[Any, Any], prefix: str = "", lists: bool = False) -> d
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def read_through(keys: set[str], written: Mapping[str, Any]) -> set[str]:
+    """Adds to keys those that their values refer to, directly or not.
+
+    Args:
+        keys: Dotted: a whole section, or one key of it.
+        written: Values by dotted key, interpolations as they are written: ``${seed}``.
+
+    Returns:
+        The keys and what is read through them.
+    """
+    found = set(keys)
+    while True:
+        below = [value for key, value in written.items() if any(f"{key}.".startswith(f"{one}.") for one in found)]
+        more = {name for value in below for name in REFERENCE.findall(str(value))} - found
+        if not more:
+            return found
+        found |= more

@@ -7,8 +7,16 @@ from typing import Any
 
 # their default is null, and nothing else says that they are texts
 TEXTS = ("prompt", "exp.config_path")
-PATH = re.compile(r"(?:.*\.)?(?:\w+_dir|\w+_path|architecture|folder|file|id|start|vae|text|backbone|weights|config)")
+# never a list, whatever its brackets
+ALWAYS_TEXT = ("exp.config_path",)
+# in brackets, a list whose entries are texts in any alphabet
+LISTS_OF_TEXTS = ("prompt",)
+PATH = re.compile(
+    r"(?:.*\.)?(?:\w+_dir|\w+_path|\w+_file|\w+_image|architecture|folder|file|id|start|vae|text|backbone|weights|config)"
+)
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
+# of a list of texts: in quotes of its own, or all up to the next comma
+ITEM = re.compile(rf"\s*({QUOTED.pattern})\s*(?:,|$)|([^,]+)(?:,|$)", re.S)
 BRACKETS = {"[": "]", "{": "}"}
 
 
@@ -30,7 +38,7 @@ def quote_words(words: Sequence[str], texts: Set[str], lists: Set[str] = frozens
     Args:
         words: For example ``prompt=a toy, on the moon``.
         texts: The keys that take text.
-        lists: Those of them that may be a list instead: their default is null.
+        lists: Those of them that may be a list instead: their default is null; entries of prompts are texts, too.
 
     Returns:
         ``prompt='a toy, on the moon'``; other keys, null and what is in quotes of its own stay as they are. A ``~``
@@ -42,7 +50,12 @@ def quote_words(words: Sequence[str], texts: Set[str], lists: Set[str] = frozens
 def _quote(word: str, texts: Set[str], lists: Set[str]) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
-    is_list = name in lists and name not in TEXTS and value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]])
+    is_list = name in lists and name not in ALWAYS_TEXT and value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]])
+    if name in LISTS_OF_TEXTS and is_list:
+        items = [
+            quotes or quoted(plain.strip()) for quotes, plain in ITEM.findall(value[1:-1]) if quotes or plain.strip()
+        ]
+        return f"{key}=[{','.join(items)}]"
     if not equals or name not in texts or value in ("", "null") or QUOTED.fullmatch(value) or is_list:
         return word
     return f"{key}={quoted(at_home(value, name))}"

@@ -2,6 +2,9 @@
 
 import hashlib
 
+# what every consumer of a seed takes: torch, numpy and Python's own generator
+SEEDS = range(2**63)
+
 
 def derive_seed(seed: int, *purpose: str | float) -> int:
     """Returns a 63-bit seed for one purpose.

@@ -125,10 +125,23 @@ class ReportSettings:
 
 
 @dataclass
+class WeightedAdapter:
+    """One more adapter."""
+
+    path: str
+    weight: float
+
+
+@dataclass
 class InferencerSettings:
-    """What is generated with."""
+    """What is generated with, and what is written beside the images."""
 
     ckpt_dir: str
+    weight: float
+    adapters: list[WeightedAdapter]
+    fuse: bool | None
+    contact_sheet: bool
+    png_text: bool
 
 
 @dataclass
@@ -137,6 +150,13 @@ class ExpSettings:
 
     config_path: str | None
     run_dir: str
+
+
+@dataclass
+class PipelineExpSettings(ExpSettings):
+    """What a training from noise has not."""
+
+    from_image: str | None
 
 
 @dataclass
@@ -207,8 +227,14 @@ class Settings:
     evaluate: EvaluateSettings
     report: ReportSettings
     inferencer: InferencerSettings
-    prompt: str | None
-    exp: ExpSettings
+    prompt: Any
+    prompt_file: str | None
+    seeds: Any
+    width: int
+    height: int
+    init_image: str | None
+    strength: float
+    exp: PipelineExpSettings
     configs_digest: str
     cropper: dict[str, Any]
     captioner: dict[str, Any]

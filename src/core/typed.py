@@ -11,10 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 from src.core.config_errors import describe_key
 from src.core.errors import ConfigError
 from src.core.quoting import escaped
+from src.core.seeding import SEEDS
 
 T = TypeVar("T")
-# what every consumer of a seed takes: torch, numpy and Python's own generator
-SEEDS = range(2**63)
 INT64 = range(-(2**63), 2**63)
 
 

@@ -60,6 +60,18 @@ class WeightUpdatesFormat:
             for data, values in kept:
                 data.copy_(values)
 
+    def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
+        """Computes the difference in float32; see AdapterFormat."""
+        names = {
+            layer: f"{component}.{name}.weight"
+            for component, module in adaptable(model).items()
+            for name, layer in module.named_modules()
+        }
+        return {
+            names[layer]: changed(layer.weight.data.float(), parts) - layer.weight.data.float()
+            for layer, parts in _owners(model, folder)
+        }
+
 
 def read_parts(folder: Path) -> dict[str, dict[str, Tensor]]:
     """Reads a file of updates.

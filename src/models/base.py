@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -44,23 +45,42 @@ class Conditioning:
 
 
 @dataclass(frozen=True)
+class StartImage:
+    """A picture to begin with instead of noise (SDEdit, Meng et al., 2022, arXiv:2108.01073).
+
+    Attributes:
+        image: RGB, of the size that is sampled.
+        sha256: Of its pixels and size.
+        strength: The share of the sampler's steps that are taken, in (0, 1].
+    """
+
+    image: Image.Image
+    sha256: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How one batch of images is sampled.
 
     Attributes:
         scheduler: The sampler, a scheduler of diffusers.
-        resolution: Height and width, pixels.
+        height: Pixels.
+        width: Pixels.
         steps: Sampler steps.
         guidance_scale: Classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598), 1 is off; a number that FLUX
             reads.
         negative_prompt: What guidance leads away from; empty for nothing.
+        start: A picture that the images begin with; None for noise alone.
     """
 
     scheduler: Any
-    resolution: int
+    height: int
+    width: int
     steps: int
     guidance_scale: float
     negative_prompt: str
+    start: StartImage | None = None
 
 
 class BaseModel(Protocol):

@@ -89,12 +89,13 @@ def learns_flow(folder: Path) -> bool:
     return get_type_hints(read_family(folder))["process"] is RectifiedFlow
 
 
-def check_resolution(model: Path, resolution: int) -> None:
+def check_resolution(model: Path, resolution: int, key: str = "model.resolution") -> None:
     """Refuses sides that the parts of a model cannot divide.
 
     Args:
         model: The base model's folder.
         resolution: Side, pixels.
+        key: The setting, for the message.
 
     Raises:
         ConfigError: It is no multiple of what the parts need together.
@@ -107,6 +108,6 @@ def check_resolution(model: Path, resolution: int) -> None:
         (first, by), *others = divisors.items()
         reasons = [f"the {first} of {model} divides by {by}", *(f"its {part} by {by}" for part, by in others)]
         raise ConfigError(
-            f"model.resolution={resolution}: expected a multiple of {step}, for example {below} or {below + step}: "
+            f"{key}={resolution}: expected a multiple of {step}, for example {below} or {below + step}: "
             + ", ".join(reasons)
         )

@@ -117,8 +117,8 @@ class Flux:
     def sample(self, texts: list[str], sampling: Sampling, generators: list[torch.Generator]) -> Tensor:
         """Samples latents; see BaseModel."""
         packed = pipelines.sample(self.pipeline, texts, sampling, generators)
-        side = sampling.resolution // self.pipeline.vae_scale_factor
-        return self._unpack(packed, side, side)
+        factor = self.pipeline.vae_scale_factor
+        return self._unpack(packed, sampling.height // factor, sampling.width // factor)
 
     def unread_layers(self, encoder: str) -> str | None:  # noqa: ARG002
         """Finds none: the last layers are read for the pooled features; see BaseModel."""

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import transformers
-from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers import AutoencoderKL, AutoPipelineForImage2Image, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from torch import Tensor
@@ -86,13 +88,20 @@ def sample(
     """Samples latents; see BaseModel."""
     own_scheduler = pipeline.scheduler
     pipeline.scheduler = sampling.scheduler
+    size: dict[str, Any] = {"height": sampling.height, "width": sampling.width}
     try:
-        latents: Tensor = pipeline(
+        if sampling.start is None:
+            run, options = pipeline, size
+        else:
+            run, known = _from_image(pipeline), {"image": [sampling.start.image] * len(texts)}
+            # some take the picture's own size, which is the same
+            sides = {key: side for key, side in size.items() if key in signature(run.__call__).parameters}
+            options = {**known, **sides, "strength": sampling.start.strength}
+        latents: Tensor = run(
             texts,
             # nothing is None: SDXL reads zeros there, not the embedding of an empty text
             negative_prompt=[sampling.negative_prompt] * len(texts) if sampling.negative_prompt else None,
-            height=sampling.resolution,
-            width=sampling.resolution,
+            **options,
             num_inference_steps=sampling.steps,
             guidance_scale=sampling.guidance_scale,
             generator=generators,
@@ -101,6 +110,34 @@ def sample(
     finally:
         pipeline.scheduler = own_scheduler
     return latents
+
+
+class _MeanEncoder(torch.nn.Module):
+    """An autoencoder as the pipelines of diffusers that begin with a picture use it, without what it leaves to chance.
+
+    It stays float32 and gives the mean of its posterior, whatever the pipeline's precision.
+
+    Args:
+        vae: The autoencoder.
+    """
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self._encode, self.config = vae.encode, vae.config
+        self.dtype, self.device = vae.dtype, vae.device
+
+    def encode(self, pixels: Tensor) -> Any:
+        """Returns what `retrieve_latents` of diffusers takes: an object with `latents`, (B, C, h, w), unscaled."""
+        mean = self._encode(pixels.to(self.dtype)).latent_dist.mean
+        return SimpleNamespace(latents=mean.to(pixels.dtype))
+
+
+def _from_image(pipeline: DiffusionPipeline) -> Any:
+    """Returns a pipeline of the same parts that begins with a picture."""
+    run = AutoPipelineForImage2Image.from_pipe(pipeline)
+    run.vae = _MeanEncoder(pipeline.vae)
+    run.set_progress_bar_config(disable=True)
+    return run
 
 
 def check_captions(pipeline: DiffusionPipeline, captions: Sequence[str]) -> None:

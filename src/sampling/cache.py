@@ -1,12 +1,14 @@
 """Images generated before, so that a killed run goes on where it was and a second one generates nothing twice."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from src.core.files import sha256_bytes
 from src.core.sealed import read_sealed, write_sealed
@@ -15,10 +17,20 @@ from src.sampling.generator import Job, SamplingSettings
 PNG_LEVEL = 6
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """Encodes an image losslessly and without metadata; the same pixels give the same bytes."""
-    stream = BytesIO()
-    image.save(stream, "PNG", compress_level=PNG_LEVEL)
+def png_bytes(image: Image.Image, texts: Mapping[str, str] | None = None) -> bytes:
+    """Encodes an image losslessly, without metadata but these texts; the same pixels and texts give the same bytes.
+
+    Args:
+        image: RGB.
+        texts: Text chunks by keyword.
+
+    Returns:
+        A PNG whose text stands before its pixels, as Latin-1 where that can write it.
+    """
+    stream, chunks = BytesIO(), PngInfo()
+    for keyword, text in (texts or {}).items():
+        chunks.add_text(keyword, text)
+    image.save(stream, "PNG", compress_level=PNG_LEVEL, pnginfo=chunks)
     return stream.getvalue()
 
 
@@ -48,9 +60,7 @@ class SampleCache:
         Returns:
             The cache.
         """
-        named = {"model": model, "device": device.type, "code": code}
-        parts = {**named, **asdict(settings)}
-        del parts["num_images_per_prompt"]
+        parts = {"model": model, "device": device.type, "code": code, **settings.named()}
         return SampleCache(folder, json.dumps(parts, sort_keys=True))
 
     def path(self, adapter: str, job: Job) -> Path:
@@ -63,7 +73,11 @@ class SampleCache:
         Returns:
             A file that may exist.
         """
-        key = "\0".join([self.setting, adapter, job.prompt.id, job.text, str(job.seed)])
+        # a seed of its own, unlike a number, gives the same noise to every prompt
+        noise = (
+            [job.prompt.id, job.text, str(job.seed)] if job.noise_seed is None else ["", job.text, f"={job.noise_seed}"]
+        )
+        key = "\0".join([self.setting, adapter, *noise])
         return self.folder / f"{sha256_bytes(key.encode())}.png"
 
     def get(self, adapter: str, job: Job) -> bytes | None:

@@ -1,23 +1,22 @@
 """Every prompt and seed with base and every checkpoint: what to generate, and the folder with its manifest."""
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from src.core import layout
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
-from src.core.tables import read_table
 from src.methods.base import AdapterFormat
 from src.methods.foreign.opening import open_adapter
 from src.methods.formats import find_format, weights_names
+from src.methods.weighted import Weighted, check_weights, together
 from src.models.base import BaseModel
 from src.sampling.cache import SampleCache
 from src.sampling.generator import Job, SamplingSettings, sample
@@ -31,16 +30,35 @@ class Variant:
     Attributes:
         name: ``base`` or the name of a checkpoint.
         folder: The checkpoint, or None for the base model.
+        weight: How much of the checkpoint's change, see `src.methods.weighted`.
+        others: More checkpoints on top of it, without others of their own.
+        fuse: As of `src.methods.weighted.together`.
     """
 
     name: str
     folder: Path | None
+    weight: float = 1.0
+    others: "tuple[Variant, ...]" = ()
+    fuse: bool | None = None
+
+    @property
+    def adapters(self) -> "list[Variant]":
+        """The checkpoints that change anything."""
+        return [one for one in (self, *self.others) if one.folder is not None and one.weight != 0]
 
     @cached_property
     def digest(self) -> str:
-        """Hash of what was trained; empty for the base model."""
-        if self.folder is None:
-            return ""
+        """Hash of what was trained, with the weights where they are others than 1; empty for the base model."""
+        used = self.adapters
+        if self.fuse is None and [one.weight for one in used] in ([], [1.0]):
+            return used[0].file_digest if used else ""
+        named = [f"{one.file_digest}*{one.weight!r}" for one in used]
+        return sha256_bytes(" ".join([f"fuse={self.fuse}", *named]).encode()) if used else ""
+
+    @cached_property
+    def file_digest(self) -> str:
+        """Hash of the checkpoint's files."""
+        assert self.folder is not None, "the base model has none"
         found = [sha256_file(self.folder / file) for file in self.format.files]
         return found[0] if len(found) == 1 else sha256_bytes(" ".join(found).encode())
 
@@ -51,6 +69,24 @@ class Variant:
         if found is None:
             raise ModelMismatchError(f"{self.folder}: expected a checkpoint")
         return found
+
+    def check_files(self) -> None:
+        """Reads the checkpoints before any model is loaded; errors as of `AdapterFormat` and `check_weights`."""
+        for one in self._weighted():
+            one.format.check_file(one.folder)
+        check_weights(self._weighted(), self.fuse)
+
+    def check_fit(self, model: BaseModel) -> None:
+        """Compares the checkpoints with a base; errors as of `AdapterFormat.check_fit`."""
+        for one in self._weighted():
+            one.format.check_fit(model, one.folder)
+
+    def applied(self, model: BaseModel) -> AbstractContextManager[None]:
+        """Puts the checkpoints on a base, or nothing; see `src.methods.weighted.together`."""
+        return together(model, self._weighted(), self.fuse) if self.adapters else nullcontext()
+
+    def _weighted(self) -> list[Weighted]:
+        return [Weighted(one.format, one.folder, one.weight) for one in self.adapters if one.folder is not None]
 
 
 def list_checkpoints(folder: Path) -> list[Variant]:
@@ -163,11 +199,9 @@ def generate_missing(
     texts = {job.text for jobs in missing.values() for job in jobs}
     model.check_captions(sorted(texts | {settings.negative_prompt}))
     for variant in missing:
-        if variant.folder is not None:
-            variant.format.check_fit(model, variant.folder)
+        variant.check_fit(model)
     for variant, jobs in missing.items():
-        applied = nullcontext() if variant.folder is None else variant.format.applied(model, variant.folder)
-        with applied:
+        with variant.applied(model):
             # a word of several vectors makes texts longer
             model.check_captions(sorted({job.text for job in jobs}))
             for job, image in sample(model, settings, jobs):
@@ -175,54 +209,51 @@ def generate_missing(
         print(f"{variant.name}: generated {len(jobs)} images", flush=True)
 
 
-def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache, keep: bool) -> pd.DataFrame:
+def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache) -> pd.DataFrame:
     """Copies what was planned out of the cache into a folder of images.
 
     Args:
         out: The folder to replace; it also gets manifest.csv.
         plan: All of it has been generated.
         cache: Where images are.
-        keep: Whether earlier images stay; names then end with eight digits of all that decides an image.
 
     Returns:
         The manifest.
     """
-    ends = [f"-{cache.path(one.variant.digest, one.job).stem[:8]}" if keep else "" for one in plan]
-    paths = [
-        Path(one.variant.name) / one.job.prompt.id / f"{one.job.seed}{end}.png"
-        for one, end in zip(plan, ends, strict=True)
-    ]
     with replaced_folder(out) as folder:
-        rows = _copy_others(out, folder, {path.as_posix() for path in paths}) if keep else []
-        for (variant, job, plain), path in zip(plan, paths, strict=True):
+        rows = []
+        for one in plan:
+            path = Path(one.variant.name) / one.job.prompt.id / f"{one.job.seed}.png"
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            generated = cache.get(variant.digest, job)
+            generated = cache.get(one.variant.digest, one.job)
             assert generated is not None, "generated before"
             write_bytes(folder / path, generated)
-            rows.append(
-                {
-                    "variant": variant.name,
-                    "prompt_id": job.prompt.id,
-                    "set": job.prompt.set,
-                    "group": job.prompt.group,
-                    "prompt": job.text,
-                    "prompt_plain": plain,
-                    "seed": job.seed,
-                    "path": path.as_posix(),
-                    "sha256": sha256_file(folder / path),
-                }
-            )
+            rows.append(manifest_row(one, path, sha256_file(folder / path)))
         manifest = pd.DataFrame(rows)
         write_csv(folder / layout.MANIFEST.name, manifest)
     return manifest
 
 
-def _copy_others(earlier: Path, folder: Path, generated: set[str]) -> list[dict[str, object]]:
-    if not (earlier / layout.MANIFEST.name).is_file():
-        return []
-    table = read_table(earlier / layout.MANIFEST.name, "path")
-    rows = [row for row in table.to_dict("records") if row["path"] not in generated]
-    for row in rows:
-        (folder / row["path"]).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(earlier / row["path"], folder / row["path"])
-    return [{str(key): value for key, value in row.items()} for row in rows]
+def manifest_row(planned: Planned, path: Path, sha256: str) -> dict[str, Any]:
+    """Returns what manifest.csv says of an image.
+
+    Args:
+        planned: What it shows.
+        path: Its file, from the manifest's folder.
+        sha256: Of the file.
+
+    Returns:
+        Values by column.
+    """
+    variant, job, plain = planned
+    return {
+        "variant": variant.name,
+        "prompt_id": job.prompt.id,
+        "set": job.prompt.set,
+        "group": job.prompt.group,
+        "prompt": job.text,
+        "prompt_plain": plain,
+        "seed": job.seed,
+        "path": path.as_posix(),
+        "sha256": sha256,
+    }

@@ -81,7 +81,7 @@ class EarlyStopping:
         Returns:
             The preferred checkpoint, and the step of each.
         """
-        generate_variants(self.settings, variants, self.prompts, generated, keep=False)
+        generate_variants(self.settings, variants, self.prompts, generated)
         set_deterministic(self.settings.train.deterministic)
         references = read_references(self.data / layout.SPLIT.name, self.data / layout.CROPS.name)
         samples = read_samples(generated, DEV)

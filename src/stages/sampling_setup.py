@@ -94,6 +94,9 @@ def check_base(params: Settings, settings: SamplingSettings) -> None:
         ModelMismatchError: Its files are not what they should be.
     """
     model = find_base(params)
+    for key, side in (("height", settings.height), ("width", settings.width)):
+        if side is not None:
+            check_resolution(model, side, key)
     read_family(model).check_guidance(model, settings.guidance_scale, settings.negative_prompt)
     check_fit(settings.sampler, settings.sampler_options, settings.num_inference_steps, model)
 

@@ -15,7 +15,7 @@ TEXTS = [
     "plain",
     "игрушка на столе",
     "<sks> ~ (кот), [x]; {y} = $HOME",
-    "[toy]",
+    "[toy] [hat]!",
     "ends with a backslash\\",
     "'half",
     "${oc.env:HOME} and \\${x}",
@@ -43,6 +43,16 @@ def test_texts_names_and_paths_are_taken_as_they_are(text):
     found = [config.prompt, config.exp.run_dir, config.inferencer.ckpt_dir, config.model.id, config.subject.token]
     assert [*found, config.report.title, config.tracker.wandb.log_dir] == [text] * 7
     assert config.caption.prefix == f"a photo of {text} bear"
+
+
+def test_a_list_of_prompts_is_a_list():
+    found = load_config(["prompt=[a toy's hat: 50%, 'a toy, red', \"it's\",  кот (на столе)]", "seeds=[1,2]"])
+    assert list(found.prompt) == ["a toy's hat: 50%", "a toy, red", "it's", "кот (на столе)"]
+    assert list(found.seeds) == [1, 2]
+    assert list(load_config(["prompt=[]"]).prompt) == []
+    assert list(load_config(["prompt=[one]"]).prompt) == ["one"]
+    assert load_config(["prompt='[toy]'"]).prompt == "[toy]"
+    assert load_config(["exp.run_dir=[1]", "exp.config_path=null"]).exp.run_dir == "[1]"
 
 
 def test_a_configuration_file_and_data_lie_anywhere(tmp_path):

@@ -17,7 +17,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from src.core.config import load_config, to_dict
+from src.core.config import INFERENCE, load_config, to_dict, unread_keys
 from tests.docs.markdown import ROOT
 from tests.docs.twins import small
 from tests.integration.small_project import photograph
@@ -148,7 +148,20 @@ def _prepare(place: Place) -> None:
             for part in ("data", "metrics"):
                 shutil.copytree(part, Path(name) / part)
             shutil.copyfile("params.yaml", Path(name) / "params.yaml")
-        run_module("src.stages.train", small([], project))
+        words = small([], project)
+        unread = unread_keys("train", words)
+        run_module("src.stages.train", [word for word in words if word.partition("=")[0] not in unread])
+        _draw_picture(words)
+
+
+def _draw_picture(words: list[str]) -> None:
+    """A picture of the base model, which says how it was made, and prompts to draw."""
+    Path("prompts.txt").write_text("a photo of sksToy bear in the snow\na photo of sksToy bear on a rug\n")
+    unread = unread_keys(INFERENCE, words)
+    read = [word for word in words if word.partition("=")[0] not in unread]
+    run_module("src.stages.inference", [*read, "prompt=a bear", "inferencer.weight=0", "exp.run_dir=drawn"])
+    [drawn] = Path("drawn/data/samples/base").rglob("*.png")
+    shutil.copyfile(drawn, "picture.png")
 
 
 def _make_clone(place: Place) -> Path:

@@ -15,7 +15,8 @@ import pytest
 from omegaconf import OmegaConf
 from packaging.requirements import Requirement
 
-from src.core.config import load_config
+from src.core.config import INFERENCE, load_config, unread_keys
+from src.core.own_prompts import wants_own_prompts
 from src.core.pretraining_config import trains_from_noise
 from tests.docs.markdown import ROOT, Command
 from tests.docs.project import STAGES, Place, run_module
@@ -52,6 +53,17 @@ def staged(command: Command, overrides: list[str], place: Place) -> list[str]:
     if any(word.startswith("tracker=") and ("clearml" in word or "wandb" in word) for word in overrides):
         require(command, "server")
     return small(overrides, place.project)
+
+
+def of_stage(stage: str, command: Command, overrides: list[str], place: Place) -> list[str]:
+    """Returns the overrides of one stage: of what is laid over them, what it reads; it refuses the rest."""
+    words = staged(command, overrides, place)
+    laid_over = words[len(overrides) :]
+    chosen = [word for word in overrides if re.fullmatch(r"\w+=\w+", word)]
+    unread = set(unread_keys(stage, [*chosen, *laid_over])) if laid_over else set()
+    if any(word.startswith(("seeds=", "exp.from_image=")) for word in overrides):
+        unread.add("validation_args.num_images_per_prompt")
+    return [*overrides, *(word for word in laid_over if word.partition("=")[0] not in unread)]
 
 
 def run_dvc(command: Command, words: list[str], place: Place) -> None:
@@ -106,8 +118,12 @@ def run_python(command: Command, words: list[str], place: Place) -> None:
     elif words[0] in ("train.py", "inference.py") and "--help" in words:
         run_module("src.stages.train", words[1:])
     elif words[0] in ("train.py", "inference.py"):
-        stage = "src.stages.train" if words[0] == "train.py" else "src.stages.generate"
-        with_libraries(staged(command, words[1:], place), partial(run_module, stage))
+        own = words[0] == "inference.py" and wants_own_prompts(words[1:])
+        stage = "train" if words[0] == "train.py" else INFERENCE if own else "generate"
+        if own and not any(word.startswith("inferencer.ckpt_dir=") for word in words):
+            # with the adapter of the finished run, whatever was trained since
+            place.repro(small([], place.project))
+        with_libraries(of_stage(stage, command, words[1:], place), partial(run_module, f"src.stages.{stage}"))
     elif words[0] == "-m" and words[1].startswith(PACKAGES):
         run_own_module(command, words[1], words[2:], place)
     elif words[:2] == ["-m", "pytest"]:
@@ -169,7 +185,7 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
         require(command, "hours")
         check_options(module, words)
     else:
-        run_module(module, staged(command, words, place) if name in STAGES else words)
+        run_module(module, of_stage(name, command, words, place) if name in STAGES else words)
 
 
 def run_seeds(words: list[str], place: Place) -> None:

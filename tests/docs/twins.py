@@ -17,6 +17,9 @@ PLACEHOLDERS = {
     "/models/sd15": "{project}/models/sd1",
     "/models/dreamshaper.safetensors": "{project}/models/sd1.safetensors",
     "path/to/pictures": "data/captioned",
+    "path/to/photo.jpg": "data/raw/IMG_0.png",
+    "path/to/prompts.txt": "prompts.txt",
+    "path/to/picture.png": "picture.png",
     "food101/images": "data/class_folders",
     "food101/train": "data/class_folders",
     "food101/test": "data/class_folders",
@@ -88,13 +91,20 @@ def small(overrides: list[str], project: Path) -> list[str]:
     """Lays sizes and tiny weights over the overrides of a pipeline's command."""
     if "exp.config_path=params.yaml" in overrides:  # of a run in small
         return overrides
-    chosen = [word for word in overrides if "=" in word and not word.startswith(("exp.", "prompt=", "inferencer."))]
+    chosen = [
+        word
+        for word in overrides
+        if "=" in word
+        and not word.startswith(("exp.", "prompt=", "prompt_file=", "seeds=", "init_image=", "inferencer."))
+    ]
     name = str(compose([word for word in chosen if word.startswith("model=")]).model.name)
     later = dict(SIZES)
     if not any(word.startswith("model.id=") for word in overrides):
         later["model.id"] = str(project / "models" / ARCHITECTURES[name])
     if any(word.startswith("model.id=") and word.endswith(".safetensors") for word in overrides):
         later["model.config"] = str(project / "models" / ARCHITECTURES[name])
+    if any(word.startswith("init_image=") for word in overrides):  # of one step no part is left
+        later["validation_args.num_inference_steps"] = "2"
     groups = {word.partition("=")[0] for word in overrides}
     later |= {key: value for key, value in ABSENT.items() if key not in groups}
     if not any(word == "tracker=tensorboard" for word in overrides):

@@ -1,6 +1,7 @@
 """A project of four small photos, whose stages run in this process."""
 
 import importlib
+import re
 import sys
 from contextlib import contextmanager
 from hashlib import sha256
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from src.core.config import TRAIN_OBSERVERS, declared_params
 
 SMALL = (
     "model=tiny",
@@ -39,10 +42,17 @@ def hashes(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}
 
 
+def read_by(stage: str, words: tuple[str, ...]) -> list[str]:
+    """Leaves out the words of which a stage reads nothing, and which it therefore refuses."""
+    sections = {key.split(".")[0] for key in declared_params(stage)} | {"exp", "tracker"}
+    sections |= {"crop": {"model"}, "train": set(TRAIN_OBSERVERS)}.get(stage, set())
+    return [word for word in words if re.split(r"[.=]", word)[0] in sections]
+
+
 @contextmanager
 def command_line(stage: str, *overrides: str):
     before = sys.argv
-    sys.argv = [stage, *SMALL, *overrides]
+    sys.argv = [stage, *read_by(stage, SMALL), *overrides]
     try:
         yield importlib.import_module(f"src.stages.{stage}")
     finally:

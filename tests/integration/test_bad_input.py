@@ -153,7 +153,7 @@ def test_adapter_of_another_base_is_refused_before_anything_is_generated(spoiled
     build_diffusion(spoiled / "models/other", "sdxl", list(WORDS), 0)
     shutil.rmtree(spoiled / ".cache")
     message = refused("generate", PROMPTS_FILE, "model.id=models/other")
-    assert "has width 32, the base model's layer 96; it was trained on another base model" in message
+    assert "reads texts 32 wide, the UNet of other 96; it was trained on another base model" in message
     assert not (spoiled / ".cache").exists()
 
 

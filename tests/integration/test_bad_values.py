@@ -54,7 +54,7 @@ import torch
         ("train", ["model.id=nowhere"], "model 'nowhere': no such folder"),
         ("train", ["model=sd15"], "python -m src.commands.fetch"),
         ("train", ["exp.config_path=nowhere.yaml"], "exp.config_path: no such file: nowhere.yaml"),
-        ("generate", ["inferencer.ckpt_dir=nowhere"], "inferencer.ckpt_dir=nowhere: expected pytorch_lora_weights"),
+        ("generate", ["inferencer.ckpt_dir=nowhere"], "inferencer.ckpt_dir=nowhere: expected an adapter's"),
         (
             "generate",
             ["inferencer.ckpt_dir=null"],
@@ -67,7 +67,7 @@ import torch
         ("generate", ["validation_args.dtype=int8"], "validation_args.dtype=int8: expected one of fp32, bf16, fp16"),
         ("generate", ["sampler.class_name=AutoencoderKL"], "no such scheduler in diffusers"),
         ("generate", ["model.resolution=63"], "model.resolution=63: expected a multiple of 16"),
-        ("generate", ["prompt=''"], "prompt='': expected what is to be generated"),
+        ("inference", ["prompt=''"], "prompt='': expected what is to be generated"),
         ("class_images", ["prior.weight=1", "prior.num_images=0"], "prior.num_images=0: expected 1 or more"),
         ("class_images", ["prior.weight=1", "prior.num_inference_steps=0"], "prior.num_inference_steps=0"),
         (

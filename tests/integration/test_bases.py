@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState
 from omegaconf import OmegaConf
 
 from src.core.config import load_config
-from tests.integration.small_project import PROMPTS, SMALL, photograph, succeed
+from tests.integration.small_project import PROMPTS, SMALL, photograph, read_by, succeed
 from tests.tiny.diffusion import build_diffusion
 from tests.tiny.models import build_tiny
 from tests.tiny.words import WORDS
@@ -58,7 +58,7 @@ def test_stable_diffusion_3_goes_through_the_whole_pipeline(project):
         "evaluate",
         "report",
     ):
-        succeed(stage, *SD3)
+        succeed(stage, *read_by(stage, SD3))
     tokens = pd.read_csv("metrics/tokens.csv")
     assert list(tokens["tokenizer"]) == ["tokenizer", "tokenizer_2", "tokenizer_3"]
     loss = pd.read_csv("metrics/train/loss.csv")

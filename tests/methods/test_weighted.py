@@ -6,7 +6,8 @@ import torch
 from src.core.errors import ConfigError
 from src.methods.formats import find_format
 from src.methods.weighted import Weighted, check_weights, together
-from src.models.base import adaptable
+from src.models.base import adaptable, denoiser
+from src.models.tensors import save_tensors
 from tests.methods.test_lora import predict
 from tests.training.test_every_method import METHODS, NO_SUCH, make
 
@@ -97,6 +98,33 @@ def test_fused_or_beside_is_equal_within_rounding(load_tiny, tmp_path, name):
     fused, beside = (predicted(model, [of(folder, 0.7)], fuse) for fuse in (True, False))
     torch.testing.assert_close(beside, fused, rtol=0, atol=1e-5)
     assert (fused - predict(model)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_an_adapter_of_another_tool_takes_weights_too(load_tiny, tmp_path, scale):
+    """LoHa as LyCORIS writes it, without and with DoRA's magnitudes."""
+    model = load_tiny("sd1")
+    layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    weight = denoiser(model).get_submodule(layer.removeprefix("unet.")).weight
+    draws = torch.Generator().manual_seed(0)
+    shapes = {"a": (weight.shape[0], 2), "b": (2, weight.shape[1])}
+    tensors = {
+        f"{layer}.hada_w{number}_{part}": 0.3 * torch.randn(shape, generator=draws)
+        for number in (1, 2)
+        for part, shape in shapes.items()
+    }
+    tensors[f"{layer}.scale"] = torch.tensor(1.0)
+    if scale:
+        tensors[f"{layer}.dora_scale"] = 1.1 * weight.norm(dim=0, keepdim=True)
+    save_tensors(tmp_path / "a/weight_updates.safetensors", tensors, {})
+    whole, half = (changed(model, [of(tmp_path / "a", share)]) for share in (1.0, 0.5))
+    w1, w2 = (tensors[f"{layer}.hada_w{n}_a"] @ tensors[f"{layer}.hada_w{n}_b"] for n in (1, 2))
+    if not scale:
+        torch.testing.assert_close(whole[f"{layer}.weight"], w1 * w2, rtol=0, atol=1e-6)
+    assert whole[f"{layer}.weight"].abs().max() > 1e-2
+    assert all((half[key] - 0.5 * tensor).abs().max() < 1e-6 for key, tensor in whole.items())
+    fused, beside = (predicted(model, [of(tmp_path / "a", 0.7)], fuse) for fuse in (True, False))
+    torch.testing.assert_close(beside, fused, rtol=0, atol=1e-5)
 
 
 def test_a_base_of_half_precision_keeps_the_change_beside(load_tiny, tmp_path):

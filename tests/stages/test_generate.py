@@ -90,7 +90,7 @@ def test_manifest_tells_what_was_generated_from_what_clip_reads(tmp_path, monkey
         *subject_only_prompts("a photo of a {subject}"),
     ]
     out = tmp_path / "samples"
-    manifest = generate_variants(params, variants, prompts, out, keep=False).set_index(["variant", "set"])
+    manifest = generate_variants(params, variants, prompts, out).set_index(["variant", "set"])
     assert manifest["prompt"].to_dict() == {
         ("base", "test"): "a toy on a moon",
         ("base", "class-only"): "a photo of a toy",
@@ -101,47 +101,6 @@ def test_manifest_tells_what_was_generated_from_what_clip_reads(tmp_path, monkey
     }
     for variant in ("base", "step-000001"):
         assert manifest.loc[variant, "prompt_plain"].to_list() == manifest.loc["base", "prompt"].to_list()
-
-
-def test_images_of_other_prompts_stay_where_they_shall(tmp_path, monkeypatch):
-    cached = tmp_path / "cached.png"
-    write_sealed(cached, png_bytes(Image.new("RGB", (8, 8))))
-    monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
-    monkeypatch.chdir(tmp_path)
-    params = load_settings(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2"])
-    variants, out = [Variant("step-000001", checkpoint(tmp_path / "step-000001"))], tmp_path / "samples"
-    moon, cup, again = (
-        Prompt(name, "test", "single", text) for name, text in (("a", "moon"), ("b", "cup"), ("a", "m"))
-    )
-    generate_variants(params, variants, [moon], out, keep=True)
-    both = generate_variants(params, variants, [cup], out, keep=True)
-    assert both["prompt_id"].to_list() == ["a", "a", "b", "b"]
-    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png")) == sorted(both["path"])
-    assert generate_variants(params, variants, [again], out, keep=True)["prompt"].to_list() == ["cup", "cup", "m", "m"]
-    assert generate_variants(params, variants, [moon], out, keep=False)["prompt_id"].to_list() == ["a", "a"]
-
-
-def test_the_same_prompt_with_another_adapter_or_setting_replaces_no_earlier_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(SampleCache, "get", lambda *_: png_bytes(Image.new("RGB", (8, 8))))
-    monkeypatch.chdir(tmp_path)
-    out, moon = tmp_path / "samples", [Prompt("moon", "test", "single", "a {subject} on a moon")]
-
-    def generate(weights, *overrides):
-        folder = tmp_path / weights / "step-000001"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pytorch_lora_weights.safetensors").write_text(weights)
-        params = load_settings(["model=tiny", "device=cpu", "validation_args.num_images_per_prompt=2", *overrides])
-        generate_variants(params, [Variant("step-000001", folder)], moon, out, keep=True)
-        return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
-
-    first = generate("one")
-    assert (generate("one"), len(first)) == (first, 2)
-    for number, words in enumerate([("two",), ("one", "validation_args.seed=7"), ("one", "sampler=ddim")], start=2):
-        found = generate(*words)
-        assert set(first) <= set(found)
-        assert len(found) == 2 * number
-    # what is asked for alone takes no earlier image away
-    assert generate("one", "validation_args.num_images_per_prompt=1") == found
 
 
 def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):

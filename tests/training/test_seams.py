@@ -121,5 +121,5 @@ def test_a_new_method_trains_resumes_and_generates_as_the_others_do(make_run, lo
     model = load_tiny("sd1")
     generate_missing(model, SETTINGS, missing_jobs(plan, cache), cache)
     assert not denoiser(model)._forward_hooks
-    manifest = write_samples(tmp_path / "samples", plan, cache, keep=False)
+    manifest = write_samples(tmp_path / "samples", plan, cache)
     assert manifest["sha256"].nunique() == 3
