@@ -48,7 +48,8 @@ class WeightUpdatesFormat:
         try:
             for layer, parts in _owners(model, folder):
                 if layer.weight.dtype == torch.float32 or not isinstance(layer, MATRICES):
-                    for parameter, new in _changed(layer, parts):
+                    for name, new in _changed(layer, parts).items():
+                        parameter = getattr(layer, name)
                         kept.append((parameter.data, parameter.detach().clone()))
                         parameter.data.copy_(new)
                 else:
@@ -63,13 +64,14 @@ class WeightUpdatesFormat:
     def changes(self, model: BaseModel, folder: Path) -> dict[str, Tensor]:
         """Computes the difference in float32; see AdapterFormat."""
         names = {
-            layer: f"{component}.{name}.weight"
+            layer: f"{component}.{name}"
             for component, module in adaptable(model).items()
             for name, layer in module.named_modules()
         }
         return {
-            names[layer]: changed(layer.weight.data.float(), parts) - layer.weight.data.float()
+            f"{names[layer]}.{name}": new - getattr(layer, name).data.float()
             for layer, parts in _owners(model, folder)
+            for name, new in _changed(layer, parts).items()
         }
 
 
@@ -120,12 +122,14 @@ def _owners(model: BaseModel, folder: Path) -> list[tuple[Any, dict[str, Tensor]
     return found
 
 
-def _changed(layer: Any, parts: dict[str, Tensor]) -> Iterator[tuple[torch.nn.Parameter, Tensor]]:
-    """Yields the parameters of a layer that change, and their new values."""
+def _changed(layer: Any, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the new values, float32, of those of a layer's parameters that change."""
+    new = {}
     if set(parts) - {"diff_b", SCALE}:
-        yield layer.weight, changed(layer.weight.data.float(), parts)
+        new["weight"] = changed(layer.weight.data.float(), parts)
     if "diff_b" in parts:
-        yield layer.bias, layer.bias.data.float() + parts["diff_b"]
+        new["bias"] = layer.bias.data.float() + parts["diff_b"]
+    return new
 
 
 def _beside(parts: dict[str, Tensor]) -> Any:

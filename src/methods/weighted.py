@@ -96,7 +96,9 @@ def _summed(model: BaseModel, adapters: Sequence[Weighted], fuse: bool) -> Itera
             for name, change in part.changes(model, one.folder).items():
                 total[name] = total[name] + one.weight * change if name in total else one.weight * change
     with ExitStack() as stack:
-        stack.enter_context((_added if fuse else _beside)(model, total))
+        beside = {name for name in total if not fuse and _is_matrix(model, name)}
+        stack.enter_context(_added(model, {name: total[name] for name in total.keys() - beside}))
+        stack.enter_context(_beside(model, {name: total[name] for name in sorted(beside)}))
         for one in adapters:
             for part in one.parts:
                 if isinstance(part, TextualInversionFormat):
@@ -104,6 +106,14 @@ def _summed(model: BaseModel, adapters: Sequence[Weighted], fuse: bool) -> Itera
                 elif isinstance(part, TLoraFormat):
                     stack.enter_context(part.applied(model, one.folder, one.weight))
         yield
+
+
+def _is_matrix(model: BaseModel, name: str) -> bool:
+    """Says whether a parameter's change can be kept beside it; those of biases and norms are small, and added."""
+    component, _, path = name.partition(".")
+    owner, _, parameter = path.rpartition(".")
+    layer = adaptable(model)[component].get_submodule(owner)
+    return parameter == "weight" and isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from src.core import layout
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
 from src.methods.base import AdapterFormat
-from src.methods.foreign.opening import open_adapter
+from src.methods.foreign.opening import adapter_name, open_adapter
 from src.methods.formats import find_format, weights_names
 from src.methods.weighted import Weighted, check_weights, together
+from src.metrics.names import ROWS
 from src.models.base import BaseModel
 from src.sampling.cache import SampleCache
 from src.sampling.generator import Job, SamplingSettings, sample
@@ -102,7 +103,8 @@ def list_checkpoints(folder: Path) -> list[Variant]:
         ModelMismatchError: There is none, or it cannot be read.
     """
     if find_format(opened := open_adapter(folder)) is not None:
-        return [Variant(opened.name, opened)]
+        name = adapter_name(opened)
+        return [Variant(f"adapter-{name}" if name in ROWS else name, opened)]
     found = sorted(path for path in folder.glob(layout.CHECKPOINTS) if find_format(path) is not None)
     if not found:
         raise ModelMismatchError(

@@ -10,6 +10,7 @@ from src.core.files import write_json
 from src.core.provenance import model_digest
 from src.core.sealed import write_sealed
 from src.metrics.names import BASE
+from src.models.tensors import save_tensors
 from src.sampling.cache import SampleCache, png_bytes
 from src.sampling.generator import Job, SamplingSettings
 from src.sampling.prompts import Prompt, subject_only_prompts
@@ -17,6 +18,7 @@ from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
 from src.stages.generate import generate_variants
 from src.stages.sampling_setup import generation_code
 from src.training.determinism import set_deterministic
+from tests.methods.foreign.layouts import kohya_sdxl, updates_of
 
 SETTINGS = SamplingSettings(64, 2, 3, 5.0, "", 4, 0, "DDIMScheduler", {}, "fp32")
 CPU = torch.device("cpu")
@@ -101,6 +103,19 @@ def test_manifest_tells_what_was_generated_from_what_clip_reads(tmp_path, monkey
     }
     for variant in ("base", "step-000001"):
         assert manifest.loc[variant, "prompt_plain"].to_list() == manifest.loc["base", "prompt"].to_list()
+
+
+def test_an_adapter_of_another_base_is_refused_before_the_base_is_loaded(load_tiny, tiny_models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("src.stages.drawing.load_base_model", lambda *_: pytest.fail("a base model was loaded"))
+    file = kohya_sdxl(updates_of(load_tiny("sdxl")))
+    save_tensors(tmp_path / "xl.safetensors", file.tensors, file.metadata)
+    params = load_settings(["model=tiny", f"model.id={tiny_models / 'sd1'}", "device=cpu"])
+    moon = [Prompt("moon", "test", "single", "a {subject} on a moon")]
+    with pytest.raises(
+        ModelMismatchError, match=r"xl: adapts a text_encoder_2, .* is a StableDiffusionPipeline without"
+    ):
+        generate_variants(params, list_checkpoints(tmp_path / "xl.safetensors"), moon, tmp_path / "samples")
 
 
 def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):

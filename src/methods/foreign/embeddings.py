@@ -20,7 +20,7 @@ def is_embedding(tensors: Mapping[str, Tensor]) -> bool:
     if set(tensors) & {UNNAMED, *SEVERAL}:
         return True
     [(name, tensor)] = tensors.items() if len(tensors) == 1 else [("", None)]
-    return tensor is not None and tensor.ndim <= 2 and 0 < len(name) <= MAX_TOKEN_CHARACTERS and "." not in name
+    return tensor is not None and 1 <= tensor.ndim <= 2 and 0 < len(name) <= MAX_TOKEN_CHARACTERS and "." not in name
 
 
 def save_embedding(folder: Path, word: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -37,6 +37,8 @@ def save_embedding(folder: Path, word: str, tensors: Mapping[str, Tensor], metad
     """
     if extra := sorted(set(tensors) - {*SEVERAL}) if set(tensors) & {*SEVERAL} else sorted(tensors)[1:]:
         raise ModelMismatchError(f"{extra[0][:200]!r} is none of the vectors of a word")
+    if odd := sorted(name for name, tensor in tensors.items() if tensor.ndim not in (1, 2) or not tensor.numel()):
+        raise ModelMismatchError(f"{odd[0][:200]!r} holds no vectors of a word")
     rows = {name: tensor.reshape(-1, tensor.shape[-1]) for name, tensor in tensors.items()}
     token = metadata.get("token", word)
     if not set(rows) <= {*SEVERAL}:

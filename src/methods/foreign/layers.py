@@ -77,6 +77,8 @@ def read_updates(tensors: Mapping[str, Tensor]) -> dict[str, Update]:
 def _checked(key: str, tensor: Tensor) -> Tensor:
     if not tensor.dtype.is_floating_point:
         raise ModelMismatchError(f"{key[:200]!r} holds {tensor.dtype}, expected floating point numbers")
+    if tensor.numel() == 0:
+        raise ModelMismatchError(f"{key[:200]!r} is empty")
     tensor = tensor if tensor.dtype in KEPT else tensor.float()
     if not torch.isfinite(tensor).all():
         raise ModelMismatchError(f"{key[:200]!r} holds numbers that are not finite")
@@ -92,6 +94,8 @@ def _single(key: str, tensor: Tensor) -> float:
 
 def _share(key: str, name: str, tensor: Tensor, target: Target) -> Tensor:
     """Cuts out what belongs to one of the layers that a tool has as one."""
+    if tensor.ndim == 0:
+        raise ModelMismatchError(f"{key[:200]!r} is a single number, expected a vector or more")
     if target.of == 1 or name not in ROWS or tensor.shape[0] == 1:
         if target.of > 1 and name.startswith(("lokr", "hada_t")):
             raise ModelMismatchError(f"{key[:200]!r}: several layers as one can be cut apart in LoRA and LoHa alone")
@@ -116,7 +120,7 @@ def _whole(layer: str, update: Update) -> Update:
     try:
         if set(parts) != {"diff_b"}:
             change(ones | {SCALE: torch.ones((), device="meta")})
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:
         shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(parts.items()))
         raise ModelMismatchError(f"{update.key[:200]!r}: {layer} has {shapes}, which do not fit each other") from error
     return replace(update, parts=parts)

@@ -128,6 +128,8 @@ def _part(layer: str, name: str, key: str) -> Part:
         component = COMPONENTS.get(found[0].layer.split(".")[0], UNKNOWN)
     if component == UNKNOWN:
         raise ModelMismatchError(f"{key[:200]!r} is of no layer of a supported base model")
+    if component == "text_encoder_3":
+        raise ModelMismatchError(f"{key[:200]!r} is of T5, the text encoder that is never adapted here")
     return Part(found, component, name, found != (Target(layer),))
 
 

@@ -58,11 +58,9 @@ def open_adapter(path: Path) -> Path:
 
 
 def adapter_name(path: Path) -> str:
-    """Returns what an adapter's file is called in folders and tables: its name, without what they do not take."""
-    name = re.sub(r"[^\w.-]+", "-", path.stem if path.suffix == SUFFIX else path.name, flags=re.ASCII)
-    name = name[:MAX_NAME_CHARACTERS].strip(".-")
-    # the base model's own, and none at all
-    return f"adapter-{name}".rstrip("-") if name in ("", "base") else name
+    """Returns what an adapter's file or folder is called in folders and tables: its name, as far as they take it."""
+    name = re.sub(r"[^\w.+-]+", "-", path.stem if path.suffix == SUFFIX else path.name, flags=re.ASCII)
+    return re.sub(r"^[^A-Za-z0-9]+|[.-]+$", "", name[:MAX_NAME_CHARACTERS]) or "adapter"
 
 
 def _foreign_file(path: Path) -> Path | None:

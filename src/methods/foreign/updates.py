@@ -83,8 +83,7 @@ def changed(weight: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
     scales = parts.get("dora_scale")
     if scales is None:
         return new
-    # (out, 1, ...) or (1, in, ...): whichever axis it has is kept
-    kept = 0 if scales.shape[0] == weight.shape[0] else 1
+    kept = _kept_axis(weight.shape, scales)
     norm = new.transpose(0, kept).flatten(1).norm(dim=1)
     return new * (scales.flatten() / norm).reshape([-1 if axis == kept else 1 for axis in range(weight.ndim)])
 
@@ -93,10 +92,15 @@ def fits(weight: torch.Size, parts: Mapping[str, Tensor]) -> bool:
     """Says whether parts that fit each other fit a weight, too; those of a bias alone do."""
     if not set(parts) - {"diff_b", SCALE}:
         return True
-    shape = change(parts).shape
-    scales = parts.get("dora_scale")
-    outside = scales is None or scales.numel() in (weight[0], weight[1])
-    return outside and shape[0] == weight[0] and shape.numel() == weight.numel()
+    shape, scales = change(parts).shape, parts.get("dora_scale")
+    if scales is not None and (len(weight) < 2 or scales.numel() != weight[_kept_axis(weight, scales)]):
+        return False
+    return shape[0] == weight[0] and shape.numel() == weight.numel()
+
+
+def _kept_axis(weight: torch.Size, scales: Tensor) -> int:
+    """Tells what DoRA's norms are of: scales are (out, 1, ...), of outputs, or (1, in, ...), of inputs."""
+    return 0 if scales.shape[0] == weight[0] else 1
 
 
 def _lora(parts: Mapping[str, Tensor]) -> Tensor:

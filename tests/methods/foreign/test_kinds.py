@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from torch.nn import functional
 
 from src.core.errors import ModelMismatchError
@@ -11,6 +12,7 @@ from src.methods.lora import LoraFormat
 from src.methods.weight_updates import WeightUpdatesFormat
 from src.models.base import adaptable, denoiser
 from src.models.tensors import save_tensors
+from tests.methods.foreign.layouts import LAYOUTS, updates_of
 from tests.methods.foreign.test_layouts import changes, weights
 from tests.methods.test_lora import predict
 
@@ -205,6 +207,73 @@ BAD = [
     ({"a1.weight": rows(2, 2)}, r"a1\.weight' is no part of an adapter"),
     ({"weight": rows(2, 2)}, r"weight' is no part of an adapter"),
 ]
+QKV, LAST = "lora_unet_double_blocks_0_img_attn_qkv", "lora_unet_final_layer_adaLN_modulation_1"
+FUSED = [
+    (QKV, {"lokr_w1": rows(4, 4), "lokr_w2": rows(24, 8)}, "several layers as one can be cut apart in LoRA and LoHa"),
+    (QKV, {"lora_down.weight": rows(2, 32), "lora_up.weight": rows(95, 2)}, "has 95 rows, expected a multiple of 3"),
+    (LAST, {"diff": rows(64, 32)}, "a modulation, which can be read as a plain LoRA alone"),
+    (
+        "lora_te3_encoder_block_0_layer_0_SelfAttention_q",
+        {"diff": rows(4, 4)},
+        "is of T5, the text encoder that is never",
+    ),
+    ("lora_unet_input_blocks_3_1_proj_in", {"diff": rows(4, 4)}, r"is no layer of SDXL's UNet"),
+    ("", {"lora_down.weight": rows(2, 2)}, "is no part of an adapter"),
+]
+
+
+@pytest.mark.parametrize(("key", "parts", "message"), FUSED)
+def test_layers_that_cannot_be_cut_apart_or_are_none_are_named(tmp_path, key, parts, message):
+    save_tensors(tmp_path / "bad.safetensors", {f"{key}.{name}": tensor for name, tensor in parts.items()}, {})
+    with pytest.raises(ModelMismatchError, match=message):
+        open_adapter(tmp_path / "bad.safetensors")
+
+
+def test_loha_and_dora_of_layers_that_are_one_are_cut_apart(load_tiny, tmp_path):
+    """Rows of the whole change, by q, k and v."""
+    model = load_tiny("flux")
+    parts, change = loha((96, 32))
+    scale = rows(96, 1).abs() + 1
+    down, up = rows(2, 32), rows(96, 2)
+    other = QKV.replace("img", "txt")
+    tensors = {f"{QKV}.{name}": tensor for name, tensor in parts.items()}
+    tensors |= {f"{other}.lora_down.weight": down, f"{other}.lora_up.weight": up, f"{other}.dora_scale": scale}
+    save_tensors(tmp_path / "one.safetensors", tensors, {})
+    before, block = weights(model), "transformer.transformer_blocks.0.attn"
+    wanted = {f"{block}.{name}": part for name, part in zip(("to_q", "to_k", "to_v"), change.chunk(3), strict=True)}
+    for name, part, norm in zip(("q", "k", "v"), (up @ down).chunk(3), scale.chunk(3), strict=True):
+        new = before[f"{block}.add_{name}_proj"] + part
+        wanted[f"{block}.add_{name}_proj"] = (
+            new * norm / new.norm(dim=1, keepdim=True) - before[f"{block}.add_{name}_proj"]
+        )
+    found = changes(model, tmp_path / "one.safetensors")
+    assert found.keys() == wanted.keys()
+    for name, part in wanted.items():
+        torch.testing.assert_close(found[name], part, rtol=0, atol=1e-5)
+
+
+def test_diffusers_reads_the_same_in_kohyas_file(load_tiny, tiny_models, tmp_path):
+    """Whatever this file's own writer says: diffusers' converter and its merged weights are the reference."""
+    model = load_tiny("sd1")
+    attention = {name: lora for name, lora in updates_of(model).items() if "attn" in name}
+    file = LAYOUTS["kohya, names of diffusers"][0](attention)
+    save_tensors(tmp_path / "kohya.safetensors", file.tensors, file.metadata)
+    plain = DiffusionPipeline.from_pretrained(tiny_models / "sd1")
+    parts = {"unet": plain.unet, "text_encoder": plain.text_encoder}
+    before = {
+        f"{part}.{name}": value.clone() for part, own in parts.items() for name, value in own.state_dict().items()
+    }
+    plain.load_lora_weights(tmp_path, weight_name="kohya.safetensors")
+    plain.fuse_lora()
+    plain.unload_lora_weights()
+    after = {f"{part}.{name}": value for part, own in parts.items() for name, value in own.state_dict().items()}
+    found = changes(model, tmp_path / "kohya.safetensors")
+    assert found.keys() == {
+        name.removesuffix(".weight") for name in after if not torch.equal(after[name], before[name])
+    }
+    for name, change in found.items():
+        # diffusers keeps the factors in the file's half precision
+        torch.testing.assert_close(change, after[f"{name}.weight"] - before[f"{name}.weight"], rtol=2e-3, atol=5e-4)
 
 
 @pytest.mark.parametrize(("parts", "message"), BAD)

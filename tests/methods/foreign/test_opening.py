@@ -17,6 +17,7 @@ from src.methods.formats import find_format
 from src.methods.lora_files import WEIGHTS, read_adapter, save_adapter, start_adapter
 from src.models.tensors import load_tensors, save_tensors
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
+from src.stages.train import starting_files
 from tests.methods.foreign.layouts import LAYOUTS, updates_of
 from tests.methods.foreign.test_layouts import write
 from tests.methods.test_lora import method, predict, trained
@@ -39,7 +40,7 @@ def kohya(load_tiny, tmp_path):
     [
         ("My toy (v2).safetensors", "My-toy-v2"),
         ("..hidden.safetensors", "hidden"),
-        ("base.safetensors", "adapter-base"),
+        ("_toy (.safetensors", "toy"),
         ("дом.safetensors", "adapter"),
         ("a" * 200 + ".safetensors", "a" * 80),
         ("v1.5", "v1.5"),
@@ -47,11 +48,20 @@ def kohya(load_tiny, tmp_path):
 )
 def test_a_files_name_becomes_one_for_folders_and_tables(tmp_path, file, name):
     assert adapter_name(tmp_path / file) == name
+    assert layout.is_checkpoint_name(name)
+
+
+@pytest.mark.parametrize("name", ["base", "real", "copy"])
+def test_no_adapter_is_called_as_another_row_of_the_tables(load_tiny, kohya, tmp_path, name):
+    save_adapter(trained(load_tiny, "sd1", False, False), tmp_path / name)
+    file = kohya.rename(kohya.with_name(f"{name}.safetensors"))
+    assert [list_checkpoints(path)[0].name for path in (tmp_path / name, file)] == [f"adapter-{name}"] * 2
 
 
 def test_a_file_is_listed_as_a_checkpoint_of_its_name(kohya):
     [variant] = list_checkpoints(kohya)
     assert (variant.name, variant.format.files) == ("My-adapter-v2", (WEIGHTS,))
+    assert starting_files(kohya) == [variant.folder / WEIGHTS]
     assert chosen_checkpoint(kohya) == variant == chosen_checkpoint(kohya.parent)
     assert variant.digest == sha256_file(variant.folder / WEIGHTS)
 

@@ -10,10 +10,11 @@ from src.core.errors import ModelMismatchError
 from src.methods.foreign.opening import open_adapter
 from src.methods.foreign.updates import WHOLE
 from src.methods.formats import find_format
+from src.methods.weighted import Weighted, together
 from src.sampling.variants import list_checkpoints
 from tests.exporting.test_layouts import changes, saved
 from tests.methods.foreign.layouts import table
-from tests.methods.test_lora import picture
+from tests.methods.test_lora import picture, predict
 
 CASES = [
     ("kohya", "lora", "sd1"),
@@ -80,3 +81,20 @@ def test_the_documented_table_is_what_these_tests_read_and_write():
     text = Path("docs/formats.md").read_text(encoding="utf-8")
     assert table(written) in text, table(written)
     assert all(kind in text for kind in WHOLE)
+
+
+@pytest.mark.parametrize(("dtype", "fuse"), [("fp32", True), ("fp32", False), ("bf16", None)])
+def test_half_of_an_export_is_half_of_what_it_changes(load_tiny, tiny_models, tmp_path, dtype, fuse):
+    """Biases and norms, too, which cannot be kept beside the base."""
+    folder = saved(load_tiny, tmp_path / "dreambooth", "dreambooth", "sd1")
+    export(folder, tmp_path / "toy.safetensors", "full", [f"model.id={tiny_models / 'sd1'}"])
+    [variant] = list_checkpoints(tmp_path / "toy.safetensors")
+    model, wanted = load_tiny("sd1", dtype), load_tiny("sd1")
+    plain = predict(model)
+    for name, change in variant.format.changes(wanted, variant.folder).items():
+        wanted.pipeline.unet.get_parameter(name.removeprefix("unet.")).data.add_(0.5 * change)
+    with together(model, [Weighted(variant.format, variant.folder, 0.5)], fuse):
+        half = predict(model)
+    assert torch.equal(predict(model), plain)
+    moved = (predict(wanted) - predict(load_tiny("sd1"))).abs().max()
+    assert (half.float() - predict(wanted)).abs().max() < (1e-3 if dtype == "fp32" else 0.1) * moved
