@@ -10,6 +10,7 @@ trained on; without it a fifth of the photos measure, which the adapter may have
 on after a kill: images are generated once.
 """
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from src.core import layout
 from src.core.checkpoint_config import recorded_overrides
 from src.core.config import composed_values, quote_overrides
 from src.core.config_errors import one_line
+from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.core.files import replaced_folder, write_csv, write_text
 from src.core.quoting import quoted
@@ -96,7 +98,7 @@ def prepare(case: Case, photos: Path, held_out: Path | None, words: Sequence[str
 
     found = list_checkpoints(case.source)
     one = len(found) == 1
-    params = composed_values(_overrides(case, found[0].folder, one, words))[1]
+    params = composed_values(_overrides(case, one, words))[1]
     (case.folder / ".dvc").mkdir(parents=True, exist_ok=True)  # a root of its own for the stages
     _link_project(case.folder, root)
     with replaced_folder(case.folder / layout.RAW) as raw:
@@ -110,9 +112,10 @@ def prepare(case: Case, photos: Path, held_out: Path | None, words: Sequence[str
     write_text(case.folder / layout.PARAMS, as_yaml(params))
 
 
-def _overrides(case: Case, checkpoint: Path | None, one: bool, words: Sequence[str]) -> list[str]:
+def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
     """Composes what is judged: what the adapter says of itself, then what a person says."""
-    said = quote_overrides([*recorded_overrides([f"inferencer.ckpt_dir={quoted(str(checkpoint))}", *words]), *words])
+    source = f"inferencer.ckpt_dir={quoted(str(case.source))}"
+    said = quote_overrides([*recorded_overrides([source, *words]), *words])
     given = {word.partition("=")[0] for word in said}
     if "subject" not in given and not {"subject.token", "subject.class_name"} <= given:
         said = [*_trigger(case.source), *said]
@@ -182,8 +185,30 @@ def hold_out_folder(data: Path) -> None:
     write_csv(path, table.assign(split=["val" if one else "train" for one in measures]))
 
 
+def run_stages(held_out: bool) -> None:
+    """Runs the stages in the working directory, in one process: each would load the same libraries.
+
+    Args:
+        held_out: Whether a folder names the photos that measure.
+
+    Raises:
+        SystemExit: A stage failed; it has said why.
+    """
+    for stage in STAGES:
+        sys.argv = [stage, "exp.config_path=params.yaml", *(["exp.run_dir=."] if stage == "generate" else [])]
+        importlib.import_module(f"src.stages.{stage}").main()
+        if stage == "split" and held_out:
+            hold_out_folder(layout.DATA)
+
+
+def run_apart(call: str, folder: Path, environment: dict[str, str]) -> int:
+    """Calls a function of this module in a process of its own; returns its exit status."""
+    command = [sys.executable, "-c", f"from src.commands import judge; judge.{call}"]
+    return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+
+
 def judge(case: Case, held_out: bool, root: Path) -> None:
-    """Runs the stages.
+    """Runs the stages of a case.
 
     Args:
         case: What `prepare` has prepared.
@@ -193,14 +218,9 @@ def judge(case: Case, held_out: bool, root: Path) -> None:
     Raises:
         SystemExit: A stage failed; it has said why.
     """
-    environment = {**os.environ, "DVC_ROOT": str(root.resolve()), "PYTHONPATH": str(root.resolve())}
-    for stage in STAGES:
-        command = [sys.executable, "-m", f"src.stages.{stage}", "exp.config_path=params.yaml"]
-        command += ["exp.run_dir=."] if stage == "generate" else []
-        if status := subprocess.run(command, cwd=case.folder, env=environment, check=False).returncode:
-            raise SystemExit(status)
-        if stage == "split" and held_out:
-            hold_out_folder(case.folder / layout.DATA)
+    environment = {**os.environ, "DVC_ROOT": str(root.resolve()), "PYTHONPATH": str(CONFIGS.parent)}
+    if status := run_apart(f"run_stages({held_out})", case.folder, environment):
+        raise SystemExit(status)
     print(f"judge: {case.source}: {case.folder / layout.REPORT}")
 
 

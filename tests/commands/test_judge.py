@@ -1,7 +1,7 @@
 """An adapter from elsewhere through the pipeline's stages; the stages have tests of their own."""
 
-import os
-import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +14,10 @@ from src.core.errors import ConfigError, EmptyDatasetError
 from src.models.tensors import save_tensors
 
 NAMED = {"modelspec.trigger_phrase": "ohwx teddy bear"}
-FACTORS = {"unet.mid.to_q.lora_A.weight": torch.zeros(4, 8), "unet.mid.to_q.lora_B.weight": torch.zeros(8, 4)}
+FACTORS = {
+    "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight": torch.zeros(4, 8),
+    "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_B.weight": torch.zeros(8, 4),
+}
 
 
 @pytest.fixture
@@ -119,15 +122,19 @@ def test_held_out_photos_that_all_are_twins_measure_nothing(tmp_path):
         hold_out_folder(tmp_path)
 
 
-def test_the_stages_run_in_the_folder_and_the_first_failure_ends_it(case, tmp_path, monkeypatch):
+def test_the_stages_run_in_turn_and_the_split_follows_the_folder(tmp_path, monkeypatch):
     seen = []
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(judge, "hold_out_folder", lambda data: seen.append(data.as_posix()))
+    for stage in judge.STAGES:
+        monkeypatch.setattr(f"src.stages.{stage}.main", lambda: seen.append(" ".join(sys.argv)))
+    judge.run_stages(held_out=True)
+    run = [f"{stage} exp.config_path=params.yaml" for stage in judge.STAGES]
+    assert seen == [*run[:4], "data", f"{run[4]} exp.run_dir=.", *run[5:]]
 
-    def run(command, cwd, env, check):
-        seen.append((command[2], cwd, env["DVC_ROOT"], check))
-        return subprocess.CompletedProcess(command, 3 if command[2].endswith("caption") else 0)
 
-    monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(SystemExit, match="3"):
-        judge.judge(case, False, tmp_path)
-    assert [stage for stage, *_ in seen] == [f"src.stages.{name}" for name in ("convert", "crop", "caption")]
-    assert {one[1:] for one in seen} == {(case.folder, os.fspath(tmp_path.resolve()), False)}
+def test_a_stage_that_fails_ends_it(case, tmp_path):
+    case.folder.mkdir(parents=True)
+    (case.folder / ".dvc").mkdir()
+    with pytest.raises(SystemExit, match="1"):
+        judge.judge(case, held_out=False, root=Path())

@@ -6,27 +6,25 @@ import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 from packaging.requirements import Requirement
 
 from src.core.config import INFERENCE, load_config, unread_keys
 from src.core.own_prompts import wants_own_prompts
 from src.core.pretraining_config import trains_from_noise
 from tests.docs.markdown import ROOT, Command
+from tests.docs.own_commands import run_for_other_tools, run_seeds
 from tests.docs.project import STAGES, Place, run_module
 from tests.docs.twins import RUNS, fill_in, small, small_pretraining
 
 PACKAGES = ("src.stages.", "src.commands.")
 # modules that look at the project they lie in: run in the clone, as a person would
 OF_THE_CLONE = ("config", "disk", "mend", "remote")
-# with fewer, runs are not compared half against half
-FEW_SEEDS = 4
 
 
 def run_command(command: Command, place: Place) -> None:
@@ -181,36 +179,13 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
         run_module(module, [*words, "--steps", "2"])
     elif name == "seeds":
         run_seeds(words, place)
+    elif name in ("export_lora", "verify", "judge"):
+        run_for_other_tools(name, words, place)
     elif name.startswith(("tabletop_", "method")) or name == "sample_photos":
         require(command, "hours")
         check_options(module, words)
     else:
         run_module(module, of_stage(name, command, words, place) if name in STAGES else words)
-
-
-def run_seeds(words: list[str], place: Place) -> None:
-    """Plans, finds and compares for real; each training, a documented command itself, is a copy of the finished run."""
-    from src.commands import seeds, trials
-
-    if "--seeds" in words:
-        index = words.index("--seeds") + 1
-        listed = words[index].split(",")
-        words[index] = ",".join(listed[:FEW_SEEDS]) if listed[1:] else str(min(int(words[index]), FEW_SEEDS))
-    composed = lru_cache(lambda settings: load_config([*small([], place.project), *settings]))
-
-    def copy_run(trial: trials.Trial) -> int:
-        shutil.copytree("run_a", trial.name)
-        *settings, seed = trial.overrides
-        params = composed(tuple(settings))
-        params.seed = int(seed.removeprefix("seed="))
-        Path(trial.name, "params.yaml").write_text(OmegaConf.to_yaml(params))
-        return 0
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seeds, "run_experiment", copy_run)
-        patch.setattr(trials, "project_content", lambda: shlex.join(words))
-        patch.setattr(seeds, "finished_experiments", set)
-        run_module("src.commands.seeds", words)
 
 
 def run_launcher(command: Command, words: list[str], place: Place) -> None:

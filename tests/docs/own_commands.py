@@ -1,0 +1,67 @@
+"""Commands of src.commands that need more than small words."""
+
+import shlex
+import shutil
+from collections.abc import Callable
+from contextlib import chdir
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.core.config import load_config
+from tests.docs.project import Place, run_module
+from tests.docs.twins import small
+
+# with fewer, runs are not compared half against half
+FEW_SEEDS = 4
+
+
+def run_for_other_tools(name: str, words: list[str], place: Place) -> None:
+    """Runs with the tiny base; stages in this process, which knows it; no dvc.lock says what made the adapter."""
+    from src.commands import judge
+
+    settings = small([], place.project)
+    place.repro(settings)
+    own = {"export_lora": [word for word in settings if word.startswith("model.id=")], "judge": settings}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "run_apart", lambda _call, folder, _environment: in_folder(folder, judge.run_stages))
+        if name == "verify":
+            with pytest.raises(SystemExit, match="1"):
+                run_module("src.commands.verify", words)
+        else:
+            run_module(f"src.commands.{name}", [*words, *own[name]])
+
+
+def in_folder(folder: Path, run: Callable[[bool], None]) -> int:
+    """Runs there."""
+    with chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["judge"])
+        run(False)
+    return 0
+
+
+def run_seeds(words: list[str], place: Place) -> None:
+    """Plans, finds and compares for real; each training, a documented command itself, is a copy of the finished run."""
+    from src.commands import seeds, trials
+
+    if "--seeds" in words:
+        index = words.index("--seeds") + 1
+        listed = words[index].split(",")
+        words[index] = ",".join(listed[:FEW_SEEDS]) if listed[1:] else str(min(int(words[index]), FEW_SEEDS))
+    composed = lru_cache(lambda settings: load_config([*small([], place.project), *settings]))
+
+    def copy_run(trial: trials.Trial) -> int:
+        shutil.copytree("run_a", trial.name)
+        *settings, seed = trial.overrides
+        params = composed(tuple(settings))
+        params.seed = int(seed.removeprefix("seed="))
+        Path(trial.name, "params.yaml").write_text(OmegaConf.to_yaml(params))
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeds, "run_experiment", copy_run)
+        patch.setattr(trials, "project_content", lambda: shlex.join(words))
+        patch.setattr(seeds, "finished_experiments", set)
+        run_module("src.commands.seeds", words)
