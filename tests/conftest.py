@@ -16,7 +16,7 @@ from tests.tiny.models import register_choices  # noqa: E402
 
 set_environment()
 register_choices()
-pytest_plugins = ["tests.metric_models"]
+pytest_plugins = ["tests.metric_models", "tests.stages.own_prompts"]
 
 
 # the longest files, so that two workers end together; what the first makes, the third is not to wait for

@@ -100,11 +100,26 @@ def read_start(path: Path, width: int, height: int, strength: float) -> StartIma
         raise ConfigError(f"strength={strength}: expected a number above 0, at most 1")
     if not has_file(path):
         raise ConfigError(f"init_image: no such file: {path}")
-    try:
-        decoded = decode_photo(path, read_header(path), MAX_IMAGE_MEGAPIXELS).image
-    except BadPhotoError as error:
-        raise ConfigError(f"init_image={path}: {error}") from error
-    except DECODE_ERRORS as error:
-        raise ConfigError(f"init_image={path}: {broken(error)}") from error
-    image = ImageOps.fit(decoded.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+    image = ImageOps.fit(read_photo(path, "init_image"), (width, height), Image.Resampling.LANCZOS)
     return StartImage(image, sha256_bytes(f"{width}x{height}:".encode() + image.tobytes()), strength)
+
+
+def read_photo(path: Path, key: str) -> Image.Image:
+    """Reads a photo as the stage `convert` does.
+
+    Args:
+        path: An existing file.
+        key: Who names it, for the message.
+
+    Returns:
+        Upright, 8-bit sRGB.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return decode_photo(path, read_header(path), MAX_IMAGE_MEGAPIXELS).image.convert("RGB")
+    except BadPhotoError as error:
+        raise ConfigError(f"{key}={path}: {error}") from error
+    except DECODE_ERRORS as error:
+        raise ConfigError(f"{key}={path}: {broken(error)}") from error

@@ -1,7 +1,6 @@
 """A project of four small photos, whose stages run in this process."""
 
 import importlib
-import re
 import sys
 from contextlib import contextmanager
 from hashlib import sha256
@@ -44,9 +43,12 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def read_by(stage: str, words: tuple[str, ...]) -> list[str]:
     """Leaves out the words of which a stage reads nothing, and which it therefore refuses."""
-    sections = {key.split(".")[0] for key in declared_params(stage)} | {"exp", "tracker"}
-    sections |= {"crop": {"model"}, "train": set(TRAIN_OBSERVERS)}.get(stage, set())
-    return [word for word in words if re.split(r"[.=]", word)[0] in sections]
+    scoring = {"metric_models"}
+    # through the keys that take them over
+    more = {"crop": {"model.resolution"}, "check": scoring, "evaluate": scoring, "train": set(TRAIN_OBSERVERS)}
+    read = [f"{key}." for key in {*declared_params(stage), "exp", "tracker", *more.get(stage, ())}]
+    keys = {word: f"{word.partition('=')[0]}." for word in words}
+    return [word for word, key in keys.items() if any(key.startswith(one) or one.startswith(key) for one in read)]
 
 
 @contextmanager

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,6 +78,14 @@ def test_cache_tells_everything_apart_that_decides_an_image(tmp_path):
     set_deterministic(not torch.are_deterministic_algorithms_enabled())
     assert len(set(paths)) == len(paths)
     assert path(dataclasses.replace(SETTINGS, num_images_per_prompt=9)) == path()
+
+
+def test_settings_that_are_off_change_no_name():
+    """What is kept of a picture today is found tomorrow, whatever can be set beside it."""
+    setting = json.loads(SampleCache.open(Path(), "m", CPU, SETTINGS, "c").setting)
+    own = {"resolution": 64, "num_inference_steps": 3, "guidance_scale": 5.0, "negative_prompt": "", "batch_size": 4}
+    own |= {"seed": 0, "sampler": "DDIMScheduler", "sampler_options": {}, "dtype": "fp32"}
+    assert setting == {"model": "m", "device": "cpu", "code": "c", **own}
 
 
 def test_manifest_tells_what_was_generated_from_what_clip_reads(tmp_path, monkeypatch):
