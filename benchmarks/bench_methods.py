@@ -1,8 +1,9 @@
-"""What each method costs at the true size of SD 1.5 and SDXL: trained numbers, seconds of an update, memory, FLOPs.
+"""What each method costs at the true size of the bases: trained numbers, seconds of an update, memory, FLOPs.
 
-`python -m benchmarks.bench_methods [sd15] [sdxl] [METHOD ...]` on a GPU; `tiny15` and `tinyxl` are the same at toy
-size, for a processor. The weights are random. Each method is measured in a process of its own. The floor is what its
-operations would take at the rate of a large product of matrices on the same device.
+`python -m benchmarks.bench_methods [sd15] [sdxl] [sd3] [flux_dev] [METHOD ...]` on a GPU, without a size the first two;
+`tiny15`, `tinyxl`, `tiny3` and `tinyflux` are the same at toy size, for a processor. The weights are random. Each
+method is measured in a process of its own. The floor is what its operations would take at the rate of a large product
+of matrices on the same device.
 """
 
 import json
@@ -16,18 +17,22 @@ import torch
 from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.bench_real_size import PHOTOS, WARM, build, side_of
+from benchmarks.bench_real_size import PHOTOS, WARM
 from benchmarks.bench_train import our_run
 from benchmarks.common import machine, seconds
+from benchmarks.real_bases import NETWORKS, build
 from benchmarks.real_sizes import SIZES
 from src.commands.method_cost import peak_bytes
 from src.core.building import build as build_part
 from src.core.config import load_settings
 from src.core.digest import CONFIGS
+from src.stages.training_setup import place
 from src.training.determinism import set_deterministic, set_environment
 from src.training.loop import train_step
 
-BATCH = {"sd15": 4, "sdxl": 1, "tiny15": 2, "tinyxl": 1}
+BATCH = {"sd": 4, "sdxl": 1, "sd3": 1, "flux": 1}
+# whose configs/model a toy size stands for
+TOYS = {"tiny15": "sd15", "tinyxl": "sdxl", "tiny3": "sd3", "tinyflux": "flux_dev"}
 # of the matrices that the device's rate is measured by
 SIDE = 4096
 
@@ -45,23 +50,22 @@ def measure(name: str, method_name: str) -> dict[str, float]:
     """
     set_environment()
     set_deterministic(True)
-    base = "sdxl" if name.endswith("xl") else "sd15"
+    base, size = TOYS.get(name, name), SIZES[name]
     params = load_settings([f"model={base}", f"method={method_name}", "subject=toy"])
     method = build_part(params.method, "method")
     on_gpu = torch.cuda.is_available()
     accelerator = Accelerator(mixed_precision="bf16" if on_gpu else "no", cpu=not on_gpu)
     model = build(name, "bf16" if on_gpu and not method.needs_fp32 else "fp32", accelerator.device)
-    side = side_of(model)
-    pixels = torch.rand(PHOTOS, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pixels = torch.rand(PHOTOS, 3, size.resolution, size.resolution, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with tempfile.TemporaryDirectory() as folder:
-        run = our_run(model, pixels, accelerator, Path(folder), BATCH[name], base == "sdxl", method)
-        model.pipeline.vae.to("cpu")
+        run = our_run(model, pixels, accelerator, Path(folder), BATCH[size.family], size.family != "sd", method)
+        place(model, vae=False, text=method.trains_text)
         if on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         for step in range(WARM):
             train_step(run, step)
-        updates = SIZES[name].updates
+        updates = size.updates
         took = seconds(lambda: [train_step(run, WARM + step) for step in range(updates)]) / updates
         peak = torch.cuda.max_memory_allocated() if on_gpu else peak_bytes()
         with FlopCounterMode(display=False) as counter:
@@ -108,6 +112,8 @@ def main(words: Sequence[str]) -> None:
     failed = []
     for name in names:
         for method in [word for word in words if word in known] or known:
+            if SIZES[name].family in NETWORKS and method == "custom_diffusion":
+                continue  # an attention of joint streams has no keys and values of its own for the text
             command = [sys.executable, "-m", "benchmarks.bench_methods", "--one", name, method]
             ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
             if ended.returncode:

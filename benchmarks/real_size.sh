@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Times training and generating at the true size of SD 1.5 and SDXL within the minutes of one loan of a GPU.
+# Times training and generating at the true size of the bases within the minutes of one loan of a GPU.
 #
-#   bash benchmarks/real_size.sh 9.5 [sd15] [sdxl]
-#   bash benchmarks/real_size.sh --dry-run            both at toy size, on a processor
+#   bash benchmarks/real_size.sh 9.5 [sd15] [sdxl] [sd3] [flux_dev]
+#   bash benchmarks/real_size.sh --dry-run            SD 1.5 and SDXL at toy size, on a processor
 #
 # Nothing is downloaded: the weights are random. WHEELS=FOLDER holds wheels of packages that the machine lacks,
 # OUT=FOLDER gets the log (by default outputs), PYTHON=python3 is the interpreter.

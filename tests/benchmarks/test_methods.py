@@ -3,7 +3,7 @@ import torch
 
 from benchmarks import bench_methods
 from benchmarks.bench_methods import line, main, measure
-from benchmarks.bench_real_size import build
+from benchmarks.real_bases import build
 
 
 def test_a_method_is_measured_at_toy_size():
