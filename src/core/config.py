@@ -30,7 +30,7 @@ from src.core.typed import keep_only, lay_over
 DVC_FILE = CONFIGS.parent / "dvc.yaml"
 # Read by stages without being declared: they change where results go or what is watched, never what results are.
 OBSERVERS = ("exp", "tracker")
-TRAIN_OBSERVERS = ("validation_args", "sampler")
+TRAIN_OBSERVERS = ("validation_args", "sampler", "memory")
 # inference.py draws a person's own prompts with these; it is no stage of dvc.yaml
 INFERENCE = "inference"
 DRAWING = ("num_images_per_prompt", "num_inference_steps", "guidance_scale", "negative_prompt", "batch_size", "dtype")

@@ -91,6 +91,31 @@ class TrainSettings:
 
 
 @dataclass
+class PresetSettings:
+    """What fits a card, and the GiB that training and generating then take."""
+
+    batch_size: int
+    gradient_accumulation_steps: int
+    gradient_checkpointing: bool
+    mixed_precision: str
+    base_dtype: str
+    quantize: str
+    deterministic: bool
+    images_at_once: int
+    dtype: str
+    train_gib: float
+    generate_gib: float
+
+
+@dataclass
+class MemorySettings:
+    """The card that a memory preset is for."""
+
+    card_gb: int | None
+    presets: dict[str, PresetSettings]
+
+
+@dataclass
 class SamplingSettings:
     """How images are generated."""
 
@@ -222,6 +247,7 @@ class Settings:
     split: SplitSettings
     prior: PriorSettings
     train: TrainSettings
+    memory: MemorySettings
     validation_args: SamplingSettings
     inference_metrics: list[str]
     evaluate: EvaluateSettings

@@ -23,6 +23,7 @@ from src.metrics.base import Metric, check_models
 from src.reporting.texts import load_texts
 from src.sampling.prompts import all_prompts
 from src.stages.evaluate import build_metrics
+from src.stages.memory import check_generating
 from src.stages.sampling_setup import check_base, image_counts, sampling_settings
 
 # `dvc repro` takes changed files for a new version, so what it recorded goes back first
@@ -65,6 +66,7 @@ def check_settings(params: Settings, metrics: Sequence[Metric]) -> None:
     """
     SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
     load_texts(params.report.language)
+    check_generating(params)
     values = params.validation_args
     for key in ("num_subject_only_images", "num_unrelated_images"):
         if getattr(values, key) < 0:

@@ -14,6 +14,7 @@ from src.methods.base import Method
 from src.models.base import QUANTIZED
 from src.models.families import learns_flow
 from src.models.quantized import check_library
+from src.stages.memory import check_training
 from src.stages.sampling_setup import check_base, find_base, sampling_settings
 from src.stages.starting import check_start
 from src.training.schedule_free import finds_its_rate, is_schedule_free
@@ -46,6 +47,7 @@ def check_settings(params: Settings, method: Method) -> None:
             f"train.base_dtype={train.base_dtype}: this method trains the base model's own weights, whose small steps "
             "half precision rounds away; expected fp32 (train.mixed_precision may be bf16)"
         )
+    check_training(params, method)
     check_quantized(params, method)
     warmup_steps = params.lr_schedule["warmup_steps"]
     if warmup_steps > train.steps:
