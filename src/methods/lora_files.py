@@ -105,7 +105,7 @@ def load_adapter(model: BaseModel, folder: Path, file: str = WEIGHTS) -> None:
     """
     path, (tensors, metadata) = folder / file, read_adapter(folder, file)
     check_fit(model, path, tensors)
-    tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
+    tensors = _as_peft(model, tensors)
     settings = lora_settings(path, tensors, metadata)
     take_off(model)
     with torch.random.fork_rng(devices=[]):
@@ -127,7 +127,7 @@ def start_adapter(model: BaseModel, folder: Path) -> None:
     """
     path, (tensors, metadata) = folder / WEIGHTS, read_adapter(folder)
     check_fit(model, path, tensors)
-    tensors = {_peft_name(model, name): tensor for name, tensor in tensors.items()}
+    tensors = _as_peft(model, tensors)
     check_alpha(model, path, tensors, metadata)
     _fill(model, tensors, f"{path}: {{}} tensors differ from what `method` trains, first {{}}")
 
@@ -173,6 +173,36 @@ def _peft_name(model: BaseModel, name: str) -> str:
     return f"{component}.{rest.removeprefix(WRAPPER)}" if _is_subject_only(model, component) else name
 
 
+def _as_peft(model: BaseModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names and shapes tensors that `check_fit` has let through as peft does."""
+    layers, found = _layers_by_name(model), {}
+    for name, tensor in tensors.items():
+        renamed = _peft_name(model, name)
+        match = FACTOR.fullmatch(renamed)
+        if match:
+            wanted = layers[match["layer"]].weight.ndim
+            if tensor.ndim != wanted:
+                tensor = tensor.reshape(*tensor.shape[:2], *[1] * (wanted - 2))
+        found[renamed] = tensor
+    return found
+
+
+def _dimensions(tensor: Tensor, wanted: int) -> int:
+    """Returns a factor's dimensions: a matrix and a convolution of one pixel may be written as each other.
+
+    kohya's scripts for SD 2.x have convolutions where diffusers has matrices.
+    """
+    return wanted if wanted in (2, 4) and tensor.ndim in (2, 4) and tensor.shape[2:].numel() == 1 else tensor.ndim
+
+
+def _layers_by_name(model: BaseModel) -> dict[str, Any]:
+    return {
+        f"{component}.{name}": getattr(layer, "base_layer", layer)
+        for component, module in adaptable(model).items()
+        for name, layer in module.named_modules()
+    }
+
+
 def check_fit(model: BaseModel, path: Path, tensors: dict[str, Tensor]) -> None:
     """Compares an adapter's shapes with the base's layers.
 
@@ -184,12 +214,7 @@ def check_fit(model: BaseModel, path: Path, tensors: dict[str, Tensor]) -> None:
     Raises:
         ModelMismatchError: A layer is missing or has another width.
     """
-    components = adaptable(model)
-    layers = {
-        f"{component}.{name}": getattr(layer, "base_layer", layer)
-        for component, module in components.items()
-        for name, layer in module.named_modules()
-    }
+    layers = _layers_by_name(model)
     if not any(FACTOR.fullmatch(name) for name in tensors):
         raise ModelMismatchError(f"{path}: holds no LoRA layers in the diffusers format")
     for name, tensor in tensors.items():
@@ -202,7 +227,7 @@ def check_fit(model: BaseModel, path: Path, tensors: dict[str, Tensor]) -> None:
         if weight is None:
             raise ModelMismatchError(f"{path}: adapts {match['layer']}, which the base model does not have")
         axis = 1 if match["new"] == "A" else 0
-        if tensor.ndim != weight.ndim:
+        if _dimensions(tensor, weight.ndim) != weight.ndim:
             raise ModelMismatchError(f"{path}: {name} has {tensor.ndim} dimensions, expected {weight.ndim}")
         if tensor.shape[axis] != weight.shape[axis]:
             raise ModelMismatchError(

@@ -15,7 +15,7 @@ from src.methods.foreign.opening import open_adapter
 from src.methods.formats import find_format
 from src.models.base import adaptable, denoiser
 from src.models.tensors import save_tensors
-from tests.methods.foreign.layouts import LAYOUTS, Lora, updates_of
+from tests.methods.foreign.layouts import LAYOUTS, File, Lora, updates_of
 from tests.tiny.single_file import _sd3
 
 CASES = [(layout, base) for layout, (_, bases, _) in LAYOUTS.items() for base in bases]
@@ -78,6 +78,22 @@ def test_every_layer_changes_by_alpha_over_rank_times_its_factors(load_tiny, tmp
     assert sum(name.endswith(("up.weight", "lora_B.weight")) for name in file.tensors) == len(found)
     updates = {name: updates[name] for name in found}
     compare(found, {name: lora.change(None if says_alpha else len(lora.down)) for name, lora in updates.items()})
+
+
+def test_projections_of_sd2_may_be_convolutions(load_tiny, tmp_path):
+    """kohya's scripts train SD 2.x with them (`unet_use_linear_projection_in_v2` is off there)."""
+    model = load_tiny("sd2")
+    updates = updates_of(model)
+    file = LAYOUTS["kohya, names of diffusers"][0](updates)
+    wide = {
+        name: tensor[..., None, None] if "_proj_in." in name or "_proj_out." in name else tensor
+        for name, tensor in file.tensors.items()
+        if not name.endswith("alpha")
+    }
+    assert sum(tensor.ndim == 4 for tensor in wide.values()) > sum(tensor.ndim == 4 for tensor in file.tensors.values())
+    alphas = {name: tensor for name, tensor in file.tensors.items() if name.endswith("alpha")}
+    found = changes(model, write(tmp_path / "file", File(wide | alphas, {})))
+    compare(found, {name: lora.change() for name, lora in updates.items()})
 
 
 def lora_for(weight, generator):

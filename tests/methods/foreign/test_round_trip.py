@@ -48,6 +48,8 @@ def test_an_export_is_read_back(load_tiny, tiny_models, tmp_path, layout, name, 
     for layer, change in wanted.items():
         # half precision
         torch.testing.assert_close(found[layer], change, rtol=4e-3, atol=3e-4)
+    if kind not in ("sd1", "sd3"):
+        return  # images of two bases tell that changes are all that draws
     images = []
     for one in (folder, variant.folder):
         model = load_tiny(kind)
