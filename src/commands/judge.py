@@ -67,15 +67,15 @@ def name_cases(sources: Sequence[Path], root: Path) -> list[Case]:
         The cases.
 
     Raises:
-        ConfigError: Two would have one name, or one has no plain name.
+        ConfigError: Two would have one name.
     """
-    cases = [Case(name, path, root / JUDGED / name) for path in sources for name in [path.stem or path.name]]
+    from src.methods.foreign.opening import adapter_name
+
+    cases = [Case(name, path, root / JUDGED / name) for path in sources for name in [adapter_name(path)]]
     names = [case.name for case in cases]
     for case in cases:
         if names.count(case.name) > 1:
             raise ConfigError(f"{case.source}: another one is called {case.name}, too; rename one of them")
-        if not layout.is_checkpoint_name(case.name):
-            raise ConfigError(f"{case.source}: expected a name of Latin letters, digits, dots, - and _ alone")
     return cases
 
 
