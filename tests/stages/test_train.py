@@ -78,7 +78,6 @@ def test_state_is_named_after_what_decides_the_weights(data, usual, override):
         "exp.run_dir=x",
         "validation_args.guidance_scale=3.0",
         "sampler=ddim",
-        "prompts=live",
     ],
 )
 def test_watching_and_length_do_not_start_a_run_anew(data, usual, override):
