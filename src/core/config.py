@@ -169,7 +169,8 @@ def unread_keys(stage: str, overrides: Sequence[str]) -> list[str]:
         Keys and groups, in their order.
     """
     parsed = parse_overrides(quote_overrides(overrides))
-    written = flatten(composed_values(_choices(overrides))[0])
+    choices = _choices(overrides)
+    written = flatten(composed_values(choices)[0])
     passing = {"exp.config_path", "exp.run_dir", "tracker", *(["exp.from_image"] if stage == INFERENCE else [])}
     read = read_through({*declared_params(stage), *passing, *(TRAIN_OBSERVERS if stage == "train" else ())}, written)
 
@@ -177,8 +178,8 @@ def unread_keys(stage: str, overrides: Sequence[str]) -> list[str]:
         return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in read)
 
     def changed(choice: str) -> list[str]:
-        default, chosen = (flatten(composed_values(words)[0]) for words in ((), (choice,)))
-        return [key for key, value in chosen.items() if key not in default or default[key] != value]
+        without = flatten(composed_values([word for word in choices if word != choice])[0])
+        return [key for key, value in written.items() if key not in without or without[key] != value]
 
     return [
         key

@@ -45,6 +45,7 @@ def test_a_key_that_cannot_act_is_refused_with_those_that_can(stage, words, refu
         ("crop", ["model=sdxl", "model.resolution=64", "cropper.model=x"]),
         # a group that sets other sections' keys
         ("inference", ["prompts=dreambooth_file"]),
+        ("inference", ["memory=gb16", "model=sdxl"]),
         ("caption", ["subject.token=x"]),
         ("class_images", ["seed=3", "validation_args.guidance_scale=2"]),
     ],
