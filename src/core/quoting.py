@@ -17,7 +17,8 @@ PATH = re.compile(
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
 # of a list of texts: in quotes of its own, or all up to the next comma
 ITEM = re.compile(rf"\s*({QUOTED.pattern})\s*(?:,|$)|([^,]+)(?:,|$)", re.S)
-BRACKETS = {"[": "]", "{": "}"}
+# of a list: brackets, but for those in quotes of an item's own
+BRACKET = re.compile(rf"(?<=[\[,])\s*(?:{QUOTED.pattern})|[\[\]]", re.S)
 
 
 def text_keys(defaults: Mapping[str, Any]) -> set[str]:
@@ -38,7 +39,8 @@ def quote_words(words: Sequence[str], texts: Set[str], lists: Set[str] = frozens
     Args:
         words: For example ``prompt=a toy, on the moon``.
         texts: The keys that take text.
-        lists: Those of them that may be a list instead: their default is null; entries of prompts are texts, too.
+        lists: Those of them that may be a list instead, if the bracket that begins it is closed by its last character:
+            their default is null; entries of prompts are texts, too.
 
     Returns:
         ``prompt='a toy, on the moon'``; other keys, null and what is in quotes of its own stay as they are. A ``~``
@@ -50,7 +52,7 @@ def quote_words(words: Sequence[str], texts: Set[str], lists: Set[str] = frozens
 def _quote(word: str, texts: Set[str], lists: Set[str]) -> str:
     key, equals, value = word.partition("=")
     name = key.lstrip("+")
-    is_list = name in lists and name not in ALWAYS_TEXT and value[:1] in BRACKETS and value.endswith(BRACKETS[value[0]])
+    is_list = name in lists and name not in ALWAYS_TEXT and _is_list(value)
     if name in LISTS_OF_TEXTS and is_list:
         items = [
             quotes or quoted(plain.strip()) for quotes, plain in ITEM.findall(value[1:-1]) if quotes or plain.strip()
@@ -59,6 +61,18 @@ def _quote(word: str, texts: Set[str], lists: Set[str]) -> str:
     if not equals or name not in texts or value in ("", "null") or QUOTED.fullmatch(value) or is_list:
         return word
     return f"{key}={quoted(at_home(value, name))}"
+
+
+def _is_list(value: str) -> bool:
+    """Says whether a value begins with a bracket that its last character closes."""
+    if value[:1] != "[":
+        return False
+    depth = 0
+    for found in BRACKET.finditer(value):
+        depth += {"[": 1, "]": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end() == len(value)
+    return False
 
 
 def quoted(text: str) -> str:

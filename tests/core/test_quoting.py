@@ -16,6 +16,11 @@ TEXTS = [
     "игрушка на столе",
     "<sks> ~ (кот), [x]; {y} = $HOME",
     "[toy] [hat]!",
+    "[cat|dog] in the [snow]",
+    "[Tom's toy] on [Ann's mat]",
+    "{subject}",
+    "{a cat, red}",
+    "[",
     "ends with a backslash\\",
     "'half",
     "${oc.env:HOME} and \\${x}",
@@ -51,6 +56,7 @@ def test_a_list_of_prompts_is_a_list():
     assert list(found.seeds) == [1, 2]
     assert list(load_config(["prompt=[]"]).prompt) == []
     assert list(load_config(["prompt=[one]"]).prompt) == ["one"]
+    assert list(load_config(["prompt=[Tom's [red] hat, 'a ]', it's]"]).prompt) == ["Tom's [red] hat", "a ]", "it's"]
     assert load_config(["prompt='[toy]'"]).prompt == "[toy]"
     assert load_config(["exp.run_dir=[1]", "exp.config_path=null"]).exp.run_dir == "[1]"
 
