@@ -53,6 +53,7 @@ PLACES = (
     Place(layout.SALIENT, "the network of cropper=salient", personal=False),
     Place(layout.METRICS, "scores, curves, the report"),
     Place(layout.OUTPUTS, "what train.py and inference.py made alone"),
+    Place(layout.PICTURES, "what inference.py drew with exp.run_dir=."),
     Place(layout.LOGS, "TensorBoard and offline trackers"),
     Place(layout.DVC_CHARTS, "charts of dvc plots"),
     Place(layout.STATES, "states to resume from; finished runs are published from them", saves_time=True),

@@ -43,6 +43,8 @@ REPORT, REPORT_TEXT, FIGURES = METRICS / "report.html", METRICS / "report.md", M
 
 # beside the graph: single runs, watching, and what only saves time
 OUTPUTS = Path("outputs")
+# of a person's own prompts, in exp.run_dir: no stage writes, replaces or reads them
+PICTURES = Path("pictures")
 MULTIRUN, COMPARISON = OUTPUTS / "multirun", OUTPUTS / "comparison.html"
 LOGS, DVC_CHARTS, DVC_TEMPLATE = Path("logs"), Path("dvc_plots"), Path(".dvc/plots.html")
 STATES, CACHE = Path(".train_state"), Path(".cache")

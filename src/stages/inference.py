@@ -35,7 +35,7 @@ def inference_stage(params: Settings) -> None:
     """
     repeated = None if params.exp.from_image is None else read_picture(Path(params.exp.from_image))
     request = read_request(params, repeated)
-    out = Path(params.exp.run_dir) / layout.SAMPLES
+    out = Path(params.exp.run_dir) / layout.PICTURES
     with held_output(out):
         pictures = draw_request(params, request)
         write_pictures(out, pictures)

@@ -106,7 +106,7 @@ def test_only_an_edit_of_code_reruns_only_what_imports_it_and_no_cache_serves_th
 
     def generated(name):
         run_warm(project, *sample, f"exp.run_dir=outputs/{name}")
-        return hashes(project / f"outputs/{name}/data/samples")
+        return hashes(project / f"outputs/{name}/pictures")
 
     def changed():
         run_warm(project, "dvc", "repro", "-q", "config")
@@ -164,11 +164,11 @@ def test_stale_params_are_refused_before_anything_runs(project):
 def test_inference_generates_one_prompt_with_the_chosen_checkpoint(project):
     moon = ("python", "inference.py", "prompt=a photo of sksToy bear, on the moon", "exp.run_dir=outputs/moon")
     run_warm(project, *moon, "validation_args.num_images_per_prompt=3")
-    images = sorted((project / "outputs/moon/data/samples").rglob("*.png"))
+    images = sorted((project / "outputs/moon/pictures").rglob("*.png"))
     assert [re.sub(r"-[0-9a-f]{8}", "", p.name) for p in images] == ["0.png", "1.png", "2.png"]
-    before = hashes(project / "outputs/moon/data/samples")
+    before = hashes(project / "outputs/moon/pictures")
     run_warm(project, *moon, "validation_args.num_images_per_prompt=1", "validation_args.seed=7")
-    after = hashes(project / "outputs/moon/data/samples")
+    after = hashes(project / "outputs/moon/pictures")
     pictures = {name: digest for name, digest in before.items() if name.endswith(".png")}
     assert pictures.items() <= after.items()
     assert len([name for name in after if name.endswith(".png")]) == 4

@@ -55,8 +55,8 @@ def draw(*words, small=SMALL):
 
 
 def manifest(run_dir="outputs"):
-    return pd.read_csv(f"{run_dir}/data/samples/manifest.csv", dtype=str, keep_default_na=False)
+    return pd.read_csv(f"{run_dir}/pictures/manifest.csv", dtype=str, keep_default_na=False)
 
 
 def pixels(table, run_dir="outputs"):
-    return [np.asarray(Image.open(f"{run_dir}/data/samples/{path}")).astype(int) for path in table["path"]]
+    return [np.asarray(Image.open(f"{run_dir}/pictures/{path}")).astype(int) for path in table["path"]]
