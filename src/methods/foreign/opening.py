@@ -47,13 +47,14 @@ def open_adapter(path: Path) -> Path:
         return path.parent if _is_of_checkpoint(path) else path
     settings = file.parent / tuner.SETTINGS if file.name == tuner.WEIGHTS else None
     known = [sha256_file(one) for one in (file, settings) if one is not None]
-    key = sha256_bytes(" ".join([*known, code_digest(__name__)]).encode())
     # pytorch_lora_weights.safetensors says nothing, and the folder that it lies in does
-    named = file.parent if _is_of_checkpoint(file) else file
+    named = file.parent.absolute() if _is_of_checkpoint(file) else file
+    word = named.stem if named is file else named.name
+    key = sha256_bytes(" ".join([*known, code_digest(__name__), word]).encode(errors="surrogateescape"))
     folder = work_root() / layout.ADAPTER_CACHE / key[:16] / adapter_name(named)
     if not folder.is_dir():
         with replaced_folder(folder) as made:
-            _convert(file, settings, made)
+            _convert(file, settings, word, made)
     return folder
 
 
@@ -70,8 +71,11 @@ def _foreign_file(path: Path) -> Path | None:
             raise ModelMismatchError(f"{path}: a pickle, which may run code when it is read; expected a {SUFFIX} file")
         if path.suffix != SUFFIX or not has_file(path):
             return None
-        return _foreign_file(path.parent) if _is_of_checkpoint(path) else path
-    if find_format(path) is not None and not _is_foreign(path):
+        if not _is_of_checkpoint(path) or _is_foreign(path):
+            return path
+        return _foreign_file(path.parent)
+    first = next((path / entry.files[0] for entry in FORMATS if has_file(path / entry.files[0])), None)
+    if find_format(path) is not None and not (first and _is_foreign(first)):
         return None
     files = sorted(file for file in path.glob(f"*{SUFFIX}") if not file.name.startswith("."))
     if len(files) > 1:
@@ -83,18 +87,19 @@ def _is_of_checkpoint(path: Path) -> bool:
     return path.is_file() and any(path.name == entry.files[0] for entry in FORMATS)
 
 
-def _is_foreign(folder: Path) -> bool:
+def _is_foreign(file: Path) -> bool:
     """Says whether what lies there under the name of one of this project's files is in another tool's layout."""
-    if has_file(file := folder / lora_files.WEIGHTS):
-        names, metadata = _names(file)
-        return bool(names) and not is_own(file, names, metadata)
-    settings = folder / tuner.SETTINGS
-    if has_file(folder / tuner.WEIGHTS) and has_file(settings):
-        return _peft_type(settings) == "LORA"
-    if has_file(file := folder / textual_inversion.WEIGHTS):
-        names, metadata = _names(file)
-        return "token" not in metadata and len(names) == 1
-    return False
+    if file.name == tuner.WEIGHTS:
+        settings = file.parent / tuner.SETTINGS
+        return has_file(settings) and _peft_type(settings) == "LORA"
+    if file.name not in (lora_files.WEIGHTS, textual_inversion.WEIGHTS):
+        return False
+    names, metadata = _names(file)
+    if not names:
+        return False
+    if file.name == lora_files.WEIGHTS:
+        return not is_own(file, names, metadata)
+    return "token" not in metadata and (len(names) == 1 or set(names) <= {*textual_inversion.SEVERAL})
 
 
 def _names(file: Path) -> tuple[list[str], dict[str, str]]:
@@ -121,18 +126,18 @@ def _peft_settings(settings: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _convert(file: Path, settings: Path | None, folder: Path) -> None:
+def _convert(file: Path, settings: Path | None, word: str, folder: Path) -> None:
     tensors, metadata = read_tensors(file.parent, file.name)
     if is_own(file, sorted(tensors), metadata):
         write_bytes(folder / lora_files.WEIGHTS, file.read_bytes())
         return
     try:
         if is_embedding(tensors):
-            save_embedding(folder, file.stem, tensors, metadata)
+            save_embedding(folder, word, tensors, metadata)
             return
-        word, rows = take_bundled(tensors)
-        if word:
-            save_embedding(folder, word, rows, {})
+        bundled, rows = take_bundled(tensors)
+        if bundled:
+            save_embedding(folder, bundled, rows, {})
         updates = read_updates(tensors)
     except ModelMismatchError as error:
         raise ModelMismatchError(f"{file}: {_base_kind(file, tensors) or error}") from error

@@ -15,6 +15,7 @@ from src.methods.foreign.bases import check_base_of
 from src.methods.foreign.opening import adapter_name, open_adapter
 from src.methods.formats import find_format
 from src.methods.lora_files import WEIGHTS, read_adapter, save_adapter, start_adapter
+from src.methods.textual_inversion import read_file
 from src.models.tensors import load_tensors, save_tensors
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
 from src.stages.train import starting_files
@@ -139,6 +140,32 @@ def test_a_folder_of_several_files_asks_for_one(kohya):
     shutil.copyfile(kohya, kohya.with_name("b.safetensors"))
     with pytest.raises(ModelMismatchError, match=r"holds 2 \.safetensors files; name one of them"):
         open_adapter(kohya.parent)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "adapter_model.safetensors", "learned_embeds.safetensors"])
+def test_a_named_file_is_taken_whatever_lies_beside_it(load_tiny, tmp_path, name):
+    folder = tmp_path / "toy"
+    if name == WEIGHTS:
+        write(folder, LAYOUTS["kohya, names of diffusers"][0](updates_of(load_tiny("sd1")))).rename(folder / name)
+    elif name == "adapter_model.safetensors":
+        folder = write(folder, LAYOUTS["peft's folder"][0](updates_of(load_tiny("sd1"))))
+    else:
+        folder.mkdir()
+        save_file({"<toy>": VECTORS}, folder / name)
+    alone = sha256_tree(open_adapter(folder / name))
+    save_file({"emb_params": VECTORS}, folder / "other.safetensors")
+    assert sha256_tree(open_adapter(folder / name)) == alone
+    with pytest.raises(ModelMismatchError, match=r"holds 2 \.safetensors files; name one of them"):
+        open_adapter(folder)
+
+
+def test_a_word_is_of_its_files_name_also_where_folders_take_no_difference(tmp_path):
+    words = ["sks toy", "sks-toy"]
+    for word in words:
+        save_file({"emb_params": VECTORS}, tmp_path / f"{word}.safetensors")
+    folders = [open_adapter(tmp_path / f"{word}.safetensors") for word in words]
+    assert [read_file(folder)[0] for folder in folders] == words
+    assert {folder.name for folder in folders} == {"sks-toy"}
 
 
 def test_the_first_tensor_of_no_layer_is_named(kohya):
