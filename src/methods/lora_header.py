@@ -19,7 +19,8 @@ from src.core.errors import ModelMismatchError
 FACTOR = re.compile(r"(?P<layer>.+)\.(?:lora_(?P<new>[AB])|lora(?:_linear_layer)?\.(?P<old>down|up))\.weight")
 MAGNITUDE = ".lora_magnitude_vector"
 # of alpha_pattern: what may be a layer's name or the end of one, and no pattern that never ends
-NAME = re.compile(r"(?P<whole>\^?)(?P<name>[A-Za-z0-9_.]{1,200})\$?")
+MAX_NAME_CHARACTERS, MAX_PATTERNS = 200, 4096
+NAME = re.compile(rf"(?P<whole>\^?)(?P<name>[A-Za-z0-9_.]{{1,{MAX_NAME_CHARACTERS}}})\$?")
 # what older transformers had around every text encoder, and newer ones around some
 WRAPPER = "text_model."
 HEADER_KEY = "lora_adapter_metadata"
@@ -72,23 +73,28 @@ def layer_alphas(path: Path | str, metadata: Mapping[str, str], ranks: Mapping[s
         component, _, layer = full.partition(".")
         if component in alphas:
             own = f"^.{layer.removeprefix(WRAPPER)}"
-            matching = (value for end, value in patterns[component] if own.endswith(end))
-            alpha = next(matching, alphas[component])
+            last = own[-MAX_NAME_CHARACTERS - 1 :]
+            ends = [own, *(last[dot.start() :] for dot in re.finditer(r"\.", last))]
+            matching = (patterns[component][end] for end in ends if end in patterns[component])
+            _, alpha = min(matching, default=(0, alphas[component]))
             found[full] = alpha * math.sqrt(rank) if note.get(f"{component}.use_rslora") is True else alpha
     return found
 
 
-def _alpha_pattern(path: Path | str, component: str, note: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Returns ends of layers' names, as of ``^.down_blocks.0``, and their alphas."""
+def _alpha_pattern(path: Path | str, component: str, note: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+    """Returns by ends of layers' names, as of ``^.down_blocks.0``, its number, of which the lowest rules, and alpha."""
     key = f"{component}.alpha_pattern"
     pattern = note.get(key) or {}
     if not isinstance(pattern, dict):
         raise ModelMismatchError(f"{path}: {key} is no mapping")
-    ends = []
-    for name, value in pattern.items():
+    if len(pattern) > MAX_PATTERNS:
+        raise ModelMismatchError(f"{path}: {key} has {len(pattern)} names: expected at most {MAX_PATTERNS}")
+    ends: dict[str, tuple[int, float]] = {}
+    for number, (name, value) in enumerate(pattern.items()):
         if (match := NAME.fullmatch(name)) is None:
             raise ModelMismatchError(f"{path}: {key} has {name[:80]!r}: expected names of layers")
-        ends.append((f"{match['whole']}.{match['name'].removeprefix(WRAPPER)}", _number(path, key, value)))
+        end = f"{match['whole']}.{match['name'].removeprefix(WRAPPER)}"
+        ends.setdefault(end, (number, _number(path, key, value)))
     return ends
 
 
@@ -104,7 +110,8 @@ def _note(path: Path | str, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _number(path: Path | str, key: str, value: Any) -> float:
-    if type(value) not in (int, float) or not (math.isfinite(value) and 0 < value <= MAX_ALPHA):
+    # no `math.isfinite`, which fails on whole numbers that no float holds
+    if type(value) not in (int, float) or not 0 < value <= MAX_ALPHA:
         raise ModelMismatchError(f"{path}: {key} is {str(value)[:80]!r}: expected a number above 0")
     return value
 

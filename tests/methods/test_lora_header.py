@@ -55,6 +55,8 @@ def test_patterns_and_settings_of_the_file_reach_nothing(load_tiny, sent):
         ({"unet.lora_alpha": True}, r"unet\.lora_alpha is 'True'"),
         ({"unet.lora_alpha": float("nan")}, r"unet\.lora_alpha is 'nan'"),
         ({"unet.lora_alpha": 1e30}, r"unet\.lora_alpha is '1e\+30'"),
+        ({"unet.lora_alpha": 10**400}, r"unet\.lora_alpha is '10000"),
+        ({"unet.lora_alpha": float("inf")}, r"unet\.lora_alpha is 'inf'"),
         ({"unet.lora_alpha": None}, r"names no alpha of unet"),
         ({"unet.r": 5}, r"layers of rank 4 and the header says 5"),
         ({"unet.x": "y" * 1_100_000}, r"no mapping of at most 1 MiB"),
@@ -103,6 +105,26 @@ def test_every_layer_has_its_own_rank_and_alpha(load_tiny, sent, tmp_path):
         rank = 2 if f"unet.{name}" == layer else 4
         assert (module.r["default"], module.scaling["default"]) == (rank, wanted / rank), name
     assert len({module.scaling["default"] for module in found.values()}) == 4
+
+
+def test_the_first_pattern_that_ends_a_layers_name_rules_and_costs_a_look():
+    names = [f"down_blocks.{number}.attn1.to_q" for number in range(3000)]
+    ranks = {f"unet.{name}": 4 for name in names}
+    pattern = {"1.attn1.to_q": 5, "attn1.to_q": 2, "^down_blocks.2.attn1.to_q": 3, "text_model.attn1.to_q": 7}
+    note = {"unet.lora_alpha": 1, "unet.alpha_pattern": pattern}
+    found = layer_alphas("x", {HEADER_KEY: json.dumps(note)}, ranks)
+    # peft's patterns begin at a dot: "1.attn1" is of 1 and not of 11
+    assert (found[f"unet.{names[1]}"], found[f"unet.{names[2]}"], found[f"unet.{names[11]}"]) == (5, 2, 2)
+    note["unet.alpha_pattern"] = {"^down_blocks.2.attn1.to_q": 3} | pattern
+    assert layer_alphas("x", {HEADER_KEY: json.dumps(note)}, ranks)[f"unet.{names[2]}"] == 3
+    note["unet.alpha_pattern"] = {f"{name}x": 3 for name in names} | {names[7]: 6}
+    began = time.monotonic()
+    found = layer_alphas("x", {HEADER_KEY: json.dumps(note)}, ranks)
+    assert time.monotonic() - began < 1
+    assert (found[f"unet.{names[7]}"], sum(found.values())) == (6, 2999 + 6)
+    note["unet.alpha_pattern"] = {f"a{number}": 1 for number in range(4097)}
+    with pytest.raises(ModelMismatchError, match=r"unet\.alpha_pattern has 4097 names: expected at most 4096"):
+        layer_alphas("x", {HEADER_KEY: json.dumps(note)}, ranks)
 
 
 def test_a_header_that_says_rslora_scales_by_the_root_of_the_rank():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
+from src.methods.files import MAX_FILE_BYTES
 from src.methods.foreign.names import find_part
 from src.methods.foreign.originals import MODULATIONS, Target
 from src.methods.foreign.updates import LORA, SCALE, change, kind_of
@@ -56,8 +57,9 @@ def read_updates(tensors: Mapping[str, Tensor]) -> dict[str, Update]:
             others of its layer.
     """
     updates: dict[str, Update] = {}
+    check_widened(tensors)
     for key in sorted(tensors):
-        part, tensor = find_part(key), _checked(key, tensors[key])
+        part, tensor = find_part(key), checked(key, tensors[key])
         if part is None:
             raise ModelMismatchError(f"{key[:200]!r} is no part of an adapter that can be read here")
         for target in part.layers:
@@ -74,12 +76,31 @@ def read_updates(tensors: Mapping[str, Tensor]) -> dict[str, Update]:
     return {layer: _whole(layer, update) for layer, update in updates.items()}
 
 
-def _checked(key: str, tensor: Tensor) -> Tensor:
+def check_widened(tensors: Mapping[str, Tensor]) -> None:
+    """Refuses tensors that would be larger than any adapter once `checked` has widened them; ModelMismatchError."""
+    size = sum(tensor.numel() * (tensor.itemsize if tensor.dtype in KEPT else 4) for tensor in tensors.values())
+    if size > MAX_FILE_BYTES:
+        raise ModelMismatchError(f"over {MAX_FILE_BYTES >> 30} GiB in the precision that it is read in")
+
+
+def checked(key: str, tensor: Tensor) -> Tensor:
+    """Returns a tensor of a file in one of KEPT.
+
+    Args:
+        key: Its name, for the message.
+        tensor: Of the file.
+
+    Raises:
+        ModelMismatchError: It is empty, or holds something else than finite numbers.
+    """
     if not tensor.dtype.is_floating_point:
         raise ModelMismatchError(f"{key[:200]!r} holds {tensor.dtype}, expected floating point numbers")
     if tensor.numel() == 0:
         raise ModelMismatchError(f"{key[:200]!r} is empty")
-    tensor = tensor if tensor.dtype in KEPT else tensor.float()
+    try:
+        tensor = tensor if tensor.dtype in KEPT else tensor.float()
+    except NotImplementedError as error:
+        raise ModelMismatchError(f"{key[:200]!r} holds {tensor.dtype}, which cannot be widened to float32") from error
     if not torch.isfinite(tensor).all():
         raise ModelMismatchError(f"{key[:200]!r} holds numbers that are not finite")
     return tensor

@@ -5,6 +5,7 @@ import torch
 
 from src.core.errors import ModelMismatchError
 from src.methods.foreign.bases import check_base_of
+from src.methods.foreign.layers import read_updates
 from src.methods.foreign.opening import open_adapter
 from src.methods.formats import find_format
 from src.models.tensors import load_tensors, save_tensors
@@ -69,3 +70,13 @@ def test_a_spoilt_tensor_is_refused_in_one_line_or_read(load_tiny, tiny_models, 
         assert message is None or name.partition(".")[0] in message or "one: " in message, (name, tensor.shape, message)
     assert sum(message is not None for message in said) > len(said) / 2
     assert all(torch.equal(weight, before[name]) for name, weight in weights(model).items())
+
+
+def test_what_torch_cannot_widen_or_would_widen_beyond_any_adapter_is_refused():
+    four_bits = torch.zeros(4, 4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    with pytest.raises(ModelMismatchError, match=r"'unet.conv_in.lora_A.weight' holds torch.float4.*, which cannot"):
+        read_updates({"unet.conv_in.lora_A.weight": four_bits})
+    # 3 GiB on disk, 12 GiB as float32
+    large = torch.empty(3 << 10, 1 << 20, dtype=torch.float8_e4m3fn, device="meta")
+    with pytest.raises(ModelMismatchError, match="over 8 GiB in the precision that it is read in"):
+        read_updates({"unet.conv_in.lora_A.weight": large})
