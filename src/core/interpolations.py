@@ -20,8 +20,9 @@ def resolve(config: DictConfig) -> None:
         config: Composed from configs/ alone.
 
     Raises:
-        ConfigError: One names a key that is not there.
+        ConfigError: One names a key that is not there, or the base model has no such memory preset.
     """
+    _check_preset(config)
     try:
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
@@ -39,9 +40,11 @@ def resolved(config: DictConfig, types: type) -> DictConfig:
         The values, in struct mode; ``~/`` at the start of a path is the home folder.
 
     Raises:
-        ConfigError: An interpolation names a key that is not there, a key is missing, or a value has another type, is
+        ConfigError: An interpolation names a key that is not there, the base model has no such memory preset, a key is
+            missing, or a value has another type, is
             a number that is not finite or has over 64 bits, or names a `_target_` that is not allowed.
     """
+    _check_preset(config)
     try:
         values = at_home(OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
@@ -86,6 +89,18 @@ def keep_interpolations(composed: DictConfig, dump: DictConfig, where: str) -> D
             node[leaf] = value
     OmegaConf.set_struct(result, True)
     return result
+
+
+def _check_preset(config: DictConfig) -> None:
+    """Says which memory presets a base model has, before an interpolation names the keys of one that it lacks."""
+    card, presets = OmegaConf.select(config, "memory.card_gb"), OmegaConf.select(config, "memory.presets")
+    if card is None or f"gb{card}" in (presets or ()):
+        return
+    names = ", ".join(f"memory={name}" for name in presets or ())
+    raise ConfigError(
+        f"memory.card_gb={card}: model={config.model.name} has "
+        + (f"no such memory preset: expected one of {names}, memory=none" if names else "no memory presets")
+    )
 
 
 def _interpolated_keys(node: DictConfig, prefix: str = "") -> list[str]:

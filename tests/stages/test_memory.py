@@ -93,5 +93,15 @@ def test_a_preset_is_for_adapters():
 
 
 def test_a_base_without_presets_says_which_is_missing():
-    with pytest.raises(ConfigError, match=r"memory\.presets\.gb12\.\w+' not found"):
-        load_settings(["model=tabletop", "memory=gb12"])
+    for words in (["memory=gb24"], ["model=tabletop", "memory=gb24"], ["memory.card_gb=24"]):
+        with pytest.raises(ConfigError, match=r"^memory\.card_gb=24: model=tabletop has no memory presets$"):
+            load_settings(words)
+
+
+def test_a_card_without_a_preset_names_those_that_there_are():
+    message = (
+        r"^memory\.card_gb=13: model=sd15 has no such memory preset: "
+        "expected one of memory=gb12, memory=gb16, memory=gb24, memory=gb80, memory=none$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_settings(["model=sd15", "subject=toy", "memory.card_gb=13"])
