@@ -114,6 +114,7 @@ def check_acting(params: Settings, given: set[str]) -> None:
     """
     values, repeats = params.validation_args, params.exp.from_image is not None
     seeded = params.seeds is not None
+    off = not any([params.inferencer.weight, *(one.weight for one in params.inferencer.adapters)])
     adapters = "exp.from_image says which adapters, and how much of each"
     idle = {
         "strength": (params.init_image is None, "there is no init_image"),
@@ -124,7 +125,7 @@ def check_acting(params: Settings, given: set[str]) -> None:
             f"a guidance_scale of {values.guidance_scale:g} leads away from nothing",
         ),
         "inferencer.weight": (repeats, adapters),
-        "inferencer.fuse": (repeats, adapters),
+        "inferencer.fuse": (repeats or off, adapters if repeats else "every adapter has weight 0"),
     }
     for key, (is_idle, why) in idle.items():
         if key in given and is_idle:
