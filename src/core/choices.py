@@ -33,6 +33,8 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
         return list(OverridesParser.create().parse_overrides(list(words)))
     except HydraException as error:
         raise ConfigError(describe_composition(error)) from error
+    except ValueError as error:  # of Python's int(), which Hydra calls
+        raise ConfigError(f"override: a number has too many digits: {error}") from error
 
 
 def check_overrides(overrides: Iterable[Override]) -> None:

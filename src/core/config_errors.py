@@ -135,7 +135,7 @@ def load_yaml(path: Path) -> DictConfig:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, OSError) as error:  # no UTF-8, or a number of thousands of digits
         raise ConfigError(f"{path}: not a YAML file: {str(error).splitlines()[0]}") from error
     if not isinstance(content, DictConfig) or not all(isinstance(key, str) for key in content):
         raise ConfigError(f"{path}: expected a mapping of keys to values")

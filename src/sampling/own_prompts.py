@@ -12,6 +12,8 @@ from src.data.photos.decode import decode_photo
 from src.data.photos.header import DECODE_ERRORS, broken, read_header
 from src.models.base import StartImage
 
+# of a seed: zeros before it count as nothing, and Python reads no number of thousands of digits
+MAX_DIGITS = 40
 MAX_FILE_BYTES, MAX_PROMPTS, MAX_IMAGE_MEGAPIXELS = 1 << 20, 10_000, 100
 
 
@@ -73,8 +75,11 @@ def read_seeds(seeds: Any) -> list[int] | None:
     found = []
     for seed in seeds if isinstance(seeds, list) else [seeds]:
         text = str(seed)
-        if isinstance(seed, bool) or not (text.isascii() and text.isdecimal()) or int(text) not in SEEDS:
-            raise ConfigError(f"seeds={seeds}: expected whole numbers from 0 to 2^63 - 1, one or a list: seeds=[1,2,3]")
+        digits = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+        if isinstance(seed, bool) or not digits or int(text) not in SEEDS:
+            raise ConfigError(
+                f"seeds={text[:MAX_DIGITS]}: expected whole numbers from 0 to 2^63 - 1, one or a list: seeds=[1,2,3]"
+            )
         found.append(int(text))
     if not found:
         raise ConfigError("seeds=[]: expected at least one")

@@ -60,6 +60,8 @@ def test_a_picture_says_what_was_written(tmp_path):
         {"sampler_options": {"a": {"_target_": "os.system"}}},
         {"guidance_scale": float("nan")},
         {"guidance_scale": float("inf")},
+        {"guidance_scale": 10**400},
+        {"sampler_options": {"eta": -(10**400)}},
         {"width": 10**9},
         {"batch_size": 10**6},
         {"dtype": "int8"},
