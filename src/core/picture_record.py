@@ -45,7 +45,7 @@ class PictureRecord:
         device: cpu, cuda or mps.
         torch: The version that computed it.
         model: What configs/model call the base.
-        model_sha256: Of its content.
+        model_sha256: Of its file or folder; of a hub id, of the text that names its pinned revision.
         adapters: Name, SHA-256 and weight of each.
         fuse: As of `inferencer.fuse`.
         start_sha256: Of the picture it began with, else empty.

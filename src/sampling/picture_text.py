@@ -27,8 +27,8 @@ SAMPLERS = {
     "PNDMScheduler": "PLMS",
     "UniPCMultistepScheduler": "UniPC",
 }
-# of a model's hash and of a LoRA's, digits that are shown
-MODEL_DIGITS, ADAPTER_DIGITS = 10, 12
+# of a model's hash, digits that are shown
+MODEL_DIGITS = 10
 
 
 def base_hash(digest: str) -> str:
@@ -38,7 +38,7 @@ def base_hash(digest: str) -> str:
         digest: What `src.core.provenance.model_digest` says: of a folder or a file its own hash comes first.
 
     Returns:
-        64 hexadecimal digits.
+        64 hexadecimal digits; of a hub id the hash of that text, which names the pinned revision.
     """
     own = re.match(r"[0-9a-f]{64}(?=:)", digest)
     return own[0] if own else sha256_bytes(digest.encode())
@@ -94,7 +94,8 @@ def parameters_text(record: PictureRecord) -> str:
         record: What the picture says of itself.
 
     Returns:
-        The text of the chunk `parameters`.
+        The text of the chunk `parameters`. It has no "Lora hashes": the web UI finds a LoRA by the hash of its file
+        without the header, and a checkpoint here may be several files, or one that was converted.
     """
     values = {
         "Steps": record.steps,
@@ -108,7 +109,6 @@ def parameters_text(record: PictureRecord) -> str:
     if record.start_sha256:
         values["Denoising strength"] = record.strength
     if record.adapters:
-        values["Lora hashes"] = ", ".join(f"{one['name']}: {one['sha256'][:ADAPTER_DIGITS]}" for one in record.adapters)
         values["Lora weights"] = ", ".join(f"{one['name']}: {one['weight']:g}" for one in record.adapters)
     negative = [f"Negative prompt: {record.negative_prompt}"] if record.negative_prompt else []
     line = ", ".join(f"{key}: {_quoted(value)}" for key, value in values.items())
