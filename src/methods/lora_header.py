@@ -24,6 +24,18 @@ NAME = re.compile(rf"(?P<whole>\^?)(?P<name>[A-Za-z0-9_.]{{1,{MAX_NAME_CHARACTER
 # what older transformers had around every text encoder, and newer ones around some
 WRAPPER = "text_model."
 HEADER_KEY = "lora_adapter_metadata"
+# of `init_lora_weights`, what leaves the base model as it is
+BEGINNINGS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
+# settings with which peft's layers compute something else than B A
+OTHER_LAYERS = (
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "layer_replication",
+    "monteclora_config",
+    "use_bdlora",
+    "use_qalora",
+)
 # SDXL's 800 layers, each with an alpha of its own
 MAX_NOTE_CHARACTERS = 1 << 20
 MAX_ALPHA = 1e6
@@ -64,9 +76,11 @@ def layer_alphas(path: Path | str, metadata: Mapping[str, str], ranks: Mapping[s
         header names no alpha are left out.
 
     Raises:
-        ModelMismatchError: The note is no JSON mapping, or an alpha is no number, or is of a pattern.
+        ModelMismatchError: The note is no JSON mapping, or an alpha is no number, or is of a pattern; or a setting says
+            that it is no plain LoRA.
     """
     note, alphas = _note(path, metadata), recorded_numbers(path, metadata, "lora_alpha")
+    _check_plain(path, note)
     found: dict[str, float] = {}
     patterns = {component: _alpha_pattern(path, component, note) for component in alphas}
     for full, rank in ranks.items():
@@ -79,6 +93,13 @@ def layer_alphas(path: Path | str, metadata: Mapping[str, str], ranks: Mapping[s
             _, alpha = min(matching, default=(0, alphas[component]))
             found[full] = alpha * math.sqrt(rank) if note.get(f"{component}.use_rslora") is True else alpha
     return found
+
+
+def _check_plain(path: Path | str, note: Mapping[str, Any]) -> None:
+    for name, value in note.items():
+        setting = name.rpartition(".")[2]
+        if (setting == "init_lora_weights" and value not in BEGINNINGS) or (setting in OTHER_LAYERS and value):
+            raise ModelMismatchError(f"{path}: {name} is {str(value)[:80]!r}, which cannot be honoured in a plain LoRA")
 
 
 def _alpha_pattern(path: Path | str, component: str, note: Mapping[str, Any]) -> dict[str, tuple[int, float]]:

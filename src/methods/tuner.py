@@ -3,8 +3,6 @@
 The files are peft's own: `peft.PeftModel.from_pretrained(pipeline.unet, FOLDER)` reads them.
 """
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, replace
@@ -18,11 +16,12 @@ from peft.utils import PeftType
 from torch import Tensor
 
 from src.core.errors import ConfigError, ModelMismatchError
-from src.core.files import has_file, write_json
+from src.core.files import write_json
 from src.core.seeding import derive_seed
 from src.methods import peft_layers
 from src.methods.base import ParameterGroup, is_target
 from src.methods.files import read_tensors
+from src.methods.peft_settings import read_settings
 from src.models.base import QUANTIZED, BaseModel, denoiser
 from src.models.tensors import fill, save_tensors
 
@@ -38,7 +37,9 @@ OVER_CODES = {"oft": QUANTIZED, "boft": QUANTIZED, "gralora": QUANTIZED, "loha":
 # they look at a convolution's weight as at a matrix, which torch refuses in channels-last order
 AS_MATRIX = ("boft", "hra")
 PREFIX = "base_model.model."
-MAX_SETTING, MAX_SETTINGS_BYTES = 4096, 1 << 16
+MAX_SETTING = 4096
+# settings of a saved adapter that change nothing: the tensors say of which layers it is
+SAID_BY_TENSORS = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern")
 
 
 class TunerMethod:
@@ -167,27 +168,38 @@ def read_tuner(folder: Path) -> tuple[dict[str, Tensor], PeftConfig]:
         ModelMismatchError: A file is missing, damaged or far too large, or of a kind that is not supported.
     """
     settings = folder / SETTINGS
-    if not has_file(settings):
-        raise ModelMismatchError(f"{folder}: expected a checkpoint with {SETTINGS}")
-    small = settings.stat().st_size <= MAX_SETTINGS_BYTES
-    try:
-        content = json.loads(settings.read_text(encoding="utf-8")) if small else None
-    except (ValueError, RecursionError) as error:
-        raise ModelMismatchError(f"{settings}: no JSON") from error
-    tuner = str(content.get("peft_type", "")).lower() if isinstance(content, dict) else ""
+    content = read_settings(settings)
+    tuner = str(content.get("peft_type", "")).lower()
     if tuner not in TUNERS:
         raise ModelMismatchError(
             f"{settings}: peft_type is {tuner[:80]!r}, expected one of {', '.join(sorted(TUNERS))}"
         )
-    assert isinstance(content, dict)
-    known = {field.name for field in fields(_config_class(tuner)) if _is_plain(field.default)}
-    plain = {name: value for name, value in content.items() if name in known and _is_plain(value)}
+    plain = _honoured(settings, tuner, content)
     tensors, _ = read_tensors(folder, WEIGHTS)
     try:
         config = tuner_config(tuner, plain, [])
     except ConfigError as error:
         raise ModelMismatchError(f"{settings}: {error}") from error
     return {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}, config
+
+
+def _honoured(path: Path, tuner: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes the numbers and switches that a kind of adapter has; refuses what else would change what it does."""
+    said = {*SAID_BY_TENSORS, *(field.name for field in fields(PeftConfig))}
+    defaults = {field.name: field.default for field in fields(_config_class(tuner)) if field.name not in said}
+    plain = {}
+    for name, value in content.items():
+        # nothing, or what it begins with, which the tensors overwrite
+        if name not in defaults or value in (None, {}, []) or (name == "init_weights" and not _is_plain(value)):
+            continue
+        if _is_plain(value) and (defaults[name] is None or _is_plain(defaults[name])):
+            plain[name] = value
+        elif value != defaults[name]:
+            raise ModelMismatchError(
+                f"{path}: {name} is {str(value)[:80]!r}, which cannot be honoured; expected a number up to "
+                f"{MAX_SETTING}, a switch, or what peft has where nothing is set"
+            )
+    return plain
 
 
 def adapted_layers(model: BaseModel, tensors: Mapping[str, Tensor], path: Path) -> list[str]:
@@ -274,4 +286,4 @@ def _settings(config: PeftConfig) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    return type(value) in (bool, int, float) and math.isfinite(value) and abs(value) <= MAX_SETTING
+    return type(value) in (bool, int, float) and abs(value) <= MAX_SETTING

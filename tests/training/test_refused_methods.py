@@ -1,5 +1,7 @@
 """What a method or a file of one cannot be is refused, in words that name it."""
 
+import json
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from src.methods.combined import CombinedMethod
 from src.methods.formats import find_format
 from src.methods.own_weights import OwnWeightsMethod
 from src.methods.textual_inversion import TextualInversionMethod
-from src.methods.tuner import TunerMethod
+from src.methods.tuner import TunerMethod, read_tuner
 from src.models.tensors import load_tensors, save_tensors
 from src.stages.training_checks import check_settings
 from tests.training.test_every_method import make
@@ -102,8 +104,20 @@ def test_settings_of_a_foreign_file_are_data(load_tiny, tmp_path):
     settings.write_text(text.replace('"r": 4', '"r": 4, "layers_pattern": "(.*.*)*x!", "init_weights": "evil"'))
     with find_format(tmp_path).applied(load_tiny("sd1"), tmp_path):
         pass
-    settings.write_text(text.replace('"r": 4', '"r": 4, "rank_pattern": 1'))
-    find_format(tmp_path).check_fit(load_tiny("sd1"), tmp_path)
+    for name, value in (("rank_pattern", 1), ("alpha_pattern", {"to_q": 3}), ("alpha", 5000)):
+        settings.write_text(json.dumps(json.loads(text) | {name: value}))
+        with pytest.raises(ModelMismatchError, match=rf"adapter_config\.json: {name} is .*, which cannot be honoured"):
+            find_format(tmp_path).check_file(tmp_path)
+    settings.write_text(text + " " * (1 << 16))
+    with pytest.raises(ModelMismatchError, match=r"adapter_config\.json: over 64 KiB"):
+        find_format(tmp_path).check_file(tmp_path)
+
+
+def test_a_number_that_peft_leaves_open_is_read_back(load_tiny, tmp_path):
+    model, method = load_tiny("sd1"), TunerMethod("deft", {"alpha": 3}, ["to_q"])
+    method.attach(model, 0)
+    method.save(model, tmp_path)
+    assert read_tuner(tmp_path)[1].alpha == 3
 
 
 def test_settings_that_cannot_be_are_the_files_fault(load_tiny, tmp_path):

@@ -84,11 +84,14 @@ def check_widened(tensors: Mapping[str, Tensor]) -> None:
 
 
 def checked(key: str, tensor: Tensor) -> Tensor:
-    """Returns a tensor of a file in one of KEPT.
+    """Widens a tensor of a file.
 
     Args:
         key: Its name, for the message.
         tensor: Of the file.
+
+    Returns:
+        The same values in one of KEPT.
 
     Raises:
         ModelMismatchError: It is empty, or holds something else than finite numbers.

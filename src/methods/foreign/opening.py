@@ -23,6 +23,7 @@ from src.methods.foreign.embeddings import is_embedding, save_embedding, take_bu
 from src.methods.foreign.layers import read_updates
 from src.methods.formats import FORMATS, find_format
 from src.methods.lora_header import HEADER_KEY
+from src.methods.peft_settings import read_settings
 
 BASE_MARKS = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.", "double_blocks.")
 MAX_NAME_CHARACTERS = 80
@@ -91,7 +92,7 @@ def _is_foreign(file: Path) -> bool:
     """Says whether what lies there under the name of one of this project's files is in another tool's layout."""
     if file.name == tuner.WEIGHTS:
         settings = file.parent / tuner.SETTINGS
-        return has_file(settings) and _peft_type(settings) == "LORA"
+        return has_file(settings) and str(read_settings(settings).get("peft_type", "")).upper() == "LORA"
     if file.name not in (lora_files.WEIGHTS, textual_inversion.WEIGHTS):
         return False
     names, metadata = _names(file)
@@ -112,20 +113,6 @@ def _names(file: Path) -> tuple[list[str], dict[str, str]]:
         return [], {}
 
 
-def _peft_type(settings: Path) -> str:
-    return str(_peft_settings(settings).get("peft_type", "")).upper()
-
-
-def _peft_settings(settings: Path) -> dict[str, Any]:
-    if settings.stat().st_size > tuner.MAX_SETTINGS_BYTES:
-        return {}
-    try:
-        content = json.loads(settings.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelMismatchError(f"{settings}: no JSON") from error
-    return content if isinstance(content, dict) else {}
-
-
 def _convert(file: Path, settings: Path | None, word: str, folder: Path) -> None:
     tensors, metadata = read_tensors(file.parent, file.name)
     if is_own(file, sorted(tensors), metadata):
@@ -143,7 +130,7 @@ def _convert(file: Path, settings: Path | None, word: str, folder: Path) -> None
         raise ModelMismatchError(f"{file}: {_base_kind(file, tensors) or error}") from error
     if settings is not None:
         components = {layer.partition(".")[0] for layer in updates}
-        note = {f"{name}.{key}": value for name in components for key, value in _peft_settings(settings).items()}
+        note = {f"{name}.{key}": value for name in components for key, value in read_settings(settings).items()}
         metadata = {HEADER_KEY: json.dumps(note)}
     save_updates(file, folder, updates, metadata)
 

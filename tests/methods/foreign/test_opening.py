@@ -272,6 +272,15 @@ def test_settings_of_peft_are_read_as_data(load_tiny, tmp_path):
         (folder / "adapter_config.json").write_text(json.dumps(file.settings | content))
         with pytest.raises(ModelMismatchError, match=r"expected (a number above 0|names of layers)"):
             open_adapter(folder)
+    for name, value in (("init_lora_weights", "pissa_niter_4"), ("init_lora_weights", "olora"), ("use_qalora", True)):
+        (folder / "adapter_config.json").write_text(json.dumps(file.settings | {name: value}))
+        with pytest.raises(ModelMismatchError, match=rf"{name} is '{value}', which cannot be honoured in a plain LoRA"):
+            open_adapter(folder)
+    (folder / "adapter_config.json").write_text(json.dumps(file.settings | {"init_lora_weights": "gaussian"}))
+    open_adapter(folder)
+    (folder / "adapter_config.json").write_text(json.dumps(file.settings) + " " * (1 << 16))
+    with pytest.raises(ModelMismatchError, match=r"adapter_config\.json: over 64 KiB"):
+        open_adapter(folder)
     (folder / "adapter_config.json").unlink()
     with pytest.raises(ModelMismatchError, match=r"expected a checkpoint with adapter_config.json"):
         find_format(open_adapter(folder)).check_file(folder)
