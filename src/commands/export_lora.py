@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from src.sampling.variants import Variant
 
 SUFFIX = ".safetensors"
+# the endings of what goes beside the file
+BESIDE = (".json", ".png", ".md")
 
 
 def find_adapter(checkpoint: "Variant", layout: str | None, words: Sequence[str], root: Path) -> "Adapter":
@@ -51,8 +53,8 @@ def find_adapter(checkpoint: "Variant", layout: str | None, words: Sequence[str]
     """
     import torch
 
-    from src.exporting.card import Base, measured_figures
-    from src.exporting.export import Adapter, choose_layout
+    from src.exporting.card import Base
+    from src.exporting.export import Adapter, choose_layout, count_photos
     from src.exporting.header import FLUX, SD3, SDXL, Subject, base_kind, check_names
     from src.exporting.layouts import Source
     from src.models.families import load_base_model
@@ -65,7 +67,7 @@ def find_adapter(checkpoint: "Variant", layout: str | None, words: Sequence[str]
     own = Path(spec.id).exists() or is_single_file(spec.id)
     digest = model_digest(spec.id, spec.revision, spec.variant, spec.config)
     base = Base(spec.name if own else spec.id, None if own else spec.id, digest.removesuffix(":None"))
-    photos = measured_figures(root, checkpoint.name).get("photos", 0)
+    photos = count_photos(checkpoint.folder, root)
     subject = Subject(params.subject.token, params.subject.class_name, spec.resolution, photos)
     transformer, xl = kind in (SD3, FLUX), kind is SDXL
     if xl and layout != "diffusers":
@@ -87,7 +89,14 @@ def _method(path: Path) -> str:
         return "adapter"
 
 
-def export(folder: Path, out: Path, layout: str | None = None, words: Sequence[str] = (), root: Path = Path()) -> None:
+def export(
+    folder: Path,
+    out: Path,
+    layout: str | None = None,
+    words: Sequence[str] = (),
+    root: Path = Path(),
+    replace: bool = False,
+) -> None:
     """Writes the file and what goes beside it.
 
     Args:
@@ -96,9 +105,10 @@ def export(folder: Path, out: Path, layout: str | None = None, words: Sequence[s
         layout: As of `choose_layout`.
         words: As of `find_adapter`.
         root: As of `find_adapter`.
+        replace: Whether files of these names are replaced.
 
     Raises:
-        ConfigError: `out` is no name of such a file, or as of `find_adapter`.
+        ConfigError: `out` is no name of such a file, or would replace one, or as of `find_adapter`.
         MissingModelError: As of `find_adapter`.
         ModelMismatchError: There is no adapter, or no such layout for it.
     """
@@ -106,11 +116,17 @@ def export(folder: Path, out: Path, layout: str | None = None, words: Sequence[s
         raise ConfigError(f"{out}: a folder; expected the name of a {SUFFIX} file")
     if out.suffix != SUFFIX:
         raise ConfigError(f"{out}: expected a name that ends with {SUFFIX}, as tools look for it")
+    taken = [path for path in map(out.with_suffix, (SUFFIX, *BESIDE)) if path.exists()]
+    if taken and not replace:
+        raise ConfigError(f"{taken[0]}: is there already; choose another name, or replace it and its like: --replace")
     from src.exporting.card import measured_figures, write_card, write_samples, write_settings
     from src.exporting.export import pack, provenance_of
     from src.sampling.variants import chosen_checkpoint
 
-    adapter = find_adapter(chosen_checkpoint(folder), layout, words, root)
+    checkpoint = chosen_checkpoint(folder)
+    if out.resolve() in (folder.resolve(), *(checkpoint.folder or folder).resolve().glob("*")):
+        raise ConfigError(f"{out}: is the adapter itself; choose another place")
+    adapter = find_adapter(checkpoint, layout, words, root)
     provenance = provenance_of(adapter, root)
     data, notes = pack(adapter, out.stem, provenance)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -144,8 +160,9 @@ def main() -> None:
         help="factors as kohya's scripts and LyCORIS write them (of a UNet, by default); as diffusers does (of a "
         "transformer, by default); or the change of every weight, for every method",
     )
-    wanted = parser.parse_args()
-    export(wanted.folder, wanted.out, wanted.layout, wanted.words)
+    parser.add_argument("--replace", action="store_true", help="replace files of these names")
+    wanted = parser.parse_intermixed_args()
+    export(wanted.folder, wanted.out, wanted.layout, wanted.words, replace=wanted.replace)
 
 
 if __name__ == "__main__":

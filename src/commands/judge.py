@@ -18,26 +18,31 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.checkpoint_config import recorded_overrides
-from src.core.config import composed_values, quote_overrides
+from src.core.config import composed_values, quote_overrides, unread_keys
 from src.core.config_errors import one_line
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError, EmptyDatasetError
-from src.core.files import replaced_folder, write_csv, write_text
-from src.core.quoting import quoted
+from src.core.files import has_file, replaced_folder, write_csv, write_text
+from src.core.quoting import literal_path, quoted
 from src.core.tables import read_table
 from src.core.typed import as_yaml
+
+if TYPE_CHECKING:
+    from src.sampling.variants import Variant
 
 STAGES = ("convert", "crop", "caption", "split", "generate", "evaluate", "report")
 # what a workspace has of its own; everything else is the project's
 OWN = ("data", "metrics", "models", "outputs", "logs", "src", "params.yaml", "dvc.lock")
 TRAINED, HELD_OUT = "photos", "held-out"
 JUDGED = layout.OUTPUTS / "judge"
+ITS_OWN = ("inferencer.ckpt_dir", "inferencer.weight", "inferencer.adapters", "report.title", "train.steps")
 TRIGGER = "modelspec.trigger_phrase"
 
 
@@ -107,8 +112,7 @@ def prepare(case: Case, photos: Path, held_out: Path | None, words: Sequence[str
                 _copy_photos(folder, raw / name)
     with replaced_folder(case.folder / layout.ADAPTER) as adapters:
         for variant in found:
-            assert variant.folder is not None, "only base has none"
-            shutil.copytree(variant.folder, adapters / (case.name if one else variant.name))
+            _copy_checkpoint(variant, adapters / (case.name if one else variant.name))
     write_text(case.folder / layout.PARAMS, as_yaml(params))
 
 
@@ -117,6 +121,9 @@ def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
     source = f"inferencer.ckpt_dir={quoted(str(case.source))}"
     said = quote_overrides([*recorded_overrides([source, *words]), *words])
     given = {word.partition("=")[0] for word in said}
+    if idle := sorted(set.intersection(*(set(unread_keys(stage, words)) for stage in STAGES)) | set(ITS_OWN) & given):
+        raise ConfigError(f"{idle[0]}: nothing that judges reads it, or this command sets it")
+    said = [_absolute(word) for word in said]
     if "subject" not in given and not {"subject.token", "subject.class_name"} <= given:
         said = [*_trigger(case.source), *said]
     where = layout.ADAPTER / case.name if one else layout.ADAPTER
@@ -126,6 +133,13 @@ def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
         "train.steps=0",
         f"report.title={quoted(case.name)}",
     ]
+
+
+def _absolute(word: str) -> str:
+    """Lets a model's folder be found from the folder of a case."""
+    key = word.partition("=")[0]
+    path = Path(literal_path(word)) if key in ("model.id", "model.config") else None
+    return f"{key}={quoted(str(path.resolve()))}" if path is not None and path.exists() else word
 
 
 def _trigger(path: Path) -> list[str]:
@@ -158,7 +172,17 @@ def _link_project(folder: Path, root: Path) -> None:
 def _copy_photos(folder: Path, target: Path) -> None:
     if not folder.is_dir():
         raise EmptyDatasetError(f"{folder}: expected a folder with photos")
-    shutil.copytree(folder, target)
+    # a link that leaves the folder stays one, and `convert` refuses it
+    shutil.copytree(folder, target, symlinks=True)
+
+
+def _copy_checkpoint(variant: "Variant", target: Path) -> None:
+    """Copies the files that a checkpoint is made of, and nothing else that lies beside them."""
+    assert variant.folder is not None, "only base has none"
+    target.mkdir()
+    for name in (*variant.format.files, layout.ADAPTER_CONFIG):
+        if has_file(variant.folder / name):
+            shutil.copyfile(variant.folder / name, target / name)
 
 
 def hold_out_folder(data: Path) -> None:

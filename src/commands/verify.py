@@ -59,20 +59,22 @@ def _code_here() -> dict[str, str]:
 
 def _bytes_differ(path: Path, root: Path, said: dict[str, Any]) -> str | None:
     """Writes the file anew, where the adapter is on disk."""
-    from src.exporting.export import pack
+    from src.exporting.export import pack, provenance_of
     from src.sampling.variants import list_checkpoints
 
     folder = root / layout.ADAPTER
     if not folder.is_dir():
-        print(f"{folder} is not here, so nothing was written anew: dvc.lock alone was compared")
-        return None
+        return f"all inputs are the same; its bytes were not compared, as {folder} is not here (`dvc repro train`)"
     found = [variant for variant in list_checkpoints(folder) if variant.name == said.get("checkpoint")]
     if not found:
         return f"train: {folder} has no {str(said.get('checkpoint'))[:80]}"
     adapter = find_adapter(found[0], str(said.get("layout")), (), root)
     if (here := adapter.base.digest) != (there := said["base"]["digest"]):
         return f"train: the base model differs: {str(there)[:80]} there, {here[:80]} here"
-    if pack(adapter, path.stem, said)[0] != path.read_bytes():
+    fresh = provenance_of(adapter, root) | {key: said[key] for key in ("commit", "dvc_lock") if key in said}
+    if not (root / layout.RAW).is_dir():
+        fresh |= {key: said[key] for key in ("photos", "captions") if key in said}
+    if pack(adapter, path.stem, fresh)[0] != path.read_bytes():
         return "its header differs from what export_lora of this checkout writes: it was changed, or renamed"
     return None
 

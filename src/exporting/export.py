@@ -97,10 +97,8 @@ def provenance_of(adapter: Adapter, root: Path) -> dict[str, Any]:
         "packages": packages(),
         "stages": {},
     }
-    stages = stage_inputs(read_lock(root))
-    made = stages.get("train", {}).get("made", {}).get(layout.ADAPTER.as_posix())
-    folder = root / layout.ADAPTER
-    if adapter.source.folder.resolve().parent != folder.resolve() or made != md5_of_folder(folder):
+    stages = made_here(adapter.source.folder, root)
+    if not stages:
         return said
     return said | {
         "commit": commit(root),
@@ -109,6 +107,31 @@ def provenance_of(adapter: Adapter, root: Path) -> dict[str, Any]:
         **photo_hashes(root / layout.RAW),
         "metrics": measured_figures(root, adapter.checkpoint.name).get("rows", []),
     }
+
+
+def made_here(checkpoint: Path, root: Path) -> dict[str, Any]:
+    """Returns what each stage read, where a checkpoint is what dvc.lock says, and nothing elsewhere.
+
+    Args:
+        checkpoint: Its folder.
+        root: The run's folder.
+
+    Returns:
+        As of `stage_inputs`.
+
+    Raises:
+        ConfigError: dvc.lock is damaged.
+    """
+    stages = stage_inputs(read_lock(root))
+    made = stages.get("train", {}).get("made", {}).get(layout.ADAPTER.as_posix())
+    folder = root / layout.ADAPTER
+    is_own = checkpoint.resolve().parent == folder.resolve() and made == md5_of_folder(folder)
+    return stages if is_own else {}
+
+
+def count_photos(checkpoint: Path, root: Path) -> int:
+    """Returns on how many photos a checkpoint of this run was trained; 0 where that is not known."""
+    return int(measured_figures(root, checkpoint.name).get("photos", 0)) if made_here(checkpoint, root) else 0
 
 
 def choose_layout(wanted: str | None, transformer: bool) -> str:

@@ -1,12 +1,12 @@
 """What an adapter is written as: one function for each layout of files."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from peft import LoraConfig
+import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
@@ -15,13 +15,13 @@ from src.exporting.header import as_json
 from src.methods.formats import find_format
 from src.methods.kohya import FULL, SIDES, layer_name, to_changes, to_kohya, to_lycoris
 from src.methods.lora_files import WEIGHTS, read_adapter
-from src.methods.lora_header import FACTOR, HEADER_KEY, recorded_numbers
+from src.methods.lora_header import FACTOR, HEADER_KEY, MAGNITUDE, layer_alphas, layer_ranks
 from src.methods.t_lora import WEIGHTS as MASKED
 from src.methods.textual_inversion import WEIGHTS as WORDS
 from src.methods.textual_inversion import TextualInversionFormat
 from src.methods.tuner import WEIGHTS as TUNED
 from src.methods.tuner import read_tuner, tuner_name
-from src.models.base import BaseModel, denoiser
+from src.models.base import BaseModel
 
 # of tuners, those that tools read as they are
 LYCORIS = ("loha", "lokr")
@@ -119,17 +119,15 @@ def full(source: Source) -> Exported:
     found = find_format(source.folder)
     if found is None or MASKED in found.files or isinstance(found, TextualInversionFormat):
         raise ModelMismatchError(f"{source.folder}: changes no weights of the denoiser, or not the same in every step")
-    if has_file(source.folder / WEIGHTS) and any(
-        name.startswith("text_encoder") for name in read_adapter(source.folder)[0]
-    ):
-        raise ModelMismatchError(f"{source.folder}: of text encoders, too, which --layout full does not write")
     model = source.load()
     found.check_fit(model, source.folder)
-    before = {name: value.clone() for name, value in _parameters(model)}
-    with found.applied(model, source.folder):
-        name = partial(_dotted, model.denoiser_name) if source.transformer else partial(_unet, source.xl)
-        after = {key: value for key, value in _parameters(model) if key in before}
-        tensors = to_changes(before, after, name)
+    changes, own = found.changes(model, source.folder), f"{model.denoiser_name}."
+    if others := sorted(name for name, change in changes.items() if not name.startswith(own) and change.any()):
+        raise ModelMismatchError(f"{source.folder}: changes {others[0]}, too; --layout full writes the denoiser alone")
+    name = partial(_dotted, model.denoiser_name) if source.transformer else partial(_unet, source.xl)
+    tensors = to_changes(
+        {key.removeprefix(own): change for key, change in changes.items() if key.startswith(own)}, name
+    )
     return Exported(tensors, "lycoris.kohya", {"ss_network_args": '{"algo": "full"}'}, _notes(source))
 
 
@@ -144,25 +142,37 @@ def _dotted(component: str, layer: str) -> str:
     return f"{component}.{layer}"
 
 
-def _parameters(model: BaseModel) -> list[tuple[str, Tensor]]:
-    """Lists a denoiser's own parameters, by their names without an adapter."""
-    own = [(name.replace(".base_layer", ""), value.detach()) for name, value in denoiser(model).named_parameters()]
-    return own
-
-
 def _in_one_scale(tensors: dict[str, Tensor], metadata: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Multiplies B by alpha / rank, so that alpha is the rank, which readers without the header take it for."""
-    alphas, ranks = (recorded_numbers("the adapter", metadata, key) for key in ("lora_alpha", "r"))
+    ranks = layer_ranks(tensors)
+    alphas = layer_alphas("the adapter", metadata, ranks)
     scaled = dict(tensors)
+    for layer, rank in ranks.items():
+        name = f"{layer}.lora_B.weight"
+        scaled[name] = tensors[name] * (alphas.get(layer, rank) / rank)
+    note: dict[str, Any] = {}
+    for component in sorted({layer.partition(".")[0] for layer in ranks}):
+        own = {layer.partition(".")[2]: rank for layer, rank in ranks.items() if layer.startswith(f"{component}.")}
+        others = {layer: rank for layer, rank in own.items() if rank != min(own.values())}
+        said: dict[str, Any] = {"r": min(own.values()), "lora_alpha": min(own.values()), "target_modules": sorted(own)}
+        said |= {"rank_pattern": others, "alpha_pattern": others} if others else {}
+        said["use_dora"] = any(name.startswith(f"{component}.") and name.endswith(MAGNITUDE) for name in tensors)
+        note |= {f"{component}.{key}": value for key, value in said.items()}
+    return scaled, {HEADER_KEY: as_json(note)}
+
+
+def _check_factors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses a layer of which a factor is missing, has no number, or does not fit the other."""
+    sides: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        match = FACTOR.fullmatch(name)
-        component = name.partition(".")[0]
-        if match and SIDES[match["new"] or match["old"]] == "up" and component in alphas:
-            scaled[name] = tensor * (alphas[component] / tensor.shape[1])
-    known = {field.name for field in fields(LoraConfig)}
-    said = json.loads(metadata.get(HEADER_KEY, "{}"))
-    kept = {key: value for key, value in said.items() if key.rpartition(".")[2] in known}
-    return scaled, {HEADER_KEY: as_json(kept | {f"{name}.lora_alpha": rank for name, rank in ranks.items()})}
+        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+            raise ModelMismatchError(f"{folder}: {name[:200]} holds what is no finite number")
+        if match := FACTOR.fullmatch(name):
+            sides.setdefault(match["layer"], {})[SIDES[match["new"] or match["old"]]] = tensor
+    for layer, found in sides.items():
+        down, up = found.get("down"), found.get("up")
+        if down is None or up is None or min(down.ndim, up.ndim) < 2 or down.shape[0] != up.shape[1]:
+            raise ModelMismatchError(f"{folder}: the two factors of {layer[:200]} do not fit each other")
 
 
 def _read_lora(source: Source) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -170,11 +180,12 @@ def _read_lora(source: Source) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelMismatchError(
             f"{source.folder}: nothing but vectors of a new word: use {source.folder / WORDS} as an embedding"
         )
-    if has_file(source.folder / MASKED):
-        return read_adapter(source.folder, MASKED)
-    if not has_file(source.folder / WEIGHTS):
+    name = MASKED if has_file(source.folder / MASKED) else WEIGHTS
+    if not has_file(source.folder / name):
         raise ModelMismatchError(f"{source.folder}: holds no LoRA: {FULL}")
-    return read_adapter(source.folder)
+    tensors, metadata = read_adapter(source.folder, name)
+    _check_factors(source.folder, tensors)
+    return tensors, metadata
 
 
 def _notes(source: Source) -> tuple[str, ...]:

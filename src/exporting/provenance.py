@@ -27,6 +27,8 @@ KEY = "provenance"
 MAX_CHARACTERS = 1 << 20
 # whose inputs decide the adapter, the choice of its checkpoint and its figures, in the order in which they run
 STAGES = ("convert", "crop", "caption", "split", "class_images", "train", "generate", "evaluate")
+# of a stage: what is run
+CMD = "cmd"
 # what the guards write: they change no result
 GUARDS = (layout.CONFIG_OK.as_posix(), layout.CHECK_OK.as_posix())
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "safetensors", "open_clip_torch", "pillow-heif")
@@ -60,7 +62,7 @@ def stage_inputs(lock: Mapping[str, Any]) -> dict[str, dict[str, dict[str, str]]
         params = flatten(stage.get("params", {}).get(layout.PARAMS.as_posix(), {}))
         found[name] = {
             "files": files,
-            "params": {key: short_hash(value) for key, value in params.items()},
+            "params": {key: short_hash(value) for key, value in params.items()} | {CMD: short_hash(stage.get(CMD))},
             "made": {out["path"]: out["md5"] for out in stage.get("outs", [])},
         }
     return found
@@ -154,11 +156,24 @@ def read_provenance(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         content = json.loads(text) if len(text) <= MAX_CHARACTERS else None
     except (ValueError, RecursionError):
         content = None
-    if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+    if not isinstance(content, dict) or not _is_whole(content):
         raise ModelMismatchError(
             f"{path}: does not say what it was made of; export_lora writes that of a pipeline's run"
         )
     return content
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Says whether a file's statement has the form of ours."""
+    base, stages = content.get("base"), content.get("stages")
+    texts = [content.get(key) for key in ("layout", "checkpoint", "weights", "tensors")]
+    texts += [base.get("digest") if isinstance(base, dict) else None]
+    inputs = list(stages.values()) if isinstance(stages, dict) else [None]
+    for one in inputs:
+        for key in ("files", "params", "made"):
+            part = one.get(key) if isinstance(one, dict) else None
+            texts += part.values() if isinstance(part, dict) else [None]
+    return all(isinstance(text, str) for text in texts)
 
 
 def _all(paths: Iterable[Path]) -> str:

@@ -9,6 +9,7 @@ import yaml
 from src.core import layout
 from src.core.nested import flatten
 from src.exporting.provenance import (
+    CMD,
     STAGES,
     md5_of_folder,
     packages,
@@ -20,6 +21,7 @@ from src.exporting.provenance import (
 
 RAW = layout.RAW.as_posix()
 ADAPTER = layout.ADAPTER.as_posix()
+GRAPH = "dvc.yaml"
 
 
 def inputs_here(root: Path, params: Mapping[str, Any], code: Mapping[str, str]) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def inputs_here(root: Path, params: Mapping[str, Any], code: Mapping[str, str]) 
         ConfigError: dvc.lock is damaged.
     """
     lock = read_lock(root)
-    found, known = stage_inputs(lock), dict[str, str]()
+    found, known, commands = stage_inputs(lock), dict[str, str](), _commands(root / GRAPH)
     for stage, inputs in found.items():
         for name, locked in inputs["files"].items():
             if name not in known:
@@ -46,8 +48,18 @@ def inputs_here(root: Path, params: Mapping[str, Any], code: Mapping[str, str]) 
         own = (layout.STAGE_CODE / f"{stage}.txt").as_posix()
         inputs["files"][own] = code.get(stage, inputs["files"].get(own, ""))
         declared = lock["stages"][stage].get("params", {}).get(layout.PARAMS.as_posix(), {})
-        inputs["params"] = {key: short_hash(value) for name in declared for key, value in _select(params, name).items()}
+        own_params = [_select(params, name) for name in declared]
+        inputs["params"] = {key: short_hash(value) for part in own_params for key, value in part.items()}
+        inputs["params"][CMD] = short_hash(commands.get(stage, lock["stages"][stage].get(CMD)))
     return found
+
+
+def _commands(graph: Path) -> dict[str, str]:
+    """Reads what each stage of dvc.yaml runs."""
+    if not graph.is_file():
+        return {}
+    stages = yaml.safe_load(graph.read_text(encoding="utf-8"))["stages"]
+    return {name: stage[CMD] for name, stage in stages.items() if CMD in stage}
 
 
 def first_difference(recorded: Mapping[str, Any], root: Path, here: Mapping[str, Any]) -> str | None:

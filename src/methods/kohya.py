@@ -6,13 +6,12 @@ change itself.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
-from src.methods.lora_header import FACTOR, MAGNITUDE, WRAPPER, layer_alphas, layer_ranks, recorded_numbers
+from src.methods.lora_header import FACTOR, MAGNITUDE, WRAPPER, layer_alphas, layer_ranks
 from src.methods.sdxl_names import original_name
 
 SIDES = {"A": "down", "down": "down", "B": "up", "up": "up"}
@@ -53,15 +52,14 @@ def to_kohya(
 
     Returns:
         Tensors in kohya's layout, in half precision, as such files usually are; and the header's ss_network_dim and
-        ss_network_alpha.
+        ss_network_alpha, where all layers share them.
 
     Raises:
         ModelMismatchError: It is a DoRA, which AUTOMATIC1111's web UI normalises by columns and ComfyUI, as peft, by
             rows; or of a transformer, whose files have another layout; or holds something else that is no LoRA layer.
     """
-    alphas = layer_alphas("the adapter", metadata, layer_ranks(tensors))
-    usual = recorded_numbers("the adapter", metadata, "lora_alpha")
-    ranks = recorded_numbers("the adapter", metadata, "r")
+    ranks = layer_ranks(tensors)
+    alphas = layer_alphas("the adapter", metadata, ranks)
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         match = FACTOR.fullmatch(name)
@@ -76,10 +74,11 @@ def to_kohya(
         result[f"{key}.lora_{SIDES[match['new'] or match['old']]}.weight"] = tensor.half()
         rank = min(tensor.shape[:2])
         result[f"{key}.alpha"] = torch.tensor(float(alphas.get(match["layer"], rank)))
-    return result, {
-        "ss_network_dim": f"{ranks['unet']:g}" if "unet" in ranks else "",
-        "ss_network_alpha": f"{usual['unet']:g}" if "unet" in usual else "",
+    shared: dict[str, set[float]] = {
+        "ss_network_dim": set(ranks.values()),
+        "ss_network_alpha": {alphas.get(layer, rank) for layer, rank in ranks.items()},
     }
+    return result, {key: f"{min(found):g}" for key, found in shared.items() if len(found) == 1}
 
 
 def to_lycoris(tensors: Mapping[str, Tensor], tuner: str, rank: int, alpha: float, xl: bool) -> dict[str, Tensor]:
@@ -106,27 +105,28 @@ def to_lycoris(tensors: Mapping[str, Tensor], tuner: str, rank: int, alpha: floa
     return result
 
 
-def to_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor], name: Callable[[str], str]) -> dict[str, Any]:
+def to_changes(changes: Mapping[str, Tensor], name: Callable[[str], str]) -> dict[str, Tensor]:
     """Writes what was trained as the change of each weight, which every tool adds to the base's.
 
     Args:
-        before: The base's parameters by dotted name, float32.
-        after: The same parameters with the adapter.
+        changes: By dotted name of the parameter, float32.
         name: Names a layer.
 
     Returns:
-        Tensors by ``LAYER.diff`` for weights and ``LAYER.diff_b`` for biases, in half precision; those that did not
-        change are left out.
+        Tensors by ``LAYER.diff`` for weights and ``LAYER.diff_b`` for biases, in half precision; those that are all
+        zeros are left out.
 
     Raises:
-        ModelMismatchError: A parameter that is neither weight nor bias has changed.
+        ModelMismatchError: A parameter that is neither weight nor bias has changed, or none has.
     """
     result = {}
-    for parameter, value in after.items():
-        if torch.equal(value, before[parameter]):
-            continue
+    for parameter, change in changes.items():
         layer, _, kind = parameter.rpartition(".")
+        if not change.any():
+            continue
         if kind not in ("weight", "bias"):
             raise ModelMismatchError(f"{parameter} changed, and such files know weights and biases alone")
-        result[f"{name(layer)}.diff{'_b' * (kind == 'bias')}"] = (value - before[parameter]).half()
+        result[f"{name(layer)}.diff{'_b' * (kind == 'bias')}"] = change.half()
+    if not result:
+        raise ModelMismatchError("no weight of the denoiser differs from the base model's")
     return result

@@ -91,6 +91,30 @@ def test_photos_are_copied_and_the_project_is_linked(case, photos, tmp_path):
         prepare(case, tmp_path / "nowhere", None, [], root)
 
 
+def test_nothing_but_the_adapters_files_is_copied_and_links_stay_links(case, photos, tmp_path):
+    checkpoint(case.source, {}, {"subject": {"token": "ohwx", "class_name": "dog"}})
+    (case.source / "tax.pdf").write_bytes(b"private")
+    (photos / "link.png").symlink_to(case.source / "tax.pdf")
+    prepare(case, photos, None, [], tmp_path)
+    assert not (case.folder / "models/adapter/bear/tax.pdf").exists()
+    assert (case.folder / "data/raw" / TRAINED / "link.png").is_symlink()
+
+
+@pytest.mark.parametrize("word", ["inferencer.weight=0.5", "report.title=Mine", "train.steps=7", "lr=5"])
+def test_settings_that_nothing_reads_are_refused(case, photos, tmp_path, word):
+    checkpoint(case.source, {}, {"subject": {"token": "ohwx", "class_name": "dog"}})
+    with pytest.raises(ConfigError, match=f"{word.split('=')[0]}: nothing that judges reads it"):
+        prepare(case, photos, None, [word], tmp_path)
+
+
+def test_a_folder_of_a_model_is_found_from_the_cases_folder(case, photos, tmp_path, monkeypatch):
+    checkpoint(case.source, {}, {"subject": {"token": "ohwx", "class_name": "dog"}})
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    prepare(case, photos, None, ["model.id=base"], tmp_path)
+    assert params_of(case)["model"]["id"] == str(tmp_path / "base")
+
+
 def test_each_adapter_has_a_plain_name_of_its_own(tmp_path):
     first, *_ = name_cases([tmp_path / "my-toy.safetensors"], tmp_path)
     assert (first.name, first.folder) == ("my-toy", tmp_path / "outputs/judge/my-toy")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from safetensors.torch import load_file
 
 from src.commands.export_lora import export
@@ -11,7 +12,7 @@ from src.core.errors import ConfigError, ModelMismatchError
 from src.methods.formats import find_format
 from src.methods.sdxl_names import original_name
 from src.models.base import denoiser
-from src.models.tensors import load_tensors
+from src.models.tensors import load_tensors, save_tensors
 from tests.methods.test_begun import moved
 from tests.training.test_every_method import make
 
@@ -131,7 +132,7 @@ def test_transformers_are_written_as_their_tools_read_them(load_tiny, tiny_model
     export(folder, tmp_path / "toy.safetensors", None, words)
     assert all(name.startswith("transformer.") for name in load_file(tmp_path / "toy.safetensors"))
     with pytest.raises(ModelMismatchError, match="try --layout diffusers"):
-        export(folder, tmp_path / "toy.safetensors", "kohya", words)
+        export(folder, tmp_path / "other.safetensors", "kohya", words)
 
 
 REFUSED = [
@@ -153,7 +154,9 @@ def test_what_a_layout_cannot_hold_is_refused(load_tiny, tiny_models, tmp_path, 
 
 def test_text_encoders_are_no_part_of_the_whole_change(load_tiny, tiny_models, tmp_path):
     folder = saved(load_tiny, tmp_path / "lora", "lora", "sd1", "method.train_text_encoder=true")
-    with pytest.raises(ModelMismatchError, match="of text encoders, too, which --layout full does not write"):
+    with pytest.raises(
+        ModelMismatchError, match=r"changes text_encoder\..*, too; --layout full writes the denoiser alone"
+    ):
         export(folder, tmp_path / "toy.safetensors", "full", [f"model.id={tiny_models / 'sd1'}"])
 
 
@@ -164,3 +167,68 @@ def test_names_that_no_tool_lists_are_refused(tmp_path):
         export(tmp_path, tmp_path / "toy")
     with pytest.raises(ConfigError, match=r"toy\.bin: expected a name that ends with \.safetensors"):
         export(tmp_path, tmp_path / "toy.bin")
+
+
+def foreign(load_tiny, folder):
+    """A LoRA of kohya's with another rank and alpha in each layer."""
+    layers = {
+        name: layer.weight.shape
+        for name, layer in denoiser(load_tiny("sd1")).named_modules()
+        if name.endswith(("to_q", "to_v")) and isinstance(layer, torch.nn.Linear)
+    }
+    random, tensors = torch.Generator().manual_seed(0), {}
+    for number, (name, shape) in enumerate(layers.items()):
+        key, rank = f"lora_unet_{name.replace('.', '_')}", 2 + 2 * (number % 2)
+        tensors[f"{key}.lora_down.weight"] = torch.randn(rank, shape[1], generator=random)
+        tensors[f"{key}.lora_up.weight"] = torch.randn(shape[0], rank, generator=random)
+        tensors[f"{key}.alpha"] = torch.tensor([1.0, 4.0, 7.0][number % 3])
+    save_tensors(folder / "their.safetensors", tensors, {})
+    return folder / "their.safetensors", set(layers)
+
+
+@pytest.mark.parametrize("layout", ["kohya", "diffusers"])
+def test_each_layer_keeps_its_own_scale(load_tiny, tiny_models, tmp_path, monkeypatch, layout):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    path, layers = foreign(load_tiny, tmp_path)
+    export(path, tmp_path / "toy.safetensors", layout, [f"model.id={tiny_models / 'sd1'}"])
+    given, tensors = load_file(path), load_file(tmp_path / "toy.safetensors")
+    wanted = {}
+    for layer in layers:
+        key = f"lora_unet_{layer.replace('.', '_')}"
+        wanted[layer] = comfyui(given, key, (given[f"{key}.lora_up.weight"].shape[0], -1))
+        if layout == "kohya":
+            found = comfyui(tensors, key, wanted[layer].shape)
+        else:
+            found = tensors[f"unet.{layer}.lora_B.weight"].float() @ tensors[f"unet.{layer}.lora_A.weight"].float()
+        torch.testing.assert_close(found, wanted[layer], rtol=1e-2, atol=2e-2)
+    if layout == "kohya":  # of which diffusers (0.42.1) takes one alpha for layers of several ranks
+        return
+    pipeline = DiffusionPipeline.from_pretrained(tiny_models / "sd1")
+    before = {name: weight.clone() for name, weight in pipeline.unet.state_dict().items()}
+    pipeline.load_lora_weights(tmp_path, weight_name="toy.safetensors")
+    pipeline.fuse_lora()
+    after = pipeline.unet.state_dict()
+    for layer, change in wanted.items():
+        found = after[f"{layer}.base_layer.weight"] - before[f"{layer}.weight"]
+        torch.testing.assert_close(found, change, rtol=1e-2, atol=2e-2)
+
+
+SPOILT = {
+    "missing": (lambda name, tensor: None if "lora_B" in name else tensor, "do not fit each other"),
+    "rank": (lambda name, tensor: tensor[:, :3] if "lora_B" in name else tensor, "do not fit each other"),
+    "flat": (lambda name, tensor: tensor.flatten() if "lora_B" in name else tensor, "do not fit each other"),
+    "nan": (lambda _, tensor: tensor * float("nan"), "no finite number"),
+    "whole numbers": (lambda _, tensor: tensor.long(), "no finite number"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_spoilt_adapter_is_not_exported(load_tiny, tiny_models, tmp_path, what):
+    folder = saved(load_tiny, tmp_path / "step-000002", "lora", "sd1")
+    spoil, message = SPOILT[what]
+    file = next(folder.glob("*.safetensors"))
+    tensors, header = load_tensors(file)
+    spoilt = {name: spoil(name, tensor) for name, tensor in tensors.items()}
+    save_tensors(file, {name: tensor for name, tensor in spoilt.items() if tensor is not None}, header)
+    with pytest.raises(ModelMismatchError, match=message):
+        export(folder, tmp_path / "toy.safetensors", None, [f"model.id={tiny_models / 'sd1'}"])

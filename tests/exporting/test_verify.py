@@ -9,6 +9,7 @@ from PIL import Image
 
 from src.commands import verify as command
 from src.commands.export_lora import export
+from src.core.errors import ConfigError, ModelMismatchError
 from src.exporting.provenance import md5_of_folder
 from src.models.tensors import load_tensors, save_tensors
 from tests.exporting.test_layouts import saved
@@ -122,15 +123,62 @@ def test_code_is_named_with_the_first_stage_that_runs_it(project, monkeypatch):
     assert command.verify(project[1], project[0]) == "train: its code, or the version of a library, differs"
 
 
-def test_the_same_checkout_makes_the_same_bytes(project, capsys):
+def test_the_same_checkout_makes_the_same_bytes(project):
     root, path = project
     before = path.stat().st_mtime_ns
     assert command.verify(path, root) is None
     assert path.stat().st_mtime_ns == before
     shutil.rmtree(root / "models/adapter")
-    capsys.readouterr()
-    assert command.verify(path, root) is None
-    assert "nothing was written anew: dvc.lock alone was compared" in capsys.readouterr().out
+    assert command.verify(path, root).startswith("all inputs are the same; its bytes were not compared")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": [{"name": "dino", "value": "0.999"}]},
+        {"method": "another"},
+        {"packages": {}},
+        {"weights": "0" * 64},
+    ],
+)
+def test_what_the_file_claims_is_not_believed(project, change):
+    root, path = project
+    tensors, header = load_tensors(path)
+    said = json.loads(header["provenance"]) | change
+    save_tensors(path, tensors, header | {"provenance": json.dumps(said, sort_keys=True, separators=(",", ":"))})
+    assert "differ" in command.verify(path, root)
+
+
+@pytest.mark.parametrize("spoilt", [{"base": "x"}, {"stages": {"train": []}}, {"stages": {"train": {"made": []}}}])
+def test_a_statement_of_another_form_is_refused(project, spoilt):
+    root, path = project
+    tensors, header = load_tensors(path)
+    said = json.loads(header["provenance"]) | spoilt
+    save_tensors(path, tensors, header | {"provenance": json.dumps(said)})
+    with pytest.raises(ModelMismatchError, match="does not say what it was made of"):
+        command.verify(path, root)
+
+
+def test_a_stage_that_runs_something_else_is_named(project):
+    root, path = project
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"split": {"cmd": "python other.py"}}}))
+    assert command.verify(path, root) == "split: cmd differs"
+
+
+def test_no_file_is_replaced_unless_asked_for(project):
+    root, path = project
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r"toy\.safetensors: is there already"):
+        export(root / "models/adapter", path, root=root)
+    (root / "README.md").write_text("mine")
+    with pytest.raises(ConfigError, match=r"README\.md: is there already"):
+        export(root / "models/adapter", root / "README.safetensors", root=root)
+    checkpoint = root / "models/adapter/step-000002"
+    with pytest.raises(ConfigError, match="is the adapter itself"):
+        export(checkpoint, checkpoint / "pytorch_lora_weights.safetensors", root=root, replace=True)
+    export(root / "models/adapter", path, root=root, replace=True)
+    assert path.read_bytes() == before
+    assert (root / "README.md").read_text() == "mine"
 
 
 def test_other_names_and_another_order_of_photos_are_no_change(project):
