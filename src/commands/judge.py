@@ -15,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,7 +121,7 @@ def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
     source = f"inferencer.ckpt_dir={quoted(str(case.source))}"
     said = quote_overrides([*recorded_overrides([source, *words]), *words])
     given = {word.partition("=")[0] for word in said}
-    if idle := sorted(set.intersection(*(set(unread_keys(stage, words)) for stage in STAGES)) | set(ITS_OWN) & given):
+    if idle := _idle(words, given):
         raise ConfigError(f"{idle[0]}: nothing that judges reads it, or this command sets it")
     said = [_absolute(word) for word in said]
     if "subject" not in given and not {"subject.token", "subject.class_name"} <= given:
@@ -133,6 +133,12 @@ def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
         "train.steps=0",
         f"report.title={quoted(case.name)}",
     ]
+
+
+def _idle(words: Sequence[str], given: Set[str]) -> list[str]:
+    """Lists settings that would not act: what no stage reads but the report, which prints all, and what is set here."""
+    unread = [set(unread_keys(stage, words)) for stage in STAGES if stage != "report"]
+    return sorted({key for key in set.intersection(*unread) if key.split(".")[0] != "report"} | given & set(ITS_OWN))
 
 
 def _absolute(word: str) -> str:
