@@ -26,6 +26,8 @@ PART = "text_encoder"
 # what files for several encoders call them, in their order
 SEVERAL = ("clip_l", "clip_g")
 MAX_VECTORS, MAX_TOKEN_CHARACTERS = 64, 100
+# what the vectors may be kept in
+KEPT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class NewWords(torch.nn.Module):
@@ -185,7 +187,13 @@ def read_file(folder: Path) -> tuple[str, dict[str, Tensor]]:
     sizes = {tensor.shape[0] if tensor.ndim == 2 else 0 for tensor in tensors.values()}
     if not 0 < len(token) <= MAX_TOKEN_CHARACTERS or len(sizes) != 1 or not 1 <= max(sizes) <= MAX_VECTORS:
         raise ModelMismatchError(f"{path}: holds no vectors of one token, at most {MAX_VECTORS}")
+    if odd := sorted(name for name, tensor in tensors.items() if not _is_finite(tensor)):
+        raise ModelMismatchError(f"{path}: {odd[0][:80]!r} holds something else than finite floating point numbers")
     return token, tensors
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return tensor.dtype in KEPT and bool(torch.isfinite(tensor).all())
 
 
 def read_words(folder: Path, model: BaseModel) -> tuple[str, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError
+from src.methods.foreign.layers import checked
 from src.methods.textual_inversion import MAX_TOKEN_CHARACTERS, SEVERAL, WEIGHTS
 from src.models.tensors import save_tensors
 
@@ -33,13 +34,13 @@ def save_embedding(folder: Path, word: str, tensors: Mapping[str, Tensor], metad
         metadata: Of its header.
 
     Raises:
-        ModelMismatchError: There are others beside them.
+        ModelMismatchError: There are others beside them, or they are no finite numbers.
     """
     if extra := sorted(set(tensors) - {*SEVERAL}) if set(tensors) & {*SEVERAL} else sorted(tensors)[1:]:
         raise ModelMismatchError(f"{extra[0][:200]!r} is none of the vectors of a word")
     if odd := sorted(name for name, tensor in tensors.items() if tensor.ndim not in (1, 2) or not tensor.numel()):
         raise ModelMismatchError(f"{odd[0][:200]!r} holds no vectors of a word")
-    rows = {name: tensor.reshape(-1, tensor.shape[-1]) for name, tensor in tensors.items()}
+    rows = {name: checked(name, tensor).reshape(-1, tensor.shape[-1]) for name, tensor in tensors.items()}
     token = metadata.get("token", word)
     if not set(rows) <= {*SEVERAL}:
         [(name, vectors)] = rows.items()

@@ -20,6 +20,7 @@ from src.models.tensors import load_tensors, save_tensors
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
 from src.stages.train import starting_files
 from tests.methods.foreign.layouts import LAYOUTS, updates_of
+from tests.methods.foreign.test_embeddings import VECTORS
 from tests.methods.foreign.test_layouts import write
 from tests.methods.test_lora import method, predict, trained
 from tests.tiny.single_file import write_single_file
@@ -214,42 +215,6 @@ def test_a_whole_model_is_no_adapter_and_an_adapter_no_model(tiny_models, kohya,
         open_adapter(tmp_path / "whole.safetensors")
     with pytest.raises(ModelMismatchError, match=r"v2\)\.safetensors: an adapter, as lora_te_.*, and no whole model"):
         read_contents(kohya)
-
-
-VECTORS = torch.arange(64.0).reshape(2, 32)
-WORDS = {
-    "A1111": ({"emb_params": VECTORS}, "sksToy"),
-    "diffusers": ({"<toy>": VECTORS}, "<toy>"),
-    "diffusers, one vector": ({"<toy>": VECTORS[0]}, "<toy>"),
-}
-
-
-@pytest.mark.parametrize(("tensors", "word"), WORDS.values(), ids=WORDS)
-def test_words_of_other_tools_are_read(load_tiny, tiny_models, tmp_path, tensors, word):
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, tmp_path / "sksToy.safetensors")
-    [variant] = list_checkpoints(tmp_path / "sksToy.safetensors")
-    check_base_of(variant.folder, tiny_models / "sd1")
-    model = load_tiny("sd1")
-    with variant.format.applied(model, variant.folder):
-        ids = model.pipeline.tokenizer(word, add_special_tokens=False)["input_ids"]
-        assert torch.equal(model.pipeline.text_encoder.get_input_embeddings().weight[ids[0]], VECTORS[0])
-    with pytest.raises(
-        ModelMismatchError, match="sksToy: vectors of 32 numbers, and the text encoders of sdxl have 32 and 64"
-    ):
-        check_base_of(variant.folder, tiny_models / "sdxl")
-
-
-def test_words_of_sdxl_are_read_for_both_encoders(load_tiny, tiny_models, tmp_path):
-    both = {"clip_l": VECTORS, "clip_g": torch.ones(2, 64)}
-    save_file(both, tmp_path / "sksToy.safetensors")
-    [variant] = list_checkpoints(tmp_path / "sksToy.safetensors")
-    check_base_of(variant.folder, tiny_models / "sdxl")
-    variant.format.check_fit(load_tiny("sdxl"), variant.folder)
-    with pytest.raises(ModelMismatchError, match="another base model"):
-        check_base_of(variant.folder, tiny_models / "sd1")
-    save_file(both | {"clip_l_out": torch.ones(2, 32)}, tmp_path / "sksToy.safetensors")
-    with pytest.raises(ModelMismatchError, match="'clip_l_out' is none of the vectors of a word"):
-        list_checkpoints(tmp_path / "sksToy.safetensors")
 
 
 def test_a_word_that_a_lora_brings_along_comes_with_it(kohya, load_tiny):
