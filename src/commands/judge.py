@@ -121,7 +121,7 @@ def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
     source = f"inferencer.ckpt_dir={quoted(str(case.source))}"
     said = quote_overrides([*recorded_overrides([source, *words]), *words])
     given = {word.partition("=")[0] for word in said}
-    if idle := _idle(words, given):
+    if idle := idle_settings(words, given):
         raise ConfigError(f"{idle[0]}: nothing that judges reads it, or this command sets it")
     said = [_absolute(word) for word in said]
     if "subject" not in given and not {"subject.token", "subject.class_name"} <= given:
@@ -135,8 +135,16 @@ def _overrides(case: Case, one: bool, words: Sequence[str]) -> list[str]:
     ]
 
 
-def _idle(words: Sequence[str], given: Set[str]) -> list[str]:
-    """Lists settings that would not act: what no stage reads but the report, which prints all, and what is set here."""
+def idle_settings(words: Sequence[str], given: Set[str]) -> list[str]:
+    """Lists settings that would not act: what no stage reads but the report, which prints all, and what is set here.
+
+    Args:
+        words: Overrides.
+        given: The keys of all that is set.
+
+    Returns:
+        Keys, sorted.
+    """
     unread = [set(unread_keys(stage, words)) for stage in STAGES if stage != "report"]
     return sorted({key for key in set.intersection(*unread) if key.split(".")[0] != "report"} | given & set(ITS_OWN))
 

@@ -24,7 +24,9 @@ def run_for_other_tools(name: str, words: list[str], place: Place) -> None:
 
     settings = small([], place.project)
     place.repro(settings)
-    own = {"export_lora": [word for word in settings if word.startswith("model.id=")], "judge": settings}
+    idle = judge.idle_settings(settings, {word.partition("=")[0] for word in settings})
+    read = [word for word in settings if word.partition("=")[0] not in idle]
+    own = {"export_lora": [word for word in settings if word.startswith("model.id=")], "judge": read}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judge, "run_apart", lambda _call, folder, _environment: in_folder(folder, judge.run_stages))
         if name == "verify":

@@ -17,6 +17,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
+from src.core import layout
 from src.core.config import INFERENCE, load_config, to_dict, unread_keys
 from tests.docs.markdown import ROOT
 from tests.docs.twins import small
@@ -160,7 +161,7 @@ def _draw_picture(words: list[str]) -> None:
     unread = unread_keys(INFERENCE, words)
     read = [word for word in words if word.partition("=")[0] not in unread]
     run_module("src.stages.inference", [*read, "prompt=a bear", "inferencer.weight=0", "exp.run_dir=drawn"])
-    [drawn] = Path("drawn/data/samples/base").rglob("*.png")
+    [drawn] = Path("drawn", layout.PICTURES, "base").rglob("*.png")
     shutil.copyfile(drawn, "picture.png")
 
 
