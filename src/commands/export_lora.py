@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="base model and subject, as for inference.py")
     parser.add_argument(
         "--layout",
-        choices=("kohya", "diffusers", "full"),
+        metavar="kohya | diffusers | full",
         help="factors as kohya's scripts and LyCORIS write them (of a UNet, by default); as diffusers does (of a "
         "transformer, by default); or the change of every weight, for every method",
     )

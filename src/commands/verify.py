@@ -4,7 +4,6 @@ Says "the same bytes as this commit makes", or names the first stage whose input
 parameter, code or a library, the base model. Exit status 0, or 1 where something differs.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +49,13 @@ def verify(path: Path, root: Path = Path()) -> str | None:
 
 def _code_here() -> dict[str, str]:
     """Returns the MD5 of which code each stage runs now."""
+    from src.exporting.provenance import md5
+
     folder = layout.CACHE / "verify"
     with replaced_folder(folder) as inside:
         write_stage_code(layout.PARAMS, inside / "code")
         files = list_files(inside / "code", ".txt")
-        return {file.stem: hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in files}
+        return {file.stem: md5(file.read_bytes()) for file in files}
 
 
 def _bytes_differ(path: Path, root: Path, said: dict[str, Any]) -> str | None:

@@ -130,12 +130,12 @@ def commit(root: Path) -> str:
 def md5_of_folder(folder: Path) -> str:
     """Returns what dvc.lock says of a folder with this content."""
     entries = [
-        {"md5": _md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()}
+        {"md5": md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()}
         for path in folder.rglob("*")
         if path.is_file() and not set(path.relative_to(folder).parts) & set(IGNORED)
     ]
     listed = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
-    return f"{_md5(listed.encode())}.dir"
+    return f"{md5(listed.encode())}.dir"
 
 
 def read_provenance(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -180,7 +180,8 @@ def _all(paths: Iterable[Path]) -> str:
     return sha256_bytes("\n".join(sorted(map(sha256_file, paths))).encode())
 
 
-def _md5(data: bytes) -> str:
+def md5(data: bytes) -> str:
+    """Returns what dvc.lock says of a file with this content."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
