@@ -25,7 +25,7 @@ class _Lines:
         self._stream.flush()
 
 
-def follow(items: Iterable[T], total: int, what: str, unit: str = "photos") -> Iterator[T]:
+def follow(items: Iterable[T], total: int, what: str, unit: str = "photos", done: int = 0) -> Iterator[T]:
     """Yields the items and shows how many are done, how fast, and how long the rest takes.
 
     Args:
@@ -33,13 +33,20 @@ def follow(items: Iterable[T], total: int, what: str, unit: str = "photos") -> I
         total: How many there are.
         what: The stage.
         unit: What is counted.
+        done: How many of them were there before, as of a run that goes on.
 
     Yields:
         Each item.
     """
     if sys.stderr.isatty():
-        yield from tqdm(items, desc=what, total=total, unit=f" {unit}")
+        yield from tqdm(items, desc=what, total=total, unit=f" {unit}", initial=done)
     else:
         lines = {"file": _Lines(sys.stdout), "bar_format": FORMAT, "ascii": True}
         every = {"mininterval": LINES_EVERY_S, "delay": LINES_EVERY_S, "miniters": 1}
-        yield from tqdm(items, desc=what, total=total, unit=f" {unit}", **lines, **every)
+        yield from tqdm(items, desc=what, total=total, unit=f" {unit}", initial=done, **lines, **every)
+
+
+def say(text: str) -> None:
+    """Prints a line at once, above the bar where there is one."""
+    with tqdm.external_write_mode():
+        print(text, flush=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from src.core.errors import ConfigError, MetricError
 from src.core.files import has_file, sha256_file
+from src.core.progress import follow
 
 MAX_WORKERS = 16
 Features = NDArray[np.float64]
@@ -173,7 +174,7 @@ class FeatureStore:
 
         workers = min(os.cpu_count() or 1, MAX_WORKERS)
         with exact_arithmetic(), ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(run, items))
+            return list(follow(pool.map(run, items), len(items), "evaluate", "parts"))
 
     def _embed_batch(self, extractor: ImageExtractor, files: Sequence[ImageFile]) -> Features:
         batch = torch.stack([extractor.prepare(open_rgb(file.path)) for file in files])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from src.core.errors import ModelMismatchError, NonFiniteError
+from src.core.progress import follow, say
 from src.core.seeding import derive_seed
 from src.pretraining.images import ImageSet
 from src.pretraining.plan import Plan
@@ -141,7 +142,7 @@ def train_from_noise(
     start, losses, evaluations, notes = _resume(task, average, state, watch.measured)
     notes["steps"] = plan.steps
     pending, kept, earlier, began = list[dict[str, Tensor]](), start, notes["seconds"], time.monotonic()
-    for step in range(start, plan.steps):
+    for step in follow(range(start, plan.steps), plan.steps, "train", "steps", start):
         _set_learning_rates(task, plan.lr, schedule.factor(step, plan.steps))
         torch.manual_seed(derive_seed(seed, "update", step))
         pending.append(task.update(step))
@@ -191,7 +192,7 @@ def _set_learning_rates(task: Task, lr: float, factor: float) -> None:
 
 def _report(row: Row, plan: Plan, updates_per_s: float) -> None:
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
-    print(f"step {row['step']}/{plan.steps}: {numbers}; {updates_per_s * plan.batch_size:z.0f} images/s", flush=True)
+    say(f"step {row['step']}/{plan.steps}: {numbers}; {updates_per_s * plan.batch_size:z.0f} images/s")
 
 
 def _evaluation(task: Task, average: WeightAverage, done: int, watch: Watch) -> Row:

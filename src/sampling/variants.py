@@ -13,6 +13,7 @@ import pandas as pd
 from src.core import layout
 from src.core.errors import ModelMismatchError
 from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
+from src.core.progress import follow
 from src.methods.base import AdapterFormat
 from src.methods.foreign.opening import adapter_name, open_adapter
 from src.methods.formats import find_format, weights_names
@@ -206,7 +207,7 @@ def generate_missing(
         with variant.applied(model):
             # a word of several vectors makes texts longer
             model.check_captions(sorted({job.text for job in jobs}))
-            for job, image in sample(model, settings, jobs):
+            for job, image in follow(sample(model, settings, jobs), len(jobs), variant.name, "images"):
                 cache.put(variant.digest, job, image)
         print(f"{variant.name}: generated {len(jobs)} images", flush=True)
 

@@ -11,6 +11,7 @@ from src.core.app import Stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_bytes, write_text
+from src.core.progress import follow
 from src.core.provenance import model_digest
 from src.core.sets import DEV
 from src.core.settings import Settings
@@ -56,7 +57,7 @@ def generate_class_images(params: Settings, out: Path) -> None:
         check_base(params, settings)
         model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device, spec.config)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
-        for job, image in sample(model, settings, missing):
+        for job, image in follow(sample(model, settings, missing), len(missing), "class_images", "images"):
             cache.put("", job, image)
     with replaced_folder(out) as folder:
         for job in jobs:

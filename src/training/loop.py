@@ -1,6 +1,7 @@
 """The training loop. Reads top down: restore, then for each step draw, predict, update, and now and then look."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -8,6 +9,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from src.core.errors import ModelMismatchError, NonFiniteError
+from src.core.progress import follow, say
 from src.methods.base import trained_weights
 from src.noise.process import Noised
 from src.training.batches import cell_weights, sample_batch
@@ -36,7 +38,7 @@ def train(run: Run) -> SavedState:
     pending: list[dict[str, Tensor]] = []
     if start == 0:
         validations.append(_validate(run, 0))
-    for step in range(start, run.plan.steps):
+    for step in _steps(run, start):
         if _should_stop(run, step):
             break
         pending.append(train_step(run, step))
@@ -58,6 +60,12 @@ def train(run: Run) -> SavedState:
     run.accelerator.wait_for_everyone()
     assert saved is not None, "steps >= 1, so the last step was saved"
     return saved
+
+
+def _steps(run: Run, start: int) -> Iterator[int]:
+    """Counts the steps that are left; one process shows how far it is."""
+    steps = range(start, run.plan.steps)
+    return follow(steps, run.plan.steps, "train", "steps", start) if run.accelerator.is_main_process else iter(steps)
 
 
 def _should_stop(run: Run, done: int) -> bool:
@@ -214,7 +222,7 @@ def _validate(run: Run, done: int) -> Row:
         row = {"step": done, **validate(run)}
     if run.accelerator.is_main_process:
         run.hooks.log(done, {name: value for name, value in row.items() if name != "step"})
-        print(f"step {done}/{run.plan.steps}: held-out loss {row['val_loss']:z.5f}", flush=True)
+        say(f"step {done}/{run.plan.steps}: held-out loss {row['val_loss']:z.5f}")
     return row
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from src.core import progress
 from src.core.printable import printable
-from src.core.progress import follow
+from src.core.progress import follow, say
 
 
 class Terminal(io.StringIO):
@@ -37,6 +37,22 @@ def test_follow_generates_a_bar_on_a_terminal(monkeypatch, capsys):
     list(follow(iter("abc"), 3, "crop"))
     assert "3/3" in sys.stderr.getvalue()
     assert capsys.readouterr().out == ""
+
+
+def test_follow_counts_what_was_done_before(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINES_EVERY_S", 0.05)
+    list(follow((time.sleep(0.03) or n for n in range(6, 10)), 10, "train", "steps", 6))
+    counts = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
+    assert counts
+    assert min(counts) > 6
+
+
+def test_say_leaves_the_bar_below_its_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for number in follow(range(2), 2, "train", "steps"):
+        say(f"step {number}")
+    assert capsys.readouterr().out == "step 0\nstep 1\n"
+    assert sys.stderr.getvalue().rstrip("\r\n").split("\r")[-1].startswith("train: 100%")
 
 
 @pytest.mark.parametrize(
