@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 LINES_EVERY_S = 10.0
-FORMAT = "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left"
+FORMAT = "{desc}: {n_fmt} of {total_fmt}, {rate_noinv_fmt}, {remaining} left"
 
 
 class _Lines:

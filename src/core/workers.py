@@ -6,7 +6,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -36,12 +36,13 @@ class Worker:
     """A process that runs one call after another, for one thread; a new one takes the place of one that died.
 
     Args:
-        preload: The module whose functions are called; loaded once and not in each process.
+        preload: The modules that calls need, loaded once and not in each process; never the program's own, which
+            Python would warn of.
     """
 
-    def __init__(self, preload: str) -> None:
+    def __init__(self, preload: Sequence[str]) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([preload])
+        self._context.set_forkserver_preload(list(preload))
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 

@@ -33,7 +33,8 @@ ON_BAD = ("fail", "skip")
 PIXELS_AT_ONCE = 210e6
 # libwebp's decoder for animations, the only one that Pillow has, keeps two more pictures.
 WEBP_WEIGHT = 2
-MODULE = "src.stages.convert"
+# what a decoder's process needs, this module's own imports included, so that each begins at once
+PRELOAD = ("pandas", "src.core.app", "src.data.photos.conversion", "src.data.photos.duplicates")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class _Job:
 
     def _worker(self) -> Worker:
         if not hasattr(self.hands, "worker"):
-            self.hands.worker = self.processes.enter_context(Worker(MODULE))
+            self.hands.worker = self.processes.enter_context(Worker(PRELOAD))
         return self.hands.worker
 
 

@@ -40,7 +40,7 @@ def own_server():
 
 @pytest.fixture
 def worker():
-    with Worker(__name__) as worker:
+    with Worker([__name__]) as worker:
         yield worker
 
 
