@@ -1,6 +1,5 @@
-"""Methods over a base whose denoiser is quantised, where bitsandbytes is installed; refusals everywhere."""
+"""Methods over a base whose denoiser is quantised, and what is refused."""
 
-import importlib.util
 import sys
 from copy import deepcopy
 
@@ -20,8 +19,6 @@ from src.training.validation import validate
 from tests.methods.test_lora import predict
 from tests.training.test_every_method import METHODS, SHORT, make
 
-INSTALLED = importlib.util.find_spec("bitsandbytes") is not None
-with_library = pytest.mark.skipif(not INSTALLED, reason="bitsandbytes is not installed")
 ALL = [(name, kind) for name in dict.fromkeys((*METHODS, *TUNERS)) for kind in QUANTIZED]
 
 
@@ -70,10 +67,12 @@ def step(model, method):
     return prediction.detach(), {name: parameter.grad for name, parameter in parameters.items()}
 
 
-@with_library
-@pytest.mark.parametrize("base", ["sd1", "flux"])
 @pytest.mark.parametrize(
-    ("name", "kind"), [(name, kind) for name, kind in ALL if kind in build_method(name).quantized_bases]
+    ("name", "kind", "base"),
+    [
+        *((name, kind, "sd1") for name, kind in ALL if kind in build_method(name).quantized_bases),
+        *(("lora", kind, "flux") for kind in QUANTIZED),
+    ],
 )
 def test_a_method_computes_as_over_the_numbers_that_the_codes_stand_for(load_tiny, name, kind, base):
     model = quantized(load_tiny(base), kind)
@@ -86,7 +85,6 @@ def test_a_method_computes_as_over_the_numbers_that_the_codes_stand_for(load_tin
         torch.testing.assert_close(gradient, expected_gradients[key], rtol=0, atol=1e-4 * float(gradient.abs().max()))
 
 
-@with_library
 @pytest.mark.parametrize(("kind", "share", "error"), [("int8", 0.27, 0.01), ("nf4", 0.145, 0.2)])
 def test_linear_layers_alone_are_quantised_and_predict_nearly_as_before(load_tiny, kind, share, error):
     model, untouched = load_tiny("sd1"), load_tiny("sd1")
@@ -109,9 +107,7 @@ def test_linear_layers_alone_are_quantised_and_predict_nearly_as_before(load_tin
     assert 0 < difference.std() < error * predict(untouched).std()
 
 
-@with_library
-@pytest.mark.parametrize("kind", QUANTIZED)
-@pytest.mark.parametrize("name", ["lora", "t_lora", "pivotal"])
+@pytest.mark.parametrize(("name", "kind"), [("lora", "int8"), ("t_lora", "nf4"), ("pivotal", "nf4")])
 def test_a_killed_run_ends_in_the_same_bytes_and_its_file_fits_the_base(make_run, load_tiny, tmp_path, name, kind):
     def run(state, **options):
         model = quantized(load_tiny("sd1"), kind)
@@ -131,7 +127,6 @@ def test_a_killed_run_ends_in_the_same_bytes_and_its_file_fits_the_base(make_run
         assert (predict(fresh) - untouched).abs().max() > 1e-3
 
 
-@with_library
 @pytest.mark.parametrize("kind", QUANTIZED)
 def test_a_quantised_base_in_half_precision_learns(make_run, load_tiny, kind):
     model = quantized(load_tiny("sd3", "bf16"), kind, torch.bfloat16)
