@@ -6,6 +6,7 @@
 # make disk     what runs left on the disk, by size; `make clean-states` deletes what only saves time
 # make back     the last commit's parameters, results and data again, after an experiment
 # make forget   deletes the photos and all that was made from them, for good (asks first)
+# make ui      opens a page on this machine's loopback: compare adapters, keep pictures, start a run from dropped photos
 # make remotes    what DVC needs for remotes of your own on S3, SSH or WebDAV
 # make audit    known vulnerabilities of the pinned packages; fails where the registry does not tell
 # make verify-weights MODEL=sd15    that the metric models' weights are here, whole, and read rightly
@@ -16,7 +17,7 @@ export HF_HUB_OFFLINE ?= 1
 # where this is set (many containers do), every stage compiles every package anew: half of the demo's time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test lint format lock remotes audit bench verify-weights mend soak disk clean-states back forget
+.PHONY: help env demo test lint format lock remotes ui audit bench verify-weights mend soak disk clean-states back forget
 help:
 	@grep -E '^# make' Makefile | sed 's/^# //'
 
@@ -85,12 +86,17 @@ lock:
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) requirements-remotes.in -o requirements-remotes.txt
+	$(COMPILE) requirements-ui.in -o requirements-ui.txt
 
 remotes: env
 	uv pip install --require-hashes --python $(BIN)/python -r requirements-remotes.txt
 
+ui: env
+	uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements-ui.txt
+	python -m src.commands.ui
+
 audit:
-	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-remotes.txt
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-remotes.txt -r requirements-ui.txt
 
 soak: env
 	python -m tests.integration.soak $(or $(KILLS),60)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image, ImageOps
 
+from src.core import layout
 from src.core.checkpoint_config import CKPT_DIR, recorded_overrides
 from src.core.config import INFERENCE, OWN_PROMPTS, load_settings, quote_overrides, unread_keys
 from src.core.device import choose_device
@@ -23,10 +24,12 @@ from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import References, Sample, check_models, score_images
 from src.metrics.names import GAP
+from src.metrics.samples import read_references
 from src.models.base import BaseModel
 from src.sampling.cache import png_bytes
 from src.sampling.generator import SamplingSettings
 from src.sampling.own_prompts import read_photo
+from src.sampling.pictures import Picture
 from src.sampling.prompts import make_slug, single_prompt
 from src.stages.drawing import load_model
 from src.stages.evaluate import build_metrics
@@ -39,6 +42,19 @@ PROMPT = "prompt"
 IN_INFERENCER = ("weight", "adapters", "fuse")
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Models that stay loaded, for every adapter that shares them.
+
+    Attributes:
+        bases: Base models.
+        stores: What metric models were loaded, and what they said of images.
+    """
+
+    bases: dict[tuple[Any, ...], BaseModel] = field(default_factory=dict)
+    stores: dict[tuple[int, str], FeatureStore] = field(default_factory=dict)
+
+
 @dataclass
 class Adapted:
     """A base model with an adapter.
@@ -46,11 +62,12 @@ class Adapted:
     Attributes:
         words: Overrides, as on the command line.
         drawing_words: Those of them that generating reads.
+        loaded: The models.
     """
 
     words: tuple[str, ...]
     drawing_words: tuple[str, ...]
-    _models: dict[tuple[Any, ...], BaseModel] = field(default_factory=dict, repr=False)
+    loaded: Loaded = field(default_factory=Loaded, repr=False)
 
     def generate(self, prompts: str | Sequence[str], **settings: Any) -> list[Image.Image]:
         """Generates, as inference.py does; the base model stays loaded, and what was drawn before is not drawn again.
@@ -68,23 +85,35 @@ class Adapted:
             ConfigError: There is no such setting, or a value cannot be used.
             ModelMismatchError: The adapter is not there, or is of another base model.
         """
+        pictures = self.draw(prompts, **settings)
+        for picture in pictures:
+            picture.image.info = {PROMPT: picture.planned.job.text}
+        return [picture.image for picture in pictures]
+
+    def draw(self, prompts: str | Sequence[str], **settings: Any) -> list[Picture]:
+        """Generates files that say how they were made; arguments and errors as of `generate`."""
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         named = {"prompt": texts, **settings}
         params = load_own_prompts(
             INFERENCE, [*self.drawing_words, *(_word(name, value) for name, value in named.items())]
         )
-        pictures = draw_request(params, read_request(params), self._load)
-        for picture in pictures:
-            picture.image.info = {PROMPT: picture.planned.job.text}
-        return [picture.image for picture in pictures]
+        return draw_request(params, read_request(params), self._load)
 
-    def score(self, images: Sequence[Image.Image], photos: str | Path, prompt: str | None = None) -> pd.DataFrame:
+    def plain(self, prompt: str) -> str:
+        """Returns a prompt as the base model is asked: without the rare token, the class noun in its place."""
+        params = load_own_prompts(INFERENCE, [*self.drawing_words, _word("prompt", [prompt])])
+        return single_prompt(prompt, params.subject.token, params.subject.class_name).plain(params.subject.class_name)
+
+    def score(
+        self, images: Sequence[Image.Image], photos: str | Path | None = None, prompt: str | None = None
+    ) -> pd.DataFrame:
         """Scores images against photos of the subject, by those of `inference_metrics` that look at test prompts.
 
         Args:
             images: From `generate`, or any.
             photos: A folder with photos of the subject alone: the middle square of each is taken, so crops of the
-                pipeline (data/crops) are taken whole.
+                pipeline (data/crops) are taken whole. None: the photos that the pipeline held out, and copies of those
+                that it trained on.
             prompt: What the images should show; None for what `generate` was asked for.
 
         Returns:
@@ -93,16 +122,20 @@ class Adapted:
         Raises:
             ConfigError: A metric is unknown.
             EmptyDatasetError: There is no photo.
-            MetricError: An image has no prompt, or cannot be scored.
+            MetricError: An image has no prompt, or cannot be scored; or the pipeline has not held out photos yet.
             MissingModelError: A metric model is not on this machine.
         """
         params = load_settings(quote_overrides([*recorded_overrides(self.words), *self.words]))
         metrics = [metric for metric in build_metrics(params) if TEST in metric.sets]
         check_models(metrics)
-        store = FeatureStore(params.evaluate.batch_size, choose_device(params.device).type)
+        store = self._store(params.evaluate.batch_size, choose_device(params.device).type)
         with TemporaryDirectory() as folder:
             samples = _samples(images, prompt, params, Path(folder))
-            references = _references(Path(photos), params.model.resolution, Path(folder))
+            references = (
+                read_references(layout.SPLIT, layout.CROPS)
+                if photos is None
+                else _references(Path(photos), params.model.resolution, Path(folder))
+            )
             scores = [score for metric in metrics for score in score_images(metric, samples, references, store)]
         # with one set of photos there is nothing that would be held out from anything
         told = [score for score in scores if score.references != "train" and score.metric != GAP]
@@ -114,18 +147,22 @@ class Adapted:
     def _load(self, params: Settings, settings: SamplingSettings) -> BaseModel:
         spec = params.model
         key = spec.id, spec.revision, spec.variant, spec.config, settings.dtype, params.device
-        if key not in self._models:
-            self._models[key] = load_model(params, settings)
-        return self._models[key]
+        if key not in self.loaded.bases:
+            self.loaded.bases[key] = load_model(params, settings)
+        return self.loaded.bases[key]
+
+    def _store(self, batch_size: int, device: str) -> FeatureStore:
+        return self.loaded.stores.setdefault((batch_size, device), FeatureStore(batch_size, device))
 
 
-def load(adapter: str | Path, *words: str) -> Adapted:
+def load(adapter: str | Path, *words: str, beside: Adapted | None = None) -> Adapted:
     """Loads a base model with an adapter; the base itself is read when something is generated.
 
     Args:
         adapter: As of `inferencer.ckpt_dir`; its base model and subject are those that it was trained with.
         *words: Overrides, as on the command line: ``device=cpu``, ``model.id=/models/sd15``; also what `score` reads:
             ``inference_metrics=[dino]``.
+        beside: Another one, whose loaded models are used for both.
 
     Returns:
         Both.
@@ -138,7 +175,8 @@ def load(adapter: str | Path, *words: str) -> Adapted:
     unread = set(unread_keys(INFERENCE, every))
     if neither := sorted(unread & set(unread_keys("evaluate", every))):
         raise ConfigError(f"{neither[0]}: neither generating nor scoring reads it, so it could not act")
-    return Adapted(every, tuple(word for word in every if word.lstrip("+").partition("=")[0] not in unread))
+    drawing = tuple(word for word in every if word.lstrip("+").partition("=")[0] not in unread)
+    return Adapted(every, drawing, Loaded() if beside is None else beside.loaded)
 
 
 def _word(name: str, value: Any) -> str:

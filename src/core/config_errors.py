@@ -17,6 +17,8 @@ from src.core.records import read_bounded
 
 # OmegaConf's own functions: `${oc.env:SECRET}` would carry a variable into whatever is written down
 RESOLVERS = re.compile(r"(?<!\\)\$\{\s*oc\.\w+")
+# of these some are a person's, see `describe`
+PERSONAL = (PipelineError, InstantiationException, OSError)
 # what a person can put right; anything else, such as EIO, is shown as it is
 DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -38,6 +40,20 @@ def describe_disk(error: OSError) -> str | None:
     if error.errno not in DISK_ERRORS:
         return None
     return f"{DISK_ERRORS[error.errno]}: {error.filename or 'a write failed'}"
+
+
+def describe(error: Exception) -> str | None:
+    """Returns a line about what a person can put right; None if it is something else.
+
+    Args:
+        error: One of PERSONAL.
+
+    Returns:
+        The line.
+    """
+    if isinstance(error, OSError):
+        return describe_disk(error)
+    return str(user_error(error))
 
 
 @contextmanager

@@ -45,12 +45,14 @@ REPORT, REPORT_TEXT, FIGURES = METRICS / "report.html", METRICS / "report.md", M
 OUTPUTS = Path("outputs")
 # of a person's own prompts, in exp.run_dir: no stage writes, replaces or reads them
 PICTURES = Path("pictures")
+# what the page keeps and drops: kept pictures, the log of its run, photos that made room for others
+KEPT, UI_RUN, SET_ASIDE = OUTPUTS / "kept", OUTPUTS / "run", OUTPUTS / "set_aside"
 MULTIRUN, COMPARISON = OUTPUTS / "multirun", OUTPUTS / "comparison.html"
 LOGS, DVC_CHARTS, DVC_TEMPLATE = Path("logs"), Path("dvc_plots"), Path(".dvc/plots.html")
 STATES, CACHE = Path(".train_state"), Path(".cache")
 LATENT_CACHE, SAMPLE_CACHE, WORLD_CACHE = CACHE / "latents", CACHE / "samples", CACHE / "world"
 ADAPTER_CACHE = CACHE / "adapters"
-SWEEPS = CACHE / "hydra"
+SWEEPS, INCOMING = CACHE / "hydra", CACHE / "incoming"
 
 # a training from noise: the files of its folder
 RUN_LOSS, RUN_EVALUATION, RUN_CONFIG = "loss.csv", "evaluation.csv", "config.yaml"

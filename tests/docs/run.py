@@ -163,8 +163,8 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
             module,
             [",".join(RUNS.get(run, run) for run in word.split(",")) for word in words],
         )
-    elif name in ("fetch", "verify_weights", "compare") and not words:
-        # in the text, the name of a command that stands with its words elsewhere
+    elif name == "ui" or (name in ("fetch", "verify_weights", "compare") and not words):
+        # a server, which tests/ui runs; or, in the text, the name of a command that stands with its words elsewhere
         check_options(module, words)
     elif name in ("fetch", "verify_weights"):
         require(command, "network")
