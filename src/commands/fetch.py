@@ -35,7 +35,7 @@ def fetch_all(settings: Settings) -> None:
         MissingModelError: Something cannot be fetched; what was fetched before stays.
     """
     fetched: list[Mapping[str, Any]] = []
-    for part in PARTS:
+    for part in (*PARTS, *(["faces"] if settings.data_report.look_for_faces else [])):
         for key, spec in _find_specs(part, plain(getattr(settings, part))):
             if spec in fetched:  # metrics repeat their metric models
                 continue

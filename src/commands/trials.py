@@ -21,12 +21,12 @@ from src.core.nested import flatten
 from src.core.provenance import arithmetic_settings
 
 # stages that refuse or tell, and parameters that watch: they change no result
-TELLING = ("check", "config", "report")
+TELLING = ("check", "config", "data_report", "report")
 # of a path in a parameter
 LONGEST = 1000
 # what DVC says of a stage with that status
 DIVERGED = f"exited with {NonFiniteError.exit_status}"
-OBSERVING = ("check", "configs_digest", "exp", "report", "tracker")
+OBSERVING = ("check", "configs_digest", "data_report", "exp", "faces", "report", "tracker")
 # whose modules a `_target_` may choose
 CHOSEN = ("data", "features", "losses", "methods", "metrics", "models", "training")
 

@@ -11,7 +11,8 @@ from src.core.files import sha256_bytes
 # says where things are, who watches, how a page looks, what is asked for; never what a run generates or how it is
 # measured
 NOT_SETTINGS = (
-    *("configs_digest", "exp", "report", "tracker", "metrics", "check", "evaluate.margins"),
+    *("configs_digest", "exp", "report", "tracker", "metrics", "check", "data_report", "faces"),
+    "evaluate.margins",
     *("inference_metrics", "evaluate.batch_size", "validation_args.batch_size", "device", "inferencer", "prompt"),
 )
 # what may differ between runs of the same settings

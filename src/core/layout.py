@@ -39,6 +39,8 @@ TOKENS = METRICS / "tokens.csv"
 LOSS, VAL_LOSS = METRICS / "train/loss.csv", METRICS / "train/val_loss.csv"
 SCORES, NEAREST, PROMPTS = METRICS / "scores.csv", METRICS / "nearest.csv", METRICS / "prompts.csv"
 SUMMARY, DETAILS, META = METRICS / "metrics.json", METRICS / "details.json", METRICS / "metrics_meta.json"
+# what is wrong with photos and captions, before anything is trained on them
+DATA_PAGE, DATA_FINDINGS = METRICS / "data.html", METRICS / "data_findings.csv"
 REPORT, REPORT_TEXT, FIGURES = METRICS / "report.html", METRICS / "report.md", METRICS / "figures"
 
 # beside the graph: single runs, watching, and what only saves time

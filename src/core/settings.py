@@ -51,6 +51,24 @@ class SplitSettings:
 
 
 @dataclass
+class DataReportSettings:
+    """Of the stage `data_report`."""
+
+    outlier_deviations: float
+    outlier_least_spread: float
+    outlier_least_groups: int
+    least_sharpness: float
+    least_sharpness_share: float
+    least_subject_share: float
+    most_alike: int
+    look_for_faces: bool
+    same_person: float
+    repeated_share: float
+    background_share: float
+    least_captions: int
+
+
+@dataclass
 class PriorSettings:
     """Prior preservation."""
 
@@ -245,6 +263,7 @@ class Settings:
     check: CheckSettings
     caption: CaptionSettings
     split: SplitSettings
+    data_report: DataReportSettings
     prior: PriorSettings
     train: TrainSettings
     memory: MemorySettings
@@ -265,6 +284,7 @@ class Settings:
     cropper: dict[str, Any]
     captioner: dict[str, Any]
     metric_models: dict[str, Any]
+    faces: dict[str, Any]
     method: dict[str, Any]
     optimizer: dict[str, Any]
     lr_schedule: dict[str, Any]

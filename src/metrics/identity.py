@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from src.core.errors import MetricError
@@ -99,6 +100,15 @@ class OpenCvExtractor:
         Raises:
             MetricError: The image cannot be read, or its feature is not finite.
         """
+        pixels, found = self._find(file)
+        return self._describe(pixels, found[0], file) if found else None
+
+    def faces(self, file: ImageFile) -> list[Features]:
+        """Describes all faces of an image, the largest first; arguments and errors as `face`."""
+        pixels, found = self._find(file)
+        return [self._describe(pixels, face, file) for face in found]
+
+    def _find(self, file: ImageFile) -> tuple[NDArray[np.uint8], list[NDArray[np.float32]]]:
         image = open_rgb(file.path)
         scale = min(1.0, self.search_px / max(image.size))
         small = image.resize(
@@ -107,10 +117,10 @@ class OpenCvExtractor:
         pixels = np.ascontiguousarray(np.asarray(small)[..., ::-1])
         self.detector.setInputSize(small.size)
         faces = self.detector.detect(pixels)[1]
-        if faces is None:
-            return None
-        largest = max(faces, key=lambda face: (face[2] * face[3], -face[0]))
-        feature = self.recogniser.feature(self.recogniser.alignCrop(pixels, largest))
+        return pixels, [] if faces is None else sorted(faces, key=lambda face: (-face[2] * face[3], face[0]))
+
+    def _describe(self, pixels: NDArray[np.uint8], face: NDArray[np.float32], file: ImageFile) -> Features:
+        feature = self.recogniser.feature(self.recogniser.alignCrop(pixels, face))
         return unit_vector(np.asarray(feature, dtype=np.float64).reshape(-1), str(file.path))
 
 

@@ -18,7 +18,7 @@ from src.core.files import replaced_folder, write_csv
 from src.core.progress import follow
 from src.core.tables import read_table
 from src.core.workers import usable_cores
-from src.data.cropping.box import Box, Cropper
+from src.data.cropping.box import ENLARGED, Box, Cropper
 from src.data.photos.budget import PixelBudget
 
 # Photos that are in memory at one time, each three times at most
@@ -166,7 +166,7 @@ def _record(image_id: str, box: Box, cropper: str, size: int, max_upscale: float
     scale = size / box.side
     warnings = [box.warning] if box.warning else []
     if scale > max_upscale:
-        warnings.append(f"enlarged {scale:z.2f} times, more than {max_upscale:g}: a closer photo would be sharper")
+        warnings.append(f"{ENLARGED} {scale:z.2f} times, more than {max_upscale:g}: a closer photo would be sharper")
     edges = (box.left, box.top, box.right, box.bottom)
     return CropRecord(image_id, *edges, round(scale, 6), cropper, share, "; ".join(warnings))
 

@@ -13,6 +13,8 @@ Image.MAX_IMAGE_PIXELS = None
 Mask = NDArray[np.bool_]
 # how warnings end of squares that were not cut around the subject, because it is not surely known
 LARGEST = "kept the largest square"
+# how warnings begin of crops that have more pixels than the photo there
+ENLARGED = "enlarged"
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,13 @@ def sharpness(grey: NDArray[np.float64]) -> float:
     Returns:
         0 for a flat picture, below about 50 for a blurred one, rounded to 3 decimals.
     """
+    return round(float(laplacian(grey).var()), 3)
+
+
+def laplacian(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the Laplacian of a picture, (h, w), with the edges' pixels repeated beyond them."""
     padded = np.pad(grey, 1, mode="edge")
-    laplacian = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * grey
-    return round(float(laplacian.var()), 3)
+    return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * grey
 
 
 def perceptual_hash(grey: NDArray[np.float64]) -> int:

@@ -77,9 +77,10 @@ class DataPage:
     token_rows: tuple[tuple[str, ...], ...]
 
 
-def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
-    """Builds the section."""
-    return Section({"data": data_page(inputs, texts)})
+def section(inputs: Inputs, params: Settings, texts: Texts) -> Section:
+    """Builds the section; what was not trained here has no page of what was looked for before."""
+    before = layout.DATA_PAGE.name if params.train.steps > 0 else ""
+    return Section({"data": data_page(inputs, texts), "before": before})
 
 
 def data_page(inputs: Inputs, texts: Texts) -> DataPage:
