@@ -84,6 +84,8 @@ def config(**parts):
             "cropper": {"_target_": "src.data.croppers.Centre"},
             "metric_models": {"clip": metric_model()},
             "metrics": {"clip_t": {"model": metric_model()}},
+            "faces": {"detector": {"id": "owl/vit", "revision": COMMIT}},
+            "data_report": SimpleNamespace(look_for_faces=False),
             **{name: {**tiny, **value} for name, value in parts.items()},
         }
     )
@@ -92,6 +94,13 @@ def config(**parts):
 def fetched(cache, repo):
     folder = cache / f"models--{repo.replace('/', '--')}" / "snapshots" / COMMIT
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fetch_brings_what_finds_faces_where_they_are_looked_for(hub):
+    settings = config()
+    settings.data_report.look_for_faces = True
+    fetch.fetch_all(settings)
+    assert hub.downloads == ["sd/model", "blip/base", "timm/clip", "owl/vit"]
 
 
 def test_fetch_downloads_what_the_configuration_names_and_no_more(hub, capsys):
