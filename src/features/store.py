@@ -87,16 +87,18 @@ class FeatureStore:
     Args:
         batch_size: Images per forward pass.
         device: Where the metric models run, for example ``cpu``.
+        stage: Whose progress is shown.
 
     Raises:
         ConfigError: `batch_size` is not positive.
     """
 
-    def __init__(self, batch_size: int, device: str) -> None:
+    def __init__(self, batch_size: int, device: str, stage: str = "evaluate") -> None:
         if batch_size < 1:
             raise ConfigError(f"evaluate.batch_size={batch_size}: expected 1 or more")
         self.batch_size = batch_size
         self.device = device
+        self.stage = stage
         self._extractors: dict[MetricModel[Any], Any] = {}
         self._features: dict[tuple[MetricModel[Any], str], Features] = {}
         self._lengths: dict[tuple[MetricModel[Any], str], float] = {}
@@ -174,7 +176,7 @@ class FeatureStore:
 
         workers = min(os.cpu_count() or 1, MAX_WORKERS)
         with exact_arithmetic(), ThreadPoolExecutor(workers) as pool:
-            return list(follow(pool.map(run, items), len(items), "evaluate", "parts"))
+            return list(follow(pool.map(run, items), len(items), self.stage, "parts"))
 
     def _embed_batch(self, extractor: ImageExtractor, files: Sequence[ImageFile]) -> Features:
         batch = torch.stack([extractor.prepare(open_rgb(file.path)) for file in files])

@@ -17,6 +17,7 @@ from src.core.app import Stage
 from src.core.building import build
 from src.core.device import choose_device
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
+from src.core.progress import follow
 from src.core.settings import DataReportSettings, Settings
 from src.core.tables import read_table
 from src.data.checks.finding import Finding, Unchecked
@@ -89,7 +90,8 @@ def look_at_crops(
     Returns:
         What was found, and what was not looked for.
     """
-    sharpness = {row.image: subject_sharpness(*_opened(crops, row.image), row.side) for row in rows}
+    followed = follow(rows, len(rows), "data_report")
+    sharpness = {row.image: subject_sharpness(*_opened(crops, row.image), row.side) for row in followed}
     found = blurred(sharpness, settings.least_sharpness, settings.least_sharpness_share)
     found += framing(rows, settings.least_subject_share, max_upscale)
     found += duplicates(rows, settings.most_alike)
@@ -194,7 +196,7 @@ def look(params: Settings, data: Path, model: MetricModel[ImageExtractor], faces
         CaptionRow(image, group_of[image], caption)
         for image, caption in captions[["image_id", "caption"]].itertuples(index=False, name=None)
     ]
-    store = FeatureStore(params.evaluate.batch_size, choose_device(params.device).type)
+    store = FeatureStore(params.evaluate.batch_size, choose_device(params.device).type, "data_report")
     odd, odd_unchecked = look_for_outliers(rows, crops, settings, model, store)
     seen, seen_unchecked = look_for_faces(rows, crops, settings, faces)
     framed, framed_unchecked = look_at_crops(rows, crops, settings, params.crop.max_upscale)
