@@ -4,6 +4,7 @@ Reads data/crops, data/images and data/captions.csv; writes metrics/data.html, a
 metrics/data_findings.csv with the same as a table. `dvc repro data_report` makes them before the training.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,8 @@ from src.features.store import FeatureStore, ImageExtractor, MetricModel, image_
 from src.metrics.identity import FaceModel
 from src.reporting.data_report import Looked, write_findings, write_page
 
+# the folders of an absolute path
+ABSOLUTE = re.compile(r"(?<![\w.:/-])(?:~?/|[A-Za-z]:[\\/])(?:[^\s'\":/\\]+[/\\])+")
 # what keeps a network from being used: the check is left out and named, the page is made
 UNUSABLE = (ConfigError, MetricError, MissingModelError, ModelMismatchError)
 
@@ -123,7 +126,7 @@ def look_for_outliers(
     try:
         features = subject_features([row.image for row in rows], crops, model, store)
     except UNUSABLE as error:
-        return [], [Unchecked("outlier", "failed", str(error))]
+        return [], [Unchecked("outlier", "failed", without_folders(str(error)))]
     images, groups = [row.image for row in rows], [row.group for row in rows]
     return outliers(features, images, groups, settings.outlier_deviations, settings.outlier_least_spread), []
 
@@ -169,11 +172,17 @@ def look_for_faces(
         extractor = model.load("cpu")
         faces = {row.image: extractor.faces(image_file(crops / f"{row.image}.png")) for row in rows}
     except UNUSABLE as error:
-        return [], [Unchecked("several_faces", "failed", str(error)), Unchecked("strange_face", "failed", str(error))]
+        said = without_folders(str(error))
+        return [], [Unchecked("several_faces", "failed", said), Unchecked("strange_face", "failed", said)]
     several = [Finding("several_faces", (image,), len(found), 1) for image, found in faces.items() if len(found) > 1]
     largest = {image: found[0] for image, found in faces.items() if found}
     few = [] if len(largest) >= 3 else [Unchecked("strange_face", "few", "3")]
     return several + strange_faces(largest, settings.same_person), few
+
+
+def without_folders(message: str) -> str:
+    """Leaves only the last names of absolute paths in a message, so that the page does not tell of its machine."""
+    return ABSOLUTE.sub("…/", message)
 
 
 def look(params: Settings, data: Path, model: MetricModel[ImageExtractor], faces: FaceModel) -> Looked:

@@ -17,7 +17,15 @@ from src.metrics.identity import FaceModel
 from src.stages import data_report
 from src.stages.convert import convert_photos
 from src.stages.crop import crop_images
-from src.stages.data_report import check_values, look, look_at_crops, look_for_outliers, read_crops, summarise
+from src.stages.data_report import (
+    check_values,
+    look,
+    look_at_crops,
+    look_for_outliers,
+    read_crops,
+    summarise,
+    without_folders,
+)
 from tests.reporting.checked_project import (
     BLUE,
     SOFT,
@@ -93,6 +101,15 @@ def test_missing_networks_are_named_and_stop_nothing(good, tmp_path, dino_model)
     said = summarise(looked, dict.fromkeys(looked.images, "photo"))
     assert said.count("data_report: warning: no ") == 3
     assert "nowhere" in said
+    assert str(tmp_path) not in said
+    assert not [one for one in looked.unchecked if str(tmp_path) in one.detail]
+
+
+def test_messages_keep_the_last_names_of_paths_and_addresses():
+    said = (
+        "/home/me/models/dino/model.safetensors: no such file; C:\\models\\x.onnx; models/dino/a.bin; http://a.org/b/c"
+    )
+    assert without_folders(said) == "…/model.safetensors: no such file; …/x.onnx; models/dino/a.bin; http://a.org/b/c"
 
 
 def test_few_photos_are_not_compared_and_no_network_is_loaded(good):
