@@ -16,6 +16,7 @@ from src.ui.workshop import Workshop
 
 STYLE = Path(__file__).with_name("style.css")
 TITLE = "Heldout"
+RECONNECT_S = 30.0
 KEY = re.compile(r"[\w-]{1,80}", re.ASCII)
 PART = re.compile(r"[\w.+-]{1,120}", re.ASCII)
 
@@ -40,6 +41,8 @@ def build(workshop: Workshop, port: int) -> Guard:
         favicon="\N{FRAME WITH PICTURE}",
         show_welcome_message=False,
         on_air=None,
+        # a drawing may keep the interpreter busy for seconds
+        reconnect_timeout=RECONNECT_S,
     )
     return Guard(server, port)
 
@@ -78,9 +81,17 @@ def _serve_files(server: FastAPI, workshop: Workshop) -> None:
 
     @server.get("/report")
     def report() -> FileResponse:
-        if not layout.REPORT.is_file():
-            raise HTTPException(404)
-        return FileResponse(layout.REPORT, media_type="text/html", headers={"cache-control": "no-store"})
+        return _made(layout.REPORT)
+
+    @server.get("/photos")
+    def photos() -> FileResponse:
+        return _made(layout.DATA_PAGE)
+
+
+def _made(page: Path) -> FileResponse:
+    if not page.is_file():
+        raise HTTPException(404)
+    return FileResponse(page, media_type="text/html", headers={"cache-control": "no-store"})
 
 
 def _root(workshop: Workshop) -> None:

@@ -74,7 +74,7 @@ def receive(name: str, data: bytes, max_megapixels: float, raw: Path = layout.RA
     """
     shown = printable(name)[-MAX_STEM_CHARS:]
     if not data or len(data) > MAX_BYTES:
-        raise BadPhotoError(f"{shown}: {'an empty file' if not data else f'over {MAX_BYTES >> 20} MiB'}")
+        raise BadPhotoError(f"{shown}: an empty file, or over {MAX_BYTES >> 20} MiB")
     raw.mkdir(parents=True, exist_ok=True)
     layout.INCOMING.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=layout.INCOMING) as folder:

@@ -124,8 +124,11 @@ class Pipeline:
         self._alone = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, targets: Sequence[str] = ()) -> None:
         """Starts the run, or goes on with a stopped one.
+
+        Args:
+            targets: Stages to which it goes; none means all.
 
         Raises:
             StateLockedError: One is under way.
@@ -137,20 +140,23 @@ class Pipeline:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._status.unlink(missing_ok=True)
                 self._stopped.unlink(missing_ok=True)
-                self._spawn(descriptor)
+                self._spawn(descriptor, targets)
             except BlockingIOError as error:
                 raise StateLockedError(UNDER_WAY) from error
             finally:
                 os.close(descriptor)
 
-    def check_free(self) -> None:
+    def check_free(self, why: str = UNDER_WAY) -> None:
         """Refuses where a run is under way.
+
+        Args:
+            why: What the refusal says.
 
         Raises:
             StateLockedError: One is.
         """
         if self._group() is not None:
-            raise StateLockedError(UNDER_WAY)
+            raise StateLockedError(why)
 
     def stop(self, now: bool = False) -> None:
         """Interrupts the run as Ctrl-C does; the state stays, and `start` goes on.
@@ -177,12 +183,12 @@ class Pipeline:
             text = stream.read().decode(errors="replace").replace("\r", "\n")
         return State(kind, read_progress(text, self.stages, kind))
 
-    def _spawn(self, descriptor: int) -> None:
+    def _spawn(self, descriptor: int, targets: Sequence[str]) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment["PATH"]))
         with self.log.open("wb") as log:
             self._child = subprocess.Popen(
-                ["/bin/sh", "-c", SHELL, str(self._status.absolute()), *self.command],
+                ["/bin/sh", "-c", SHELL, str(self._status.absolute()), *self.command, *targets],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

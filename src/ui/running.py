@@ -1,5 +1,7 @@
 """The page's part "Run": photos, words, the run of the pipeline, its progress and its report."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from nicegui import events, ui
@@ -7,11 +9,14 @@ from nicegui import events, ui
 from src.core import layout
 from src.core.errors import PipelineError
 from src.ui.choices import Offer, changed_words, keep_choices, read_offer, subject_words
-from src.ui.photos import photos_here, receive, set_aside
+from src.ui.photos import MAX_BYTES, Received, photos_here, receive, set_aside
 from src.ui.pipeline import Progress, State
 from src.ui.workshop import Workshop, attempt
 
 EVERY_S = 1.0
+READS = "a run reads these photos: stop it first"
+# the stage that says what may be wrong with photos and captions
+LOOK = "data_report"
 KINDS = {
     "none": "No run yet.",
     "running": "Running.",
@@ -74,7 +79,7 @@ class RunPanel:
             self._photos()
         with ui.element("section").classes("box"):
             self._words()
-        self.problem = ui.label().classes("problem").mark("run-problem")
+        self.problem = ui.label().classes("problem")
         self._refuse("")
         with ui.element("section").classes("box"):
             self._progress()
@@ -82,9 +87,14 @@ class RunPanel:
 
     def _photos(self) -> None:
         ui.html("<h2>Photos</h2>", sanitize=False)
-        self.count = ui.label().classes("muted").mark("photos")
-        ui.upload(label="Drop photos here, HEIC too", multiple=True, auto_upload=True, on_upload=self._take).mark(
-            "drop"
+        self.count = ui.label().classes("muted")
+        ui.upload(
+            label="Drop photos here, HEIC too",
+            multiple=True,
+            auto_upload=True,
+            max_file_size=MAX_BYTES,
+            on_upload=self._take,
+            on_rejected=lambda: self._told(f"refused: a file over {MAX_BYTES >> 20} MiB"),
         )
         self.received = ui.column().classes("received gap-0")
         ui.button("Set these photos aside, for another subject", on_click=self._set_aside).props("flat dense no-caps")
@@ -109,12 +119,14 @@ class RunPanel:
 
     def _progress(self) -> None:
         with ui.element("div").classes("fields"):
-            self.start = (
-                ui.button("Start", icon="play_arrow", on_click=self._start).props("unelevated no-caps").mark("start")
+            self.start = ui.button("Start", icon="play_arrow", on_click=lambda: self._start()).props(
+                "unelevated no-caps"
             )
-            self.stop = ui.button("Stop", icon="stop", on_click=self._stop).props("outline no-caps").mark("stop")
+            self.stop = ui.button("Stop", icon="stop", on_click=self._stop).props("outline no-caps")
+            self.check = ui.button("Look at the photos first", on_click=self._look).props("flat no-caps")
             self.report = ui.link("Open the report", "report", new_tab=True)
-            self.kind = ui.label().mark("kind")
+            self.data = ui.link("What may be wrong with the photos", "photos", new_tab=True)
+            self.kind = ui.label()
         self.stages = ui.element("div").classes("stages")
         self.counted = ui.label().classes("muted")
         self.bar = ui.linear_progress(0, show_value=False).props("instant-feedback")
@@ -127,13 +139,20 @@ class RunPanel:
         self.problem.set_visibility(bool(problem))
 
     async def _take(self, event: events.UploadEventArguments) -> None:
-        name, data = event.file.name, await event.file.read()
+        name, data = event.file.name, await event.file.read() if event.file.size() <= MAX_BYTES else b""
         problems: list[str] = []
-        found = await attempt(problems.append, receive, name, data, self.offer.max_megapixels)
+        found = await attempt(problems.append, self._receive, name, data)
         if found is None:
             line = f"refused: {problems[-1]}"
         else:
             line = f"{found.name}: was there already" if found.known else f"{found.name}: taken"
+        self._told(line)
+
+    def _receive(self, name: str, data: bytes) -> Received:
+        self.workshop.pipeline.check_free(READS)
+        return receive(name, data, self.offer.max_megapixels)
+
+    def _told(self, line: str) -> None:
         self.workshop.received.insert(0, line)
         del self.workshop.received[MAX_TOLD:]
         self._count()
@@ -155,32 +174,33 @@ class RunPanel:
         self.count.set_text(f"{len(here)} in {layout.RAW}" + (f": {first}" if here else ""))
 
     async def _set_aside(self) -> None:
-        state = await attempt(self._refuse, self.workshop.pipeline.state)
-        if state is not None and state.kind == "running":
-            self._refuse("a run reads these photos: stop it first")
-            return
-        if (place := await attempt(self._refuse, set_aside)) is not None:
-            self.workshop.received.insert(0, f"the photos that were there are in {place} now")
-        self._count()
-        self._tell_received()
+        if (place := await attempt(self._refuse, self._moved)) is not None:
+            self._told(f"the photos that were there are in {place} now")
+
+    def _moved(self) -> Path:
+        self.workshop.pipeline.check_free(READS)
+        return set_aside()
 
     async def _take_words(self) -> None:
         words = await attempt(self._refuse, subject_words, self.form["subject"] or "")
         if words is not None:
             self.form["token"], self.form["class_name"] = words
 
-    async def _start(self) -> None:
-        if await attempt(self._refuse, self._begin):
+    async def _look(self) -> None:
+        await self._start((LOOK,))
+
+    async def _start(self, targets: Sequence[str] = ()) -> None:
+        if await attempt(self._refuse, self._begin, targets):
             self.more["text"] = ""
             self.offer = read_offer()
             self._tell_kept()
         self._refresh()
 
-    def _begin(self) -> bool:
+    def _begin(self, targets: Sequence[str]) -> bool:
         self.workshop.pipeline.check_free()
         form = {key: str(value or "") for key, value in self.form.items()}
         keep_choices(changed_words(self.offer, form, self.more["text"]))
-        self.workshop.pipeline.start()
+        self.workshop.pipeline.start(targets)
         return True
 
     async def _stop(self) -> None:
@@ -200,7 +220,10 @@ class RunPanel:
         self.kind.set_text(KINDS[state.kind])
         self.start.set_visibility(not running)
         self.stop.set_visibility(running)
+        self.check.set_visibility(not running)
         self.report.set_visibility(not running and layout.REPORT.is_file())
+        seen = not running or state.progress.stages.get(LOOK) in ("done", "unchanged")
+        self.data.set_visibility(seen and layout.DATA_PAGE.is_file())
         self.stages.clear()
         with self.stages:
             for name, how in state.progress.stages.items():

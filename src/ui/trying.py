@@ -92,20 +92,20 @@ class TryPanel:
         self.rows: list[dict[str, Any]] = []
         with ui.element("section").classes("box"):
             self._fields()
-        self.problem = ui.label().classes("problem").mark("problem")
+        self.problem = ui.label().classes("problem")
         self._refuse("")
         with ui.element("section").classes("box") as self.result:
             self.sheet = ui.column().classes("w-full")
         self.result.set_visibility(False)
+        if workshop.sheet is not None:
+            self._show(workshop.sheet)
         with ui.element("section").classes("box"):
             self.kept = ui.column().classes("w-full")
         self._show_kept()
 
     def _fields(self) -> None:
         offer, form = self.offer, self.form
-        ui.input(f"Prompt ({offer.token} stands for the subject)").classes("w-full").bind_value(form, "prompt").mark(
-            "prompt"
-        )
+        ui.input(f"Prompt ({offer.token} stands for the subject)").classes("w-full").bind_value(form, "prompt")
         with ui.element("div").classes("fields"):
             ui.input("Seeds").classes("small").bind_value(form, "seeds")
             ui.number("Steps", placeholder=str(offer.steps), min=1).props("stack-label").classes("small").bind_value(
@@ -127,7 +127,7 @@ class TryPanel:
             ui.input("Score against photos of", placeholder="what the pipeline held out").props("stack-label").classes(
                 "grow"
             ).bind_value(form, "photos")
-            self.button = ui.button("Draw", on_click=self._draw).props("unelevated no-caps").mark("draw")
+            self.button = ui.button("Draw", on_click=self._draw).props("unelevated no-caps")
             self.spinner = ui.spinner(size="sm")
             self.doing = ui.label().classes("muted")
         self.spinner.set_visibility(False)
@@ -169,7 +169,8 @@ class TryPanel:
     def _drawn(self) -> Sheet:
         self.workshop.tell("loading what draws")
         rows = [(str(row["path"] or ""), 1.0 if row["weight"] is None else float(row["weight"])) for row in self.rows]
-        return self.workshop.studio.draw(read_wish(self.form, rows), self.workshop.tell)
+        self.workshop.sheet = self.workshop.studio.draw(read_wish(self.form, rows), self.workshop.tell)
+        return self.workshop.sheet
 
     def _show(self, sheet: Sheet) -> None:
         self.result.set_visibility(True)

@@ -8,7 +8,7 @@ from nicegui import run
 
 from src.core.config_errors import PERSONAL, describe
 from src.ui.pipeline import Pipeline
-from src.ui.studio import Studio
+from src.ui.studio import Sheet, Studio
 
 T = TypeVar("T")
 
@@ -22,12 +22,14 @@ class Workshop:
         pipeline: The run.
         received: What became of dropped photos, latest first.
         doing: What the studio does now, or empty.
+        sheet: The last comparison; a window that is opened anew shows it.
     """
 
     studio: Studio
     pipeline: Pipeline
     received: list[str] = field(default_factory=list)
     doing: str = ""
+    sheet: Sheet | None = None
 
     def tell(self, text: str) -> None:
         """Takes down what is being done."""

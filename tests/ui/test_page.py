@@ -19,6 +19,17 @@ from tests.integration.project import environment
 pytest.importorskip("nicegui", reason="the page's packages are not installed: requirements-ui.txt")
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_MS = 90_000
+# what `dvc repro` prints of a training, until it is interrupted
+WORKS = """
+import time
+print("Stage 'config' didn't change, skipping\\nRunning stage 'train':", flush=True)
+print("step 50/300: held-out loss 0.12500\\nstep 100/300: held-out loss 0.11000", flush=True)
+print("train: 150 of 300, 2.00 steps/s, 01:15 left", flush=True)
+try:
+    time.sleep(300)
+except KeyboardInterrupt:
+    raise SystemExit("train: interrupted") from None
+"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -27,6 +38,7 @@ def server(held_out):
     """The page of a project with an adapter; yields its address and its process."""
     Path("dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     Path("metrics").mkdir()
+    Path("metrics/data.html").write_text("<p>the photos</p>")
     Path("metrics/report.html").write_text("<!doctype html><title>R</title><p>the report</p>")
     steps = ("validation_args.num_inference_steps=2", "validation_args.batch_size=2")
     process = subprocess.Popen(
@@ -113,6 +125,8 @@ def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
     assert [path.name for path in Path("data/raw").iterdir()] == ["red.png"]
 
     window.reload()
+    window.wait_for_selector(".picture img")
+    assert window.locator(".picture img").count() == 2
     window.get_by_role("tab", name="Run").click()
     window.get_by_text("red.png: taken").wait_for()
     assert {urlparse(url).netloc for url in asked if not url.startswith(("data:", "blob:"))} == {
@@ -121,19 +135,42 @@ def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
     assert complaints == []
 
 
-def test_a_run_is_watched_stopped_and_found_again_after_a_reload(server, browser):
+def test_a_run_is_watched_stopped_gone_on_with_and_found_again_after_a_reload(server, browser):
     address, _ = server
-    window, _, _ = browser
+    window, _, complaints = browser
+    # stands in the place of the installed one, as `python -m` looks here first
+    Path("dvc").mkdir()
+    Path("dvc/__init__.py").touch()
+    Path("dvc/__main__.py").write_text(WORKS)
     window.goto(address)
     window.get_by_role("tab", name="Run").click()
-    assert window.get_by_text("Open the report").get_attribute("href") == "report"
-    # `dvc repro` of a folder that is no project of DVC ends at once, and says why
     window.get_by_role("button", name="Start").click()
-    window.get_by_text("Failed; the last lines say why").wait_for()
-    assert "you are not inside of a DVC repository" in window.locator(".log").inner_text()
+    window.get_by_text("train: 150 of 300; 2.00 steps/s, 01:15 left; held-out loss 0.1100 at step 100").wait_for()
+    assert window.locator(".stage.running").inner_text() == "train"
+    assert window.locator(".stage.unchanged").inner_text() == "config"
+    assert window.locator(".curve circle").count() == 2
     window.reload()
-    window.get_by_role("tab", name="Run").click()
+    window.get_by_text("Running.").wait_for()
+    assert not window.get_by_role("button", name="Start").is_visible()
+    assert not window.get_by_text("Open the report").is_visible()
+    Image.new("RGB", (40, 30), "red").save("red.png")
+    window.locator("input[type=file]").set_input_files("red.png")
+    window.get_by_text("refused: a run reads these photos: stop it first").wait_for()
+    window.get_by_role("button", name="Stop").click()
+    window.get_by_text("Stopped; the state is kept").wait_for()
+    assert "train: interrupted" in window.locator(".log").inner_text()
+    Path("dvc/__main__.py").write_text("print(\"Running stage 'report':\")")
+    window.get_by_role("button", name="Start").click()
+    window.get_by_text("Done.").wait_for()
+    with window.expect_popup() as opened:
+        window.get_by_text("Open the report").click()
+    assert opened.value.locator("p").inner_text() == "the report"
+    assert ask(urljoin(address, "photos"))[1] == "<p>the photos</p>"
+    Path("dvc/__main__.py").write_text("import sys; raise SystemExit(f'ERROR: {sys.argv[1:]}')")
+    window.get_by_role("button", name="Look at the photos first").click()
     window.get_by_text("Failed; the last lines say why").wait_for()
+    assert window.locator(".log").inner_text() == "ERROR: ['repro', 'data_report']"
+    assert complaints == []
 
 
 def test_it_answers_its_own_page_on_loopback_and_nobody_else(server):
@@ -150,7 +187,7 @@ def test_it_answers_its_own_page_on_loopback_and_nobody_else(server):
     assert ask(address, Origin=f"http://{host}")[0] == 200
     assert ask(urljoin(address, "report"))[1].endswith("<p>the report</p>")
     for path in ("kept/../../dvc.yaml", "kept/%2e%2e/%2e%2e/dvc.yaml", "kept/a/b/c.png", "pictures/x.png", "dvc.yaml"):
-        assert ask(urljoin(address, path))[1].find("stages:") == -1, path
+        assert "stages:" not in ask(f"{address}{path}")[1], path
     linked = {urljoin(address, link) for link in re.findall(r"""(?:src|href|url)[=(]["']([^"']+)""", page)}
     linked |= {urljoin(address, link) for link in re.findall(r'"(/_nicegui/[^"]+)"', page)}
     assert len(linked) > 5

@@ -67,7 +67,7 @@ def test_photos_go_to_data_raw_and_nothing_is_overwritten():
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("empty.png", b"", r"empty\.png: an empty file"),
+        ("empty.png", b"", r"empty\.png: an empty file, or over 256 MiB"),
         ("page.png", b"<html>", r"page\.png: .*expected HEIC"),
         ("moving.gif", b"GIF89a" + bytes(40), r"moving\.gif: a GIF"),
         ("cut.jpg", photo("red", "JPEG")[:300], r"cut\.jpg: "),
