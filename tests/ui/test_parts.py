@@ -1,6 +1,7 @@
 """What a person types, what may be served, and how an error becomes one line."""
 
 import asyncio
+import re
 import socket
 import sys
 from pathlib import Path
@@ -133,6 +134,17 @@ def test_an_error_of_a_person_is_one_line_and_another_is_none():
     assert said == ["", "lr=x: expected a number", "", "no permission: data/raw"]
     with pytest.raises(ZeroDivisionError):
         asyncio.run(attempt(said.append, raising, ZeroDivisionError()))
+
+
+def test_nothing_but_the_page_knows_its_library():
+    root = Path(command.__file__).parents[1]
+    using = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"^\s*(from|import) (nicegui|fastapi|starlette|uvicorn|src\.ui)\b", path.read_text(), re.M)
+    }
+    assert {"commands/ui.py", "ui/page.py"} <= using
+    assert not [name for name in using if name != "commands/ui.py" and not name.startswith("ui/")]
 
 
 def test_a_port_that_is_taken_is_refused_in_one_line():
