@@ -1,6 +1,7 @@
 """The page's part "Try": base and adapters side by side with the same seeds, scores, and what is kept."""
 
 import re
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -137,12 +138,10 @@ class TryPanel:
         row: dict[str, Any] = {"path": path, "weight": 1.0}
         self.rows.append(row)
         with self.adapters, ui.element("div").classes("fields") as line:
-            options = known_checkpoints()
-            if path and path not in options:
-                options[path] = path
-            ui.select(
-                options, label="Adapter: a checkpoint, or the path of any file or folder", new_value_mode="add-unique"
-            ).classes("grow").bind_value(row, "path")
+            field = ui.input("Adapter: a checkpoint, or the path of any file or folder").classes("grow")
+            field.bind_value(row, "path")
+            if known := known_checkpoints():
+                _offer(field, known)
             ui.number("Weight", step=0.1, format="%g").classes("small").bind_value(row, "weight")
             ui.button(icon="close", on_click=lambda: self._drop_row(row, line)).props(
                 'flat round dense aria-label="take this adapter out"'
@@ -217,6 +216,18 @@ class TryPanel:
             with ui.element("div").classes("kept"):
                 for file in files[:MAX_KEPT]:
                     _show_file(file.relative_to(layout.KEPT))
+
+
+def _offer(field: ui.input, known: dict[str, str]) -> None:
+    """Puts a list of checkpoints into a field, in which any other path can be typed."""
+    arrow = 'flat round dense aria-label="checkpoints"'
+    with (
+        field.add_slot("append"),
+        ui.button(icon="arrow_drop_down").props(arrow),
+        ui.menu().props('anchor="bottom right" self="top right"'),
+    ):
+        for path, text in known.items():
+            ui.menu_item(text, on_click=partial(field.set_value, path))
 
 
 def _show_file(path: Path) -> None:

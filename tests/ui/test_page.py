@@ -108,7 +108,15 @@ def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
     assert read_picture(kept).seed == 5
     assert ask(urljoin(address, f"kept/{kept.relative_to('outputs/kept')}"))[0] == 200
 
-    window.get_by_label("Weight").fill("0.5")
+    window.get_by_role("button", name="Add an adapter").click()
+    window.get_by_label("Adapter: ").nth(1).fill("other")
+    window.get_by_role("button", name="Draw").click()
+    window.locator(".drawn").nth(2).wait_for()
+    assert [column.locator(".title").inner_text() for column in columns.all()] == ["base model", "step-000100", "other"]
+    window.get_by_role("button", name="take this adapter out").nth(1).click()
+    window.get_by_role("button", name="checkpoints").click()
+    window.locator(".q-menu .q-item").click()
+
     window.get_by_label("Guidance").fill("0.5")
     window.get_by_label("Negative prompt").fill("blurry")
     window.get_by_role("button", name="Draw").click()
@@ -126,7 +134,7 @@ def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
 
     window.reload()
     window.wait_for_selector(".picture img")
-    assert window.locator(".picture img").count() == 2
+    assert window.locator(".picture img").count() == 3
     window.get_by_role("tab", name="Run").click()
     window.get_by_text("red.png: taken").wait_for()
     assert {urlparse(url).netloc for url in asked if not url.startswith(("data:", "blob:"))} == {
