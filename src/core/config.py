@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from src.core import layout
 from src.core.choices import check_overrides, chosen_in, groups, parse_overrides
 from src.core.composition import compose_once
 from src.core.config_errors import describe_composition, describe_key, load_yaml
@@ -196,7 +197,7 @@ def load_settings(overrides: Sequence[str]) -> Settings:
 
 
 def refuse_sub_folder(here: Path) -> None:
-    """Refuses to run a stage inside of the project but not in its root, where no path of a stage would fit.
+    """Refuses to run a stage inside of the project but not in its root or a subject's, where no path would fit.
 
     Args:
         here: The working directory.
@@ -205,7 +206,8 @@ def refuse_sub_folder(here: Path) -> None:
         ConfigError: It is a sub-folder.
     """
     root = CONFIGS.parent
-    if root in here.resolve().parents and not (here / ".dvc").is_dir():
+    is_subject = here.resolve().parent == root / layout.SUBJECTS
+    if root in here.resolve().parents and not is_subject and not (here / ".dvc").is_dir():
         raise ConfigError(f"{here} is a sub-folder of the project: `cd {os.path.relpath(root, here)}` and run it there")
 
 

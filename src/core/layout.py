@@ -56,6 +56,13 @@ LATENT_CACHE, SAMPLE_CACHE, WORLD_CACHE = CACHE / "latents", CACHE / "samples", 
 ADAPTER_CACHE = CACHE / "adapters"
 SWEEPS, INCOMING = CACHE / "hydra", CACHE / "incoming"
 
+# several subjects: a folder for each, laid out as the project, and one graph over all
+SUBJECTS = Path("subjects")
+# within a subject's folder: a person's photos and words; what its stages print
+SUBJECT_RAW, SUBJECT_WORDS, SUBJECT_LOG = Path("raw"), Path("subject.yaml"), Path("log.txt")
+SUBJECT_STAGES, SUBJECT_NAMES = SUBJECTS / "dvc.yaml", SUBJECTS / "subjects.yaml"
+SUBJECT_TABLE, SUBJECT_PAGE = SUBJECTS / "table.csv", SUBJECTS / "report.html"
+
 # a training from noise: the files of its folder
 RUN_LOSS, RUN_EVALUATION, RUN_CONFIG = "loss.csv", "evaluation.csv", "config.yaml"
 RUN_REPORT, RUN_REPORT_RU, RUN_TIME = "report.html", "report.ru.html", "time.json"

@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.core.config import load_config
+from tests.docs.markdown import ROOT
 from tests.docs.project import Place, run_module
 from tests.docs.twins import small
 
@@ -67,3 +68,25 @@ def run_seeds(words: list[str], place: Place) -> None:
         patch.setattr(trials, "project_content", lambda: shlex.join(words))
         patch.setattr(seeds, "finished_experiments", set)
         run_module("src.commands.seeds", words)
+
+
+def run_subjects(words: list[str], place: Place) -> None:
+    """Prepares, tells and compares for real; the stages of a subject, which are the project's, are a finished run."""
+    from src.commands import subjects
+    from src.commands.subject_folders import PIPELINE, Subject
+
+    shutil.copyfile(ROOT / PIPELINE, place.project / PIPELINE)
+    for name in ("dog3", "toy"):
+        folder = place.project / "subjects" / name
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        (folder / "subject.yaml").write_text("class_name: toy\n")
+
+    def copy_run(subject: Subject, *_: object) -> int:
+        shutil.copytree("run_a/metrics", subject.folder / "metrics", dirs_exist_ok=True)
+        (subject.folder / "log.txt").write_text("")
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subjects, "run_subject", copy_run)
+        patch.setattr(subjects, "_earlier_table", lambda *_: (place.project / "subjects/table.csv").read_bytes())
+        run_module("src.commands.subjects", words)

@@ -1,0 +1,163 @@
+"""Several subjects: their folders, their graph, and the table; the stages have tests of their own."""
+
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from src.commands import subjects
+from src.commands.subject_folders import find_subjects, for_each_subject, prepare, stages, write_graph
+from src.core.errors import ConfigError, EmptyDatasetError
+from tests.comparison.finished_runs import write_run
+from tests.integration.project import ROOT
+
+FAILED_LOG = """Running stage 'subjects/dvc.yaml:convert@bad':
+convert: 1 of 1 photos in data/raw cannot be used:
+  IMG_1.HEIC: cut off
+ERROR: failed to reproduce 'subjects/dvc.yaml:convert@bad': failed to run: env PYTHONPATH=../.. python -m
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project with two subjects."""
+    (tmp_path / "models/tabletop").mkdir(parents=True)
+    (tmp_path / "models/adapter").mkdir()
+    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    for name, words in (("dog3", "class_name: dog\nsubject: dog\ntoken: ohwx\n"), ("mug", "class_name: mug\n")):
+        (tmp_path / "subjects" / name / "raw").mkdir(parents=True)
+        (tmp_path / "subjects" / name / "subject.yaml").write_text(words)
+    return tmp_path
+
+
+def params(root, name):
+    return yaml.safe_load((root / "subjects" / name / "params.yaml").read_text())
+
+
+def command(monkeypatch, root, *words):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["subjects", *words])
+    subjects.main()
+
+
+def test_a_subjects_words_and_those_for_all_become_its_parameters(root):
+    for subject in find_subjects(root):
+        prepare(subject, ["model=sd15", "lr=3e-4"], root)
+    assert params(root, "dog3")["subject"] == {"token": "ohwx", "class_name": "dog"}
+    assert params(root, "mug")["subject"]["class_name"] == "mug"
+    assert params(root, "mug")["lr"] == params(root, "dog3")["lr"] == 3e-4
+    assert params(root, "mug")["prompts"] != params(root, "dog3")["prompts"]  # a dog lives
+    assert (root / "subjects/mug/models/tabletop").resolve() == root / "models/tabletop"
+    assert not (root / "subjects/mug/models/adapter").exists()
+    assert (root / "subjects/mug/data/raw").resolve() == root / "subjects/mug/raw"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("token: sks\n", r"mug/subject\.yaml: expected what it is, as in `class_name: dog`"),
+        ("class_name: ''\n", r"mug/subject\.yaml: expected what it is"),
+        ("class_name: mug\nlr: 1\n", r"mug/subject\.yaml: lr: expected one of subject, class_name, token"),
+        ("class_name: mug\nsubject: plant\n", r"mug/subject\.yaml: subject: plant: expected one of .*dog.*toy"),
+    ],
+)
+def test_a_subject_that_does_not_say_what_it_is_is_refused(root, words, message):
+    (root / "subjects/mug/subject.yaml").write_text(words)
+    with pytest.raises(ConfigError, match=message):
+        find_subjects(root)
+
+
+def test_what_cannot_be_a_subject_is_refused_in_a_line(root, tmp_path, monkeypatch):
+    with pytest.raises(EmptyDatasetError, match="expected a folder of photos for each subject"):
+        find_subjects(tmp_path / "nothing")
+    dog, mug = find_subjects(root)
+    with pytest.raises(ConfigError, match=r"^subject\.token=x: differs from subject to subject: .*subject\.yaml says"):
+        prepare(dog, ["subject.token=x"], root)
+    (root / "subjects/mug/models").mkdir()
+    (root / "subjects/mug/models/tabletop").symlink_to("elsewhere")
+    with pytest.raises(ConfigError, match=r"models/tabletop: a link to elsewhere, expected \.\./\.\./\.\./models"):
+        prepare(mug, [], root)
+    (root / "subjects/my dog/raw").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"my dog: a subject's name has letters"):
+        find_subjects(root)
+
+
+def test_the_graph_has_every_stage_for_every_subject(root):
+    write_graph(find_subjects(root), root)
+    graph = yaml.safe_load((root / "subjects/dvc.yaml").read_text())
+    assert graph["stages"].keys() == stages(root).keys()
+    assert yaml.safe_load((root / "subjects/subjects.yaml").read_text()) == {"subjects": ["dog3", "mug"]}
+    made = [[*stage["outs"], *stage.get("plots", [])] for stage in graph["stages"].values()]
+    outputs = {path for entries in made for entry in entries for path in ([entry] if isinstance(entry, str) else entry)}
+    for stage in graph["stages"].values():
+        assert (stage["matrix"], stage["wdir"]) == ({"subject": "${subjects}"}, "${item.subject}")
+        # what another of its stages makes, its own photos, or something of the project's
+        for path in stage["deps"]:
+            known = path in outputs or path == "raw" or path.startswith("data/code/")
+            assert known or (root / "subjects/mug" / path).resolve().relative_to(root).as_posix() in PROJECTS_OWN
+
+
+PROJECTS_OWN = ("configs", "src", "train.py", "inference.py", "models/tabletop", "tabletop/models.sha256")
+
+
+def test_a_stage_of_a_subject_runs_the_projects_code_in_its_folder():
+    stage = {"desc": "d", "cmd": "python train.py a=1", "deps": ["data/raw", "data/crops", "src"], "outs": ["data/x"]}
+    assert for_each_subject(stage) == {
+        "desc": "d",
+        "matrix": {"subject": "${subjects}"},
+        "wdir": "${item.subject}",
+        "cmd": "env PYTHONPATH=../.. python ../../train.py a=1",
+        "deps": ["raw", "data/crops", "../../src"],
+        "outs": ["data/x"],
+    }
+
+
+@pytest.fixture
+def measured(root):
+    """Three subjects: one measured, one measured well, one failed."""
+    (root / "subjects/bad/raw").mkdir(parents=True)
+    (root / "subjects/bad/subject.yaml").write_text("class_name: dog\n")
+    (root / "subjects/bad/log.txt").write_text(FAILED_LOG)
+    for name, effect in (("dog3", 0.0), ("mug", 0.2)):
+        write_run(root / "subjects" / name, effect=effect)
+        (root / "subjects" / name / "log.txt").write_text("Data and pipelines are up to date.\n")
+    return root
+
+
+def test_the_table_has_means_over_subjects_and_says_which_failed_and_why(measured, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command(monkeypatch, measured, "--table")
+    assert stop.value.code == 1
+    told = capsys.readouterr().out
+    assert "2 subjects were measured, 1 failed" in told
+    assert "- bad: convert: 1 of 1 photos in data/raw cannot be used: IMG_1.HEIC: cut off" in told
+    table = pd.read_csv(measured / "subjects/table.csv")
+    runs = table[(table["variant"] == "run") & table["reason"].isna()].set_index("subject")["dino"]
+    assert runs["mug"] - runs["dog3"] == pytest.approx(0.2, abs=2e-3)
+    [row] = [line for line in told.splitlines() if line.startswith("| mean over subjects")]
+    assert f"{runs.mean():.3f} ± " in row
+    page = (measured / "subjects/report.html").read_text()
+    assert 'href="mug/metrics/report.html"' in page
+    assert "IMG_1.HEIC: cut off" in page
+
+
+def test_a_subject_without_a_log_or_without_scores_is_not_counted(measured, monkeypatch, capsys):
+    (measured / "subjects/bad/log.txt").unlink()
+    (measured / "subjects/mug/metrics/scores.csv").unlink()
+    with pytest.raises(SystemExit):
+        command(monkeypatch, measured, "--table")
+    told = capsys.readouterr().out
+    assert "- bad: not run yet" in told
+    assert "mug/metrics/scores.csv: no such file" in told
+
+
+def test_words_that_could_not_act_are_refused(measured, monkeypatch, capsys):
+    for words, message in (
+        (("--table", "lr=1"), "--table runs nothing"),
+        (("--only", "cat"), "--only cat: expected one of bad, dog3, mug"),
+        (("--table", "--against", "nowhere"), "--against nowhere: "),
+    ):
+        with pytest.raises(SystemExit):
+            command(monkeypatch, measured, *words)
+        assert message in capsys.readouterr().err

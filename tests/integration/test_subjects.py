@@ -1,0 +1,48 @@
+"""Several subjects by DVC: one that cannot be used, and one more."""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from tests.integration.project import hashes, made_once, make_project, run
+
+COMMAND = ("python", "-m", "src.commands.subjects", "--until", "convert")
+
+
+def add(project, name, photos):
+    raw = project / "subjects" / name / "raw"
+    raw.mkdir(parents=True)
+    for photo in photos:
+        shutil.copy(photo, raw)
+    (raw.parent / "subject.yaml").write_text("class_name: bear\n")
+
+
+@pytest.mark.slow
+def test_a_subject_that_fails_stops_no_other_and_a_new_one_runs_alone(shared, tmp_path):
+    project = tmp_path / "p"
+    shutil.copytree(made_once(shared, "clean", make_project), project, symlinks=True)
+    photos = sorted((project / "data/raw").glob("*.HEIC"))
+    add(project, "all", photos)
+    add(project, "bad", [])
+    (project / "subjects/bad/raw/IMG_1.HEIC").write_bytes(photos[0].read_bytes()[:2000])
+    add(project, "few", photos[:3])
+    ended = run(project, *COMMAND, check=False)
+    assert ended.returncode == 1
+    reasons = pd.read_csv(project / "subjects/table.csv").set_index("subject")["reason"]
+    assert reasons["bad"].startswith("convert: ")
+    assert "IMG_1.HEIC" in reasons["bad"]
+    assert ended.stdout.count("Running stage 'subjects/dvc.yaml:convert@") == 3
+    run(project, "dvc", "repro", "-q", "convert")
+    assert hashes(project / "subjects/all/data/images") == hashes(project / "data/images")
+    assert len(list((project / "subjects/few/data/images").glob("*.png"))) == 3
+    assert not (project / "subjects/bad/data/images").exists()
+
+    shutil.rmtree(project / "subjects/bad")
+    add(project, "new", photos[3:5])
+    again = run(project, *COMMAND, check=False).stdout
+    assert [line for line in again.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'subjects/dvc.yaml:config@new':",
+        "Running stage 'subjects/dvc.yaml:convert@new':",
+    ]
+    assert len(list((project / "subjects/new/data/images").glob("*.png"))) == 2
