@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from multiprocessing import forkserver
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from src.core.errors import BadPhotoError, WorkerError
 from src.core.workers import Limits, Worker
@@ -67,3 +70,13 @@ def test_a_call_ends_alone(worker, kind, error, words):
         worker.call(Limits(1 if kind == "loop" else 20, 1 << 30), die, kind)
     assert time.monotonic() - started < 60
     assert worker.call(AMPLE, double, 4) == 8
+
+
+def test_a_stage_starts_its_processes_without_a_warning(tmp_path):
+    (tmp_path / "data/raw").mkdir(parents=True)
+    Image.effect_noise((64, 64), 50).convert("RGB").save(tmp_path / "data/raw/IMG_1.png")
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "src.stages.convert"]
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert ended.stdout == "convert: 1 photos, 1 converted, 0 refused, 0 with a warning\n"
+    assert ended.stderr == ""

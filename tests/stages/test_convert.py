@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -26,15 +25,6 @@ COLUMNS = (
     "image_id,source,sha256,status,reason,width,height,stored_width,stored_height,format,orientation,profile,"
     "bit_depth,sharpness,phash,taken,camera,group"
 )
-
-
-def test_command_starts_its_processes_without_a_warning(tmp_path):
-    fill(tmp_path / "data", IMG_1_dot_png=encode(scene(seed=1), "PNG"))
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "src.stages.convert"]
-    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    assert ended.stdout == "convert: 1 photos, 1 converted, 0 refused, 0 with a warning\n"
-    assert ended.stderr == ""
 
 
 def convert(folder, on_bad="fail", workers=2, bits=10, max_megapixels=256):
