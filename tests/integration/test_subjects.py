@@ -41,8 +41,7 @@ def test_a_subject_that_fails_stops_no_other_and_a_new_one_runs_alone(shared, tm
     shutil.rmtree(project / "subjects/bad")
     add(project, "new", photos[3:5])
     again = run(project, *COMMAND, check=False).stdout
-    assert [line for line in again.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'subjects/dvc.yaml:config@new':",
-        "Running stage 'subjects/dvc.yaml:convert@new':",
-    ]
+    ran = [line for line in again.splitlines() if line.startswith("Running stage")]
+    assert "Running stage 'subjects/dvc.yaml:convert@new':" in ran
+    assert all("@new'" in line for line in ran), ran
     assert len(list((project / "subjects/new/data/images").glob("*.png"))) == 2
