@@ -46,10 +46,22 @@ def read_run(name: str) -> EvaluatedRun:
     Raises:
         MetricError: There is no such run, it has not been evaluated, or a file is damaged.
     """
-    return parse_run(name, {file: _read(name, file) for file in FILES})
+    return parse_run(name, {file: read_file(name, file) for file in FILES})
 
 
-def _read(name: str, file: str) -> bytes:
+def read_file(name: str, file: str) -> bytes:
+    """Reads a file of a run.
+
+    Args:
+        name: As of `read_run`.
+        file: Its path in the project.
+
+    Returns:
+        Its content.
+
+    Raises:
+        MetricError: There is no such run, or no such file in it.
+    """
     folder = Path() if name == "workspace" else Path(name)
     if folder.is_dir():
         if not has_file(folder / file):
@@ -196,7 +208,7 @@ def describe_series(names: Sequence[str], notes: Notes, out: Path) -> str:
     choice = choose_run(first, [(entry.run, entry.report) for entry in entries if entry.report is not None])
     known = read_spreads()
     try:
-        pictures = sample_grid([entry.run for entry in entries if not entry.refusal], _read)
+        pictures = sample_grid([entry.run for entry in entries if not entry.refusal], read_file)
         write_comparison(out, entries, notes, choice, known, pictures)
     except OSError as error:
         raise MetricError(f"--out {out}: expected a file that can be written, found: {error.strerror}") from error

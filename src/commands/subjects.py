@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.commands.compare import read_run
+from src.commands.compare import read_file, read_run
 from src.commands.subject_folders import Subject, find_subjects, prepare, stages, write_graph
 from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
@@ -24,7 +24,9 @@ from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
 from src.core.files import has_file, write_text
 from src.metrics.quantities import Quantities
-from src.reporting.comparison.subjects import describe_subjects, means_of, write_subjects
+from src.reporting.comparison.samples import sample_grid
+from src.reporting.comparison.subjects import HELD_OUT, describe_subjects, means_of, write_subjects
+from src.reporting.pictures import SMALL_PX, Picture, thumbnail
 
 LAST_STAGE = "report"
 # what DVC ends with when a stage failed; what the stage said stands above it
@@ -102,10 +104,18 @@ def tell(subjects: Sequence[Subject], against: str, root: Path) -> int:
     results = [result for result, _ in read]
     quantities = Quantities.of(*(run.meta for _, run in read if run is not None))
     files = root / layout.SUBJECT_TABLE, root / layout.SUBJECT_PAGE
-    write_subjects(files, results, quantities, before, load_settings([]).report.language)
+    pictures = {result.name: subject_pictures(run) for result, run in read if run is not None}
+    write_subjects(files, results, quantities, before, pictures, load_settings([]).report.language)
     print(describe_subjects(results, quantities, before))
     print(f"the page: {files[1]}")
     return sum(bool(result.reason) for result in results)
+
+
+def subject_pictures(run: EvaluatedRun) -> tuple[Picture, ...]:
+    """Shows a held-out photo, and a test prompt by base and adapter; what is not there is left out."""
+    crops = [Path(run.name) / layout.CROPS / name for name in sorted(run.meta["references"]["val"])]
+    photos = [Picture(thumbnail(crop, SMALL_PX), crop.stem, HELD_OUT, ()) for crop in crops[:1] if has_file(crop)]
+    return (*photos, *(picture for row in sample_grid([run], read_file)[:1] for picture in row.pictures))
 
 
 def _earlier_table(revision: str, root: Path) -> bytes:

@@ -13,11 +13,14 @@ from src.core.files import write_csv, write_text
 from src.metrics.intervals import Interval
 from src.metrics.names import BASE
 from src.metrics.quantities import Quantities
+from src.reporting.pictures import Picture
 from src.reporting.templating import render_markdown, render_page
 from src.reporting.texts import Texts, load_texts
 
 IDENTIFYING = ["subject", "class_name", "variant", "reason"]
 RUN = "run"
+# of a picture: a photo, not generated
+HELD_OUT = "held out"
 
 
 def results_table(results: Sequence[SubjectResult]) -> pd.DataFrame:
@@ -82,6 +85,7 @@ def write_subjects(
     results: Sequence[SubjectResult],
     quantities: Quantities,
     before: Mapping[str, Mapping[str, float]],
+    pictures: Mapping[str, Sequence[Picture]],
     language: str,
 ) -> None:
     """Writes table and page.
@@ -91,6 +95,7 @@ def write_subjects(
         results: Of each subject.
         quantities: What the numbers mean.
         before: As of `describe_subjects`.
+        pictures: Of each subject: a photo, base model, adapter.
         language: Of the page.
 
     Raises:
@@ -100,7 +105,9 @@ def write_subjects(
     table, page = folder
     write_csv(table, results_table(results))
     values = _values(results, quantities, before, texts)
-    write_text(page, render_page("subjects.html.j2", title=texts("subjects.title"), specs={}, **values))
+    write_text(
+        page, render_page("subjects.html.j2", title=texts("subjects.title"), specs={}, pictures=pictures, **values)
+    )
 
 
 def _values(
