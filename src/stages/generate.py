@@ -3,6 +3,7 @@
 All variants generate the same prompts from the same noise; the base model is loaded once and adapters are swapped.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from src.core import layout
 from src.core.app import Stage
 from src.core.checkpoint_config import load_checkpoint_params
-from src.core.errors import ConfigError
+from src.core.errors import ConfigError, ModelMismatchError
+from src.core.files import has_file
 from src.core.running import held_output
 from src.core.settings import Settings
 from src.metrics.names import BASE
@@ -36,9 +38,32 @@ def generate_variants(params: Settings, variants: list[Variant], prompts: list[P
     from src.stages.drawing import draw
     from src.stages.sampling_setup import image_counts, sampling_settings
 
+    check_words(variants, params.subject.token)
     settings, subject = sampling_settings(params), (params.subject.token, params.subject.class_name)
     plan = plan_images(variants, prompts, subject, image_counts(params))
     return write_samples(out, plan, draw(params, settings, plan).cache)
+
+
+def check_words(variants: Sequence[Variant], token: str) -> None:
+    """Refuses a checkpoint that taught another word than the prompts have: it would be judged by what it cannot do.
+
+    Args:
+        variants: Base and checkpoints.
+        token: The rare token.
+
+    Raises:
+        ModelMismatchError: The word of its vectors is another one, or its file is damaged.
+    """
+    from src.methods.textual_inversion import WEIGHTS, read_file
+
+    for variant in variants:
+        if variant.folder is not None and has_file(variant.folder / WEIGHTS):
+            word, _ = read_file(variant.folder)
+            if word != token:
+                raise ModelMismatchError(
+                    f"{variant.name}: its word is {word!r}, which no prompt has: expected subject.token={word}, "
+                    f"found {token}"
+                )
 
 
 def generate_stage(params: Settings) -> None:
