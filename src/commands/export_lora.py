@@ -55,7 +55,7 @@ def find_adapter(checkpoint: "Variant", layout: str | None, words: Sequence[str]
 
     from src.exporting.card import Base
     from src.exporting.export import Adapter, choose_layout, count_photos
-    from src.exporting.header import FLUX, SD3, SDXL, Subject, base_kind, check_names
+    from src.exporting.header import SDXL, TRANSFORMERS, Subject, base_kind, check_names
     from src.exporting.layouts import Source
     from src.models.families import load_base_model
 
@@ -69,7 +69,7 @@ def find_adapter(checkpoint: "Variant", layout: str | None, words: Sequence[str]
     base = Base(spec.name if own else spec.id, None if own else spec.id, digest.removesuffix(":None"))
     photos = count_photos(checkpoint.folder, root)
     subject = Subject(params.subject.token, params.subject.class_name, spec.resolution, photos)
-    transformer, xl = kind in (SD3, FLUX), kind is SDXL
+    transformer, xl = kind in TRANSFORMERS, kind is SDXL
     if xl and layout != "diffusers":
         check_names(folder)
     load = partial(load_base_model, spec.id, spec.revision, spec.variant, "fp32", torch.device("cpu"), spec.config)

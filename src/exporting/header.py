@@ -63,7 +63,10 @@ SD2_VELOCITY = BaseKind("sd_v2_v", "stable-diffusion-v2-768-v", "SD2")
 SDXL = BaseKind("sdxl_base_v1-0", "stable-diffusion-xl-v1-base", "SDXL")
 SD3 = BaseKind("sd3", "stable-diffusion-3", "Unknown")
 FLUX = BaseKind("flux1", "flux-1-dev", "Unknown")
-OTHERS = {StableDiffusionXL: SDXL, StableDiffusion3: SD3, Flux: FLUX}
+FLUX_SCHNELL = BaseKind("flux1", "flux-1-schnell", "Unknown")
+# what has a transformer in place of a UNet
+TRANSFORMERS = (SD3, FLUX, FLUX_SCHNELL)
+OTHERS = {StableDiffusionXL: SDXL, StableDiffusion3: SD3}
 # of the text features that Stable Diffusion 2.x reads; 1.x has 768
 SD2_WIDTH = 1024
 
@@ -81,6 +84,9 @@ def base_kind(folder: Path) -> BaseKind:
         ModelMismatchError: It is of an architecture that is not supported, or its files cannot be read.
     """
     family = read_family(folder)
+    if family is Flux:
+        guided = read_setting(folder / "transformer/config.json", "guidance_embeds", bool)
+        return FLUX if guided else FLUX_SCHNELL
     if family is not StableDiffusion:
         return OTHERS[family]
     if read_setting(folder / "unet/config.json", "cross_attention_dim", int) != SD2_WIDTH:
@@ -120,7 +126,7 @@ def tool_header(kind: BaseKind, subject: Subject, title: str, module: str, sizes
         Texts by key.
     """
     side = subject.resolution
-    velocity = {} if kind in (SD3, FLUX) else {"modelspec.prediction_type": "v" if kind is SD2_VELOCITY else "epsilon"}
+    velocity = {} if kind in TRANSFORMERS else {"modelspec.prediction_type": "v" if kind is SD2_VELOCITY else "epsilon"}
     return {
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.architecture": f"{kind.architecture}/lora",

@@ -45,6 +45,16 @@ def test_each_base_is_called_as_kohyas_scripts_call_it(tiny_models, widths):
     assert base_kind(widths).version == "sd_v2"
 
 
+def test_flux_without_guidance_is_schnell(tiny_models, tmp_path):
+    for name in ("model_index.json", "transformer/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((tiny_models / "flux" / name).read_bytes())
+    assert base_kind(tmp_path).architecture == "flux-1-dev"
+    config = tmp_path / "transformer/config.json"
+    config.write_text(config.read_text().replace('"guidance_embeds": true', '"guidance_embeds": false'))
+    assert base_kind(tmp_path).architecture == "flux-1-schnell"
+
+
 @pytest.mark.parametrize(("kind", "listed"), [("sd1", "SD1"), ("sdxl", "SDXL")])
 def test_webui_lists_the_file_with_its_base_and_its_words(load_tiny, tiny_models, tmp_path, kind, listed):
     folder = saved(load_tiny, tmp_path / "step-000002", "lora", kind)
