@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from src.core import layout
 from src.core.choices import groups
@@ -62,7 +63,8 @@ def find_subjects(root: Path) -> list[Subject]:
         ConfigError: A folder's name cannot be used, or its subject.yaml is not there or wrong.
     """
     folder = root / layout.SUBJECTS
-    found = sorted(raw.parent for raw in folder.glob(f"*/{layout.SUBJECT_RAW}") if raw.is_dir())
+    given = (layout.SUBJECT_RAW, layout.SUBJECT_WORDS)
+    found = sorted(one for one in folder.glob("*") if any((one / path).exists() for path in given))
     if not found:
         raise EmptyDatasetError(f"{folder}: expected a folder of photos for each subject, {folder}/NAME/raw")
     for one in found:
@@ -73,14 +75,18 @@ def find_subjects(root: Path) -> list[Subject]:
 
 def _overrides(path: Path) -> tuple[str, ...]:
     """Reads a subject.yaml."""
-    said = load_yaml(path) if has_file(path) else {}
+    # as it is written: a text may hold ${
+    said: Any = OmegaConf.to_container(load_yaml(path), resolve=False) if has_file(path) else {}
     if unknown := sorted(set(said) - set(KEYS)):
         raise ConfigError(f"{path}: {unknown[0]}: expected one of {', '.join(KEYS)}")
-    if not isinstance(said.get("class_name"), str) or not said["class_name"].strip():
+    if not said.get("class_name"):
         raise ConfigError(f"{path}: expected what it is, as in `class_name: dog`")
+    for key, value in said.items():
+        if not isinstance(value, str) or value.strip() in ("", "???"):
+            raise ConfigError(f"{path}: {key}: {value}: expected a text, in quotes if it is a number")
     if "subject" in said and said["subject"] not in options("subject"):
         raise ConfigError(f"{path}: subject: {said['subject']}: expected one of {', '.join(options('subject'))}")
-    return tuple(f"{KEYS[key]}={quoted(str(said[key]))}" for key in KEYS if key in said)
+    return tuple(f"{KEYS[key]}={quoted(said[key].strip())}" for key in KEYS if key in said)
 
 
 def prepare(subject: Subject, words: Sequence[str], root: Path) -> None:
@@ -92,9 +98,11 @@ def prepare(subject: Subject, words: Sequence[str], root: Path) -> None:
         root: The project.
 
     Raises:
-        ConfigError: An override is wrong, or one of what subject.yaml says.
+        ConfigError: It has no photos; an override is wrong, or one of what subject.yaml says; a link's place is taken.
     """
-    if own := [word for word in words if word.partition("=")[0] in KEYS.values()]:
+    if not (photos := subject.folder / layout.SUBJECT_RAW).is_dir():
+        raise ConfigError(f"{photos}: expected the folder of its photos (`dvc pull` brings those that DVC tracks)")
+    if own := [word for word in words if word.lstrip("+~").partition("=")[0] in KEYS.values()]:
         raise ConfigError(f"{own[0]}: differs from subject to subject: {subject.folder / layout.SUBJECT_WORDS} says it")
     chosen = [word for word in subject.overrides if word.partition("=")[0] in groups()]
     overrides = [*chosen, *quote_overrides(words), *(word for word in subject.overrides if word not in chosen)]
@@ -113,6 +121,8 @@ def prepare(subject: Subject, words: Sequence[str], root: Path) -> None:
 def _link(link: Path, target: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
+        if link.exists():
+            raise ConfigError(f"{link}: expected nothing here, it becomes a link to {target}; move what is there")
         link.symlink_to(target)
     elif link.readlink() != target:
         raise ConfigError(f"{link}: a link to {link.readlink()}, expected {target}; delete it")

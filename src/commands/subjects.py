@@ -3,36 +3,32 @@
 A subject is a folder: photos (and captions) in subjects/NAME/raw, and what it is in subjects/NAME/subject.yaml, as
 `class_name: dog`; `token` and `subject` (a choice of configs/subject) if they differ from the project's. The stages of
 dvc.yaml run for each; one that fails does not stop the others and stands in the table with its reason. KEY=VALUE hold
-for all. `--only NAME` runs some, `--table` none, `--until crop` no later stage. `--against REVISION` compares with
-subjects/table.csv of another commit, subject by subject. Writes subjects/table.csv and subjects/report.html.
+for all. `--only NAME` runs some, `--table` none, `--until crop` no later stage, and then there is no table. `--against
+REVISION` compares with subjects/table.csv of another commit, subject by subject. Writes subjects/table.csv and
+subjects/report.html.
 """
 
-import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from src.commands.compare import read_file, read_run
+from src.commands.compare import read_file
 from src.commands.subject_folders import Subject, find_subjects, prepare, stages, write_graph
+from src.commands.subject_results import MEASURES, ending, read_lock, read_subject, why_failed
 from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
-from src.comparison.subjects import SubjectResult, subject_result
 from src.core import layout
 from src.core.config import load_settings
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MetricError
-from src.core.files import has_file, write_text
+from src.core.files import has_file
 from src.metrics.quantities import Quantities
 from src.reporting.comparison.samples import sample_grid
 from src.reporting.comparison.subjects import HELD_OUT, describe_subjects, means_of, write_subjects
 from src.reporting.pictures import SMALL_PX, Picture, thumbnail
 
 LAST_STAGE = "report"
-# what DVC ends with when a stage failed; what the stage said stands above it
-FAILED = re.compile(r"^ERROR: failed to reproduce '.*:(\w+)@[^']+'", re.M)
-NOT_RUN = "not run yet"
-MAX_REASON = 300
 
 
 def run_subject(subject: Subject, last: str, root: Path) -> int:
@@ -48,59 +44,38 @@ def run_subject(subject: Subject, last: str, root: Path) -> int:
     """
     target = f"{layout.SUBJECT_STAGES}:{last}@{subject.name}"
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", target]
-    printed: list[str] = []
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as running:
+    # line by line and not at once: what a kill leaves must not be the log of an earlier run
+    with (
+        (subject.folder / layout.SUBJECT_LOG).open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as running,
+    ):
         assert running.stdout is not None, "it is a pipe"
         for line in running.stdout:
-            printed.append(line)
+            log.write(line)
+            log.flush()
             print(line, end="", flush=True)
-    write_text(subject.folder / layout.SUBJECT_LOG, "".join(printed))
+        log.write(ending(running.wait()))
     return running.returncode
 
 
-def why_failed(subject: Subject) -> str:
-    """Returns why a subject's last run failed, as a line; empty where it did not."""
-    log = subject.folder / layout.SUBJECT_LOG
-    if not has_file(log):
-        return NOT_RUN
-    text = log.read_text(encoding="utf-8")
-    if not (failed := FAILED.search(text)):
-        lines = [line for line in text.splitlines() if line.startswith("ERROR: ")]
-        return lines[-1] if lines else ""
-    _, said, reason = f"\n{text[: failed.start()]}".rpartition(f"\n{failed[1]}: ")
-    return f"{failed[1]}: {' '.join(reason.split())[:MAX_REASON]}" if said else f"{failed[1]}: failed, see {log}"
-
-
-def read_subject(subject: Subject) -> tuple[SubjectResult, EvaluatedRun | None]:
-    """Reads what a subject came to, or why it did not."""
-    reason = why_failed(subject)
-    if not reason:
-        try:
-            run = read_run(str(subject.folder))
-            return subject_result(subject.name, run), run
-        except MetricError as error:
-            reason = str(error)
-    return SubjectResult(subject.name, "", {}, {}, reason), None
-
-
-def tell(subjects: Sequence[Subject], against: str, root: Path) -> int:
+def tell(subjects: Sequence[Subject], before: Mapping[str, Mapping[str, float]], root: Path) -> int:
     """Writes and prints the table.
 
     Args:
         subjects: All.
-        against: A revision with another table, or nothing.
+        before: Means by subject and metric of another table, or nothing.
         root: The project.
 
     Returns:
         How many subjects have no result.
 
     Raises:
-        MetricError: There is no such table.
+        MetricError: subjects/dvc.lock is damaged.
     """
-    before = means_of(_earlier_table(against, root)) if against else {}
-    read = [read_subject(subject) for subject in subjects]
+    lock = read_lock(root)
+    read = [read_subject(subject, lock) for subject in subjects]
     results = [result for result, _ in read]
     quantities = Quantities.of(*(run.meta for _, run in read if run is not None))
     files = root / layout.SUBJECT_TABLE, root / layout.SUBJECT_PAGE
@@ -126,6 +101,35 @@ def _earlier_table(revision: str, root: Path) -> bytes:
     return shown.stdout
 
 
+def run_all(subjects: Sequence[Subject], only: Sequence[str], words: Sequence[str], last: str, root: Path) -> None:
+    """Prepares all subjects and runs them one after the other; one that fails stops no other.
+
+    Args:
+        subjects: All.
+        only: Names of those to run; none means all.
+        words: Overrides for all.
+        last: The stage to end with.
+        root: The project.
+
+    Raises:
+        ConfigError: As of `prepare`; nothing has run then.
+    """
+    for subject in subjects:
+        prepare(subject, words, root)
+    write_graph(subjects, root)
+    for subject in subjects:
+        if not only or subject.name in only:
+            run_subject(subject, last, root)
+
+
+def tell_failed(subjects: Sequence[Subject]) -> int:
+    """Prints which subjects' last runs failed, and returns how many."""
+    reasons = {subject.name: reason for subject in subjects if (reason := why_failed(subject))}
+    for name, reason in reasons.items():
+        print(f"{name}: {reason}")
+    return len(reasons)
+
+
 @one_line("subjects")
 def main() -> None:
     """Runs what the command line names.
@@ -146,16 +150,15 @@ def main() -> None:
     subjects = find_subjects(root)
     if strangers := set(wanted.only) - {subject.name for subject in subjects}:
         raise ConfigError(f"--only {min(strangers)}: expected one of {', '.join(one.name for one in subjects)}")
-    if wanted.table and (wanted.words or wanted.only):
-        raise ConfigError("--table runs nothing, so settings and --only could not act")
+    if wanted.table and (wanted.words or wanted.only or wanted.until != LAST_STAGE):
+        raise ConfigError("--table runs nothing, so settings, --only and --until could not act")
+    measures = wanted.until in (MEASURES, LAST_STAGE)
+    if wanted.against and not measures:
+        raise ConfigError(f"--until {wanted.until} makes no table, so --against could not act")
+    before = means_of(_earlier_table(wanted.against, root)) if wanted.against else {}
     if not wanted.table:
-        for subject in subjects:
-            prepare(subject, wanted.words, root)
-        write_graph(subjects, root)
-        for subject in subjects:
-            if not wanted.only or subject.name in wanted.only:
-                run_subject(subject, wanted.until, root)
-    if tell(subjects, wanted.against, root):
+        run_all(subjects, wanted.only, wanted.words, wanted.until, root)
+    if tell(subjects, before, root) if measures else tell_failed(subjects):
         raise SystemExit(1)
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from src.commands import subjects
 from src.commands.subject_folders import find_subjects, for_each_subject, prepare, stages, write_graph
+from src.commands.subject_results import ending
 from src.core.errors import ConfigError, EmptyDatasetError
 from tests.comparison.finished_runs import write_run
 from tests.integration.project import ROOT
@@ -16,7 +17,9 @@ FAILED_LOG = """Running stage 'subjects/dvc.yaml:convert@bad':
 convert: 1 of 1 photos in data/raw cannot be used:
   IMG_1.HEIC: cut off
 ERROR: failed to reproduce 'subjects/dvc.yaml:convert@bad': failed to run: env PYTHONPATH=../.. python -m
+subjects: dvc ended with status 255
 """
+UP_TO_DATE = f"Data and pipelines are up to date.\n{ending(0)}"
 
 
 @pytest.fixture
@@ -58,6 +61,9 @@ def test_a_subjects_words_and_those_for_all_become_its_parameters(root):
     [
         ("token: sks\n", r"mug/subject\.yaml: expected what it is, as in `class_name: dog`"),
         ("class_name: ''\n", r"mug/subject\.yaml: expected what it is"),
+        ("class_name: 7\n", r"mug/subject\.yaml: class_name: 7: expected a text, in quotes if it is a number"),
+        ("class_name: mug\ntoken:\n", r"mug/subject\.yaml: token: None: expected a text"),
+        ("class_name: mug\ntoken: [a, b]\n", r"mug/subject\.yaml: token: .*: expected a text"),
         ("class_name: mug\nlr: 1\n", r"mug/subject\.yaml: lr: expected one of subject, class_name, token"),
         ("class_name: mug\nsubject: plant\n", r"mug/subject\.yaml: subject: plant: expected one of .*dog.*toy"),
     ],
@@ -74,9 +80,18 @@ def test_what_cannot_be_a_subject_is_refused_in_a_line(root, tmp_path, monkeypat
     dog, mug = find_subjects(root)
     with pytest.raises(ConfigError, match=r"^subject\.token=x: differs from subject to subject: .*subject\.yaml says"):
         prepare(dog, ["subject.token=x"], root)
+    with pytest.raises(ConfigError, match=r"^\+\+subject\.token=x: differs from subject to subject"):
+        prepare(dog, ["++subject.token=x"], root)
+    (root / "subjects/dog3/data/raw").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"dog3/data/raw: expected nothing here, it becomes a link to \.\./raw; move"):
+        prepare(dog, [], root)
     (root / "subjects/mug/models").mkdir()
     (root / "subjects/mug/models/tabletop").symlink_to("elsewhere")
     with pytest.raises(ConfigError, match=r"models/tabletop: a link to elsewhere, expected \.\./\.\./\.\./models"):
+        prepare(mug, [], root)
+    (root / "subjects/mug/raw").rmdir()
+    assert [one.name for one in find_subjects(root)] == ["dog3", "mug"], "it is not lost where DVC has its photos"
+    with pytest.raises(ConfigError, match=r"mug/raw: expected the folder of its photos"):
         prepare(mug, [], root)
     (root / "subjects/my dog/raw").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"my dog: a subject's name has letters"):
@@ -121,8 +136,21 @@ def measured(root):
     (root / "subjects/bad/log.txt").write_text(FAILED_LOG)
     for name, effect in (("dog3", 0.0), ("mug", 0.2)):
         write_run(root / "subjects" / name, effect=effect)
-        (root / "subjects" / name / "log.txt").write_text("Data and pipelines are up to date.\n")
+        (root / "subjects" / name / "log.txt").write_text(UP_TO_DATE)
+    write_lock(root, **dict.fromkeys(("dog3", "mug"), 1e-4))
     return root
+
+
+def write_lock(root, checkpoints="1", **rates):
+    """What DVC keeps of train and evaluate of subjects with these rates."""
+    locked = {}
+    for name, rate in rates.items():
+        outs = [{"path": "models/adapter", "md5": "1"}]
+        # a digest of comments, too, is no setting
+        locked[f"train@{name}"] = {"params": {"params.yaml": {"lr": rate, "configs_digest": "x"}}, "outs": outs}
+        deps = [{"path": "models/adapter", "md5": checkpoints}]
+        locked[f"evaluate@{name}"] = {"params": {"params.yaml": {"prior.weight": 0.0}}, "deps": deps}
+    (root / "subjects/dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}))
 
 
 def test_the_table_has_means_over_subjects_and_says_which_failed_and_why(measured, monkeypatch, capsys):
@@ -145,16 +173,80 @@ def test_the_table_has_means_over_subjects_and_says_which_failed_and_why(measure
 def test_a_subject_without_a_log_or_without_scores_is_not_counted(measured, monkeypatch, capsys):
     (measured / "subjects/bad/log.txt").unlink()
     (measured / "subjects/mug/metrics/scores.csv").unlink()
-    with pytest.raises(SystemExit):
-        command(monkeypatch, measured, "--table")
-    told = capsys.readouterr().out
+    told = table_of(monkeypatch, measured, capsys)
     assert "- bad: not run yet" in told
     assert "mug/metrics/scores.csv: no such file" in told
+
+
+def table_of(monkeypatch, root, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, root, "--table")
+    return capsys.readouterr().out
+
+
+def test_a_clone_has_no_logs_and_the_table_nevertheless(measured, monkeypatch, capsys):
+    for log in measured.glob("subjects/*/log.txt"):
+        log.unlink()
+    assert "2 subjects were measured, 1 failed" in table_of(monkeypatch, measured, capsys)
+
+
+def test_scores_of_other_settings_or_of_another_training_are_not_counted(measured, monkeypatch, capsys):
+    write_lock(measured, dog3=3e-4, mug=1e-4)
+    told = table_of(monkeypatch, measured, capsys)
+    assert "1 subjects were measured, 2 failed" in told
+    assert "- dog3: its scores are of another setting (lr): run it" in told
+    write_lock(measured, checkpoints="0", dog3=1e-4)
+    told = table_of(monkeypatch, measured, capsys)
+    assert "- dog3: evaluate has not read the models/adapter that is here now: run it" in told
+    assert "- mug: subjects/dvc.lock knows no evaluate of mug: run it" in told
+    (measured / "subjects/dvc.lock").write_text("")
+    with pytest.raises(SystemExit):
+        command(monkeypatch, measured, "--table")
+    assert "subjects/dvc.lock is empty or cut" in capsys.readouterr().err
+
+
+CRASHED_LOG = """Running stage 'subjects/dvc.yaml:train@dog3':
+train: 30 of 100, 2.00 steps/s, 00:35 left
+Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+RuntimeError: out of memory
+ERROR: failed to reproduce 'subjects/dvc.yaml:train@dog3': failed to run: env PYTHONPATH=../.. python
+subjects: dvc ended with status 255
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("Running stage 'subjects/dvc.yaml:train@dog3':\n", "its last run was cut off: run it again"),
+        (f"Running stage\n{ending(-9)}", "dvc ended with status -9, see subjects/dog3/log.txt"),
+        (f"ERROR: no lock\n{ending(255)}", "ERROR: no lock"),
+        (CRASHED_LOG, "train: RuntimeError: out of memory"),
+    ],
+)
+def test_a_run_that_was_killed_or_crashed_is_never_called_fine(measured, monkeypatch, capsys, log, reason):
+    (measured / "subjects/dog3/log.txt").write_text(log)
+    assert f"- dog3: {reason}\n" in table_of(monkeypatch, measured, capsys)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("print('said')", 0), ("import os; print(1); os.kill(os.getpid(), 9)", -9)]
+)
+def test_a_log_says_how_its_run_ended(root, monkeypatch, code, status):
+    monkeypatch.chdir(root)
+    fake = root / "dvc.py"
+    fake.write_text(code)
+    dog, _ = find_subjects(root)
+    assert subjects.run_subject(dog, "crop", root) == status
+    assert (dog.folder / "log.txt").read_text().endswith(ending(status))
 
 
 def test_words_that_could_not_act_are_refused(measured, monkeypatch, capsys):
     for words, message in (
         (("--table", "lr=1"), "--table runs nothing"),
+        (("--table", "--until", "crop"), "--table runs nothing"),
+        (("--until", "crop", "--against", "HEAD"), "--until crop makes no table, so --against could not act"),
+        (("--against", "nowhere"), "--against nowhere: "),
         (("--only", "cat"), "--only cat: expected one of bad, dog3, mug"),
         (("--table", "--against", "nowhere"), "--against nowhere: "),
     ):

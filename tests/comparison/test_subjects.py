@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.comparison.subjects import over_subjects, paired, subject_result
+from src.comparison.subjects import SubjectResult, over_subjects, paired, subject_result
+from src.metrics.quantities import Quantities
+from src.reporting.comparison.subjects import means_of, write_subjects
 from tests.comparison.finished_runs import write_run
+from tests.metrics.quantities import described
 
 DINO = [0.40, 0.55, 0.31, 0.62]
 
@@ -32,3 +35,13 @@ def test_a_subject_has_the_means_of_its_chosen_checkpoint_beside_base(tmp_path):
     assert (result.name, result.kind, result.reason) == ("dog3", "bear", "")
     assert result.base == pytest.approx({"dino": 0.1, "clip_t": 0.1})
     assert 0.45 < result.means["dino"] < 0.55
+
+
+def test_a_table_is_read_as_it_was_written_whatever_its_subjects_are_called(tmp_path):
+    """Pandas takes NA, null and 007 for something else."""
+    names = ("NA", "null", "007")
+    results = [SubjectResult(name, "nan", {"dino": 0.5}, {"dino": 0.1}) for name in names]
+    failed = SubjectResult("bad", "", {}, {}, "convert: none")
+    paths = tmp_path / "table.csv", tmp_path / "report.html"
+    write_subjects(paths, [*results, failed], Quantities.of({"quantities": described()}), {}, {}, "en")
+    assert means_of(paths[0].read_bytes()) == {name: {"dino": 0.5} for name in names}

@@ -53,7 +53,9 @@ def means_of(content: bytes) -> dict[str, dict[str, float]]:
         MetricError: It is another table.
     """
     try:
-        table = pd.read_csv(io.BytesIO(content), dtype={"subject": str})
+        # a subject may be called NA or null; of the rest an empty field is no value
+        text = dict.fromkeys(IDENTIFYING, str)
+        table = pd.read_csv(io.BytesIO(content), dtype=text, keep_default_na=False, na_values=[""])
         rows = table[(table["variant"] == RUN) & table["reason"].isna()].set_index("subject")
         values = rows.drop(columns=[name for name in IDENTIFYING if name in rows]).astype(float)
     except (ValueError, KeyError) as error:

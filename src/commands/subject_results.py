@@ -1,0 +1,149 @@
+"""What each subject came to: its log, what DVC has locked of its stages, and the scores that they left.
+
+A result counts only where its last run ended well, where it was made with the settings of its params.yaml, and where
+each stage has read what the one before it wrote last: otherwise a table would mix settings.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from src.commands.compare import read_run
+from src.commands.subject_folders import Subject
+from src.comparison.runs import SCORES, EvaluatedRun
+from src.comparison.settings import SEEDS, is_setting
+from src.comparison.subjects import SubjectResult, subject_result
+from src.core import layout
+from src.core.errors import MetricError
+from src.core.files import has_file
+from src.core.lock_file import LOCK, is_mapping
+
+# the stage that writes the scores
+MEASURES = "evaluate"
+# what DVC ends with when a stage failed; what the stage said stands above it
+FAILED = re.compile(r"^ERROR: failed to reproduce '.*:(\w+)@[^']+'", re.M)
+ENDED = re.compile(r"^subjects: dvc ended with status (-?\d+)$", re.M)
+RUNNING = "Running stage '"
+# how far a stage is, which is no reason
+COUNTED = re.compile(r"\w+: +\d+ of \d+, .* left$")
+NOT_RUN, CUT = "not run yet", "its last run was cut off: run it again"
+TRACEBACK = "Traceback (most recent call last):"
+MAX_REASON = 300
+
+
+def ending(status: int) -> str:
+    """Returns the line that ends a log, without which a run was cut off."""
+    return f"subjects: dvc ended with status {status}\n"
+
+
+def why_failed(subject: Subject) -> str:
+    """Returns why a subject's last run failed, as a line; empty where it did not, or nothing is known of one."""
+    log = subject.folder / layout.SUBJECT_LOG
+    if not has_file(log):  # a clone has none
+        return ""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if not (ended := ENDED.search(text)):
+        return CUT
+    if ended[1] == "0":
+        return ""
+    if not (failed := FAILED.search(text)):
+        lines = [line for line in text.splitlines() if line.startswith("ERROR: ")]
+        return lines[-1] if lines else f"dvc ended with status {ended[1]}, see {log}"
+    return f"{failed[1]}: {_said(failed[1], text[: failed.start()].rpartition(RUNNING)[2]) or f'failed, see {log}'}"
+
+
+def _said(stage: str, text: str) -> str:
+    """Returns what a stage said when it failed, of what it printed: its message, or the last line of a traceback."""
+    lines = [line for line in text.splitlines() if not COUNTED.match(line)]
+    if TRACEBACK in lines:
+        return next((line for line in reversed(lines) if line[:1].strip()), "")[:MAX_REASON]
+    begins = [number for number, line in enumerate(lines) if line.startswith(f"{stage}: ")]
+    reason = " ".join(lines[begins[-1] :]).removeprefix(f"{stage}: ") if begins else ""
+    return " ".join(reason.split())[:MAX_REASON]
+
+
+def read_lock(root: Path) -> Mapping[str, Any]:
+    """Reads what DVC has locked of the subjects' stages, as DVC reads it.
+
+    Args:
+        root: The project.
+
+    Returns:
+        By stage, as `evaluate@NAME`; nothing where none has run.
+
+    Raises:
+        MetricError: The file is damaged.
+    """
+    from dvc.utils.serialize import load_yaml
+
+    path = root / layout.SUBJECTS / LOCK
+    if not has_file(path):
+        return {}
+    if not is_mapping(path.read_bytes()):
+        raise MetricError(f"{path} is empty or cut: `git checkout {path}`, or delete it and run the subjects again")
+    stages: Mapping[str, Any] = load_yaml(path).get("stages") or {}
+    return stages
+
+
+def outdated(subject: Subject, lock: Mapping[str, Any]) -> str:
+    """Says why a subject's scores are not those of its params.yaml.
+
+    Args:
+        subject: The subject.
+        lock: Of `read_lock`.
+
+    Returns:
+        A line; empty where they are.
+    """
+    from dvc.utils.serialize import load_yaml
+
+    stages = {name.partition("@")[0]: entry for name, entry in lock.items() if name.endswith(f"@{subject.name}")}
+    if MEASURES not in stages:
+        return f"{layout.SUBJECTS / LOCK} knows no {MEASURES} of {subject.name}: run it"
+    params = load_yaml(subject.folder / layout.PARAMS)
+    made = {out["path"]: out.get("md5") for entry in stages.values() for out in entry.get("outs", [])}
+    pending, seen = [MEASURES], set[str]()
+    makers = {out["path"]: name for name, entry in stages.items() for out in entry.get("outs", [])}
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for key, value in stages[name].get("params", {}).get(layout.PARAMS.as_posix(), {}).items():
+            if (is_setting(key) or key in SEEDS) and _value(params, key) != value:
+                return f"its scores are of another setting ({key}): run it"
+        for read in stages[name].get("deps", []):
+            if read["path"] in made and made[read["path"]] != read.get("md5"):
+                return f"{name} has not read the {read['path']} that is here now: run it"
+            pending += [makers[read["path"]]] if read["path"] in makers else []
+    return ""
+
+
+def _value(params: Any, key: str) -> Any:
+    for part in key.split("."):
+        params = params.get(part) if isinstance(params, Mapping) else None
+    return params
+
+
+def read_subject(subject: Subject, lock: Mapping[str, Any]) -> tuple[SubjectResult, EvaluatedRun | None]:
+    """Reads what a subject came to, or why it did not.
+
+    Args:
+        subject: The subject.
+        lock: Of `read_lock`.
+
+    Returns:
+        Its result, and what evaluate wrote where it counts.
+    """
+    reason = why_failed(subject)
+    if not reason and not has_file(subject.folder / SCORES) and not has_file(subject.folder / layout.SUBJECT_LOG):
+        reason = NOT_RUN
+    if not reason:
+        try:
+            run = read_run(str(subject.folder))
+            if not (reason := outdated(subject, lock)):
+                return subject_result(subject.name, run), run
+        except MetricError as error:
+            reason = " ".join(str(error).split())
+    return SubjectResult(subject.name, "", {}, {}, reason), None
