@@ -101,7 +101,8 @@ def write_page(root: Path, out: Path, looked: Looked, params: Settings) -> None:
     texts = load_texts(params.report.language)
     parts = build_parts(root, looked, texts)
     affected = {image for finding in looked.findings for image in finding.images}
-    left_out = {one.kind for one in looked.unchecked if one.why != "no_mask"}
+    nowhere = f"{len(looked.images)}/{len(looked.images)}"
+    left_out = {one.kind for one in looked.unchecked if one.why != "no_mask" or one.detail == nowhere}
     found = {part.kind for part in parts}
     page = render_page(
         "data_report.html.j2",
@@ -171,9 +172,14 @@ def measured(finding: Finding, texts: Texts) -> str:
     """Returns what was measured and what it was compared with, ready to print."""
     share = finding.kind in ("small", "repeated_word", "no_background")
     form = ".0%" if share else ".2f" if finding.kind == "strange_face" else ".3g"
+    # three digits, but never as 1.6e+03
+    figure, threshold = (
+        f"{value:.0f}" if not share and abs(value) >= 1000 else f"{value:{form}}"
+        for value in (finding.figure, finding.threshold)
+    )
     return texts(
         f"before.{finding.kind}.figure",
-        figure=f"{finding.figure:{form}}",
-        threshold=f"{finding.threshold:{form}}",
+        figure=figure,
+        threshold=threshold,
         detail=finding.detail,
     )

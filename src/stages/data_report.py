@@ -24,7 +24,7 @@ from src.core.tables import read_table
 from src.data.checks.finding import Finding, Unchecked
 from src.data.checks.framing import CropRow, blurred, duplicates, framing, subject_sharpness
 from src.data.checks.likeness import outliers, strange_faces, subject_alone
-from src.data.checks.wording import CaptionRow, wording
+from src.data.checks.wording import CaptionRow, telling, wording
 from src.features.store import FeatureStore, ImageExtractor, MetricModel, image_file, open_rgb
 from src.metrics.identity import FaceModel
 from src.reporting.data_report import Looked, write_findings, write_page
@@ -212,7 +212,7 @@ def look(params: Settings, data: Path, model: MetricModel[ImageExtractor], faces
     limits = (settings.repeated_share, settings.background_share, settings.least_captions)
     said = wording(captioned, params.caption.prefix, *limits)
     unchecked = [*odd_unchecked, *seen_unchecked, *framed_unchecked]
-    if len(captioned) < settings.least_captions:
+    if len(telling(captioned, params.caption.prefix)) < settings.least_captions:
         unchecked += [Unchecked("repeated_word", "few", str(settings.least_captions))]
         unchecked += [Unchecked("no_background", "few", str(settings.least_captions))]
     return Looked(tuple(row.image for row in rows), (*odd, *seen, *framed, *said), tuple(unchecked), model.title)

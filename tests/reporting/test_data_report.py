@@ -8,7 +8,7 @@ import pytest
 
 from src.core.config import load_stage_params
 from src.data.checks.finding import Finding, Kind, Unchecked
-from src.reporting.data_report import KINDS, Looked, write_findings, write_page
+from src.reporting.data_report import KINDS, Looked, measured, write_findings, write_page
 from src.reporting.inputs import read_inputs
 from src.reporting.sections.data import section
 from src.reporting.texts import load_texts
@@ -77,6 +77,19 @@ def test_page_without_findings_says_what_was_looked_for(good, tmp_path):
     clear = re.search(r"<h3>Looked for, and not found</h3>\s*<p class=\"note\">(.*?)</p>", text)[1].split(", ")
     assert texts("before.blurred") in clear
     assert not {texts("before.outlier"), texts("before.several_faces")} & {*clear}
+
+
+@pytest.mark.parametrize(("share", "is_clear"), [("14/14", False), ("3/14", True)])
+def test_what_no_crop_tells_is_not_called_clear(good, tmp_path, share, is_clear):
+    looked = Looked(tuple(photo_ids(good)), (), (Unchecked("small", "no_mask", share),), "the colours")
+    text = write(good, tmp_path / "data.html", looked, "en")
+    clear = re.search(r"<h3>Looked for, and not found</h3>\s*<p class=\"note\">(.*?)</p>", text)[1].split(", ")
+    assert (load_texts("en")("before.small") in clear) is is_clear
+
+
+def test_large_figures_are_written_out():
+    finding = Finding("blurred", ("a",), 1234.5, 1600.0, "8000")
+    assert measured(finding, load_texts("en")) == "sharpness 1234, limit 1600 (median 8000)"
 
 
 def test_findings_of_many_photos_unfold(good, tmp_path):

@@ -84,6 +84,14 @@ def test_each_planted_fault_is_named(good):
     }
 
 
+def test_captions_without_words_leave_too_few_to_speak_of_them_as_a_whole(good):
+    table = pd.read_csv(good / "data/captions.csv", dtype=str, keep_default_na=False)
+    table.loc[3:, "caption"] = params().caption.prefix
+    table.to_csv(good / "data/captions.csv", index=False)
+    unchecked = {(one.kind, one.why) for one in look_at(good).unchecked}
+    assert {("repeated_word", "few"), ("no_background", "few")} <= unchecked
+
+
 def test_faces_are_counted_and_compared_where_they_are_looked_for(good):
     ids = photo_ids(good)
     faces = Faces({ids[3]: 2, ids[4]: 0}, stranger=ids[9])

@@ -61,6 +61,11 @@ def words_beyond(caption: str, prefix: str) -> list[str]:
     return [word for word in WORD.findall(caption.casefold()) if word not in own]
 
 
+def telling(rows: Sequence[CaptionRow], prefix: str) -> list[CaptionRow]:
+    """Returns the captions that say more than the prefix, on which alone anything is said as a whole."""
+    return [row for row in rows if words_beyond(row.caption, prefix)]
+
+
 def says_place(caption: str) -> bool:
     """Tells whether a caption says where the subject is, and not only where the camera was."""
     return not PLACES.isdisjoint(WORD.findall(VIEW.sub(" ", caption.casefold())))
@@ -81,19 +86,19 @@ def wording(
     Returns:
         Captions without words of their own, the same ones, repeated words, and that next to none says a background.
     """
-    said = {row.image: words_beyond(row.caption, prefix) for row in rows}
-    empty = tuple(row.image for row in rows if not said[row.image])
+    full = telling(rows, prefix)
+    empty = tuple(row.image for row in rows if row not in full)
     found = [Finding("empty_caption", empty, len(empty), 0)] if empty else []
-    found += _same([row for row in rows if said[row.image]])
-    telling = [row.caption for row in rows if said[row.image]]
-    if len(telling) < least_captions:
+    found += _same(full)
+    captions = [row.caption for row in full]
+    if len(captions) < least_captions:
         return found
-    if words := _repeated([words_beyond(VIEW.sub(" ", caption), prefix) for caption in telling], repeated):
-        share = min(words.values()) / len(telling)
+    if words := _repeated([words_beyond(VIEW.sub(" ", caption), prefix) for caption in captions], repeated):
+        share = min(words.values()) / len(captions)
         found.append(Finding("repeated_word", (), share, repeated, ", ".join(words)))
-    places = sum(map(says_place, telling))
-    if places < background * len(telling):
-        found.append(Finding("no_background", (), places / len(telling), background))
+    places = sum(map(says_place, captions))
+    if places < background * len(captions):
+        found.append(Finding("no_background", (), places / len(captions), background))
     return found
 
 
