@@ -8,10 +8,12 @@ import os
 import socket
 import sys
 import webbrowser
+from contextlib import suppress
 from importlib.util import find_spec
 
 from src.commands.usage import command_line
 from src.core import layout
+from src.core.config import load_settings, quote_overrides
 from src.core.config_errors import one_line
 from src.core.errors import ConfigError, MissingModelError
 
@@ -54,6 +56,7 @@ def serve(port: int, browser: bool, words: list[str]) -> None:
         ConfigError: The port cannot be used, or an override is wrong.
         MissingModelError: The packages of the page are not installed.
     """
+    load_settings(quote_overrides(words))  # a wrong one is refused now, and not by the first drawing
     if find_spec("nicegui") is None:
         raise MissingModelError("the page's packages are not installed: `make ui` installs them and opens the page")
     # before the library is read: it would keep things in the project's root
@@ -72,7 +75,8 @@ def serve(port: int, browser: bool, words: list[str]) -> None:
     print(f"ui: {address} (Ctrl-C closes it)", flush=True)
     if browser and (sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ):
         webbrowser.open(address)
-    uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="on")).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn has closed everything by then
+        uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="on")).run(sockets=[listener])
 
 
 @one_line("ui")
@@ -82,7 +86,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="overrides, as of inference.py")
     parser.add_argument("--port", type=int, default=PORT, help=f"of {HOST}; {PORT} if not given, 0 for any")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    wanted = parser.parse_args()
+    wanted = parser.parse_intermixed_args()
     serve(wanted.port, not wanted.no_browser, wanted.words)
 
 

@@ -58,6 +58,7 @@ class Guard:
         async def send_on(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 more = [(b"content-security-policy", self._policy), (b"x-content-type-options", b"nosniff")]
+                more += [(b"cross-origin-resource-policy", b"same-origin")]
                 message = {**message, "headers": [*message["headers"], *more, (b"referrer-policy", b"no-referrer")]}
             await send(message)
 

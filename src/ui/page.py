@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, Response
 from nicegui import ui
 
 from src.core import layout
+from src.core.errors import PipelineError
 from src.ui.choices import read_offer
 from src.ui.guard import Guard
 from src.ui.running import RunPanel
@@ -96,8 +97,12 @@ def _made(page: Path) -> FileResponse:
 
 def _root(workshop: Workshop) -> None:
     """Builds the page for one window."""
-    offer = read_offer()
     ui.add_css(STYLE)
+    try:
+        offer = read_offer()
+    except PipelineError as error:  # of configs/mine.yaml, which a person may edit
+        ui.label(str(error)).classes("problem")
+        return
     with ui.element("header").classes("head w-full"):
         ui.html(f"<h1>{TITLE}</h1>", sanitize=False)
         ui.label(Path.cwd().name).classes("muted")

@@ -3,6 +3,7 @@
 A name is data from a browser: nothing but its last part counts, cleaned. Nothing in data/raw is ever overwritten.
 """
 
+import errno
 import os
 import re
 import unicodedata
@@ -22,6 +23,10 @@ from src.data.photos.listing import Photo, list_photos
 
 MAX_BYTES = 256 << 20
 MAX_STEM_CHARS, MAX_SUFFIX_CHARS = 80, 5
+# disks count bytes, 255 of a name, and a number and a temporary file's ending come to it
+MAX_STEM_BYTES = 200
+# what a disk says that has no links, or is another one
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 WORKER = ("src.data.photos.conversion",)
 
 
@@ -53,7 +58,7 @@ def clean_name(name: str) -> str:
     if not dot:
         stem, suffix = last, ""
     stem, suffix = (re.sub(r"[^\w-]+", "-", part).strip("-") for part in (stem, suffix))
-    stem = stem[:MAX_STEM_CHARS].rstrip("-") or "photo"
+    stem = stem[:MAX_STEM_CHARS].encode()[:MAX_STEM_BYTES].decode(errors="ignore").rstrip("-") or "photo"
     return f"{stem}.{suffix[:MAX_SUFFIX_CHARS]}" if suffix else stem
 
 
@@ -151,7 +156,10 @@ def _same(raw: Path, digest: str, size: int) -> str | None:
 
 
 def _place(file: Path, raw: Path) -> str:
-    """Links a file into a folder under a name that nothing there has: a link never replaces anything."""
+    """Puts a file into a folder under a name that nothing there has: a link never replaces anything.
+
+    Where the folder is on another disk than the cache, or its disk has no links, an empty file takes the name first.
+    """
     number = 1
     while True:
         name = file.name if number == 1 else f"{file.stem}-{number}{file.suffix}"
@@ -159,5 +167,21 @@ def _place(file: Path, raw: Path) -> str:
             os.link(file, raw / name)
         except FileExistsError:
             number += 1
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if _copy(file, raw / name):
+                return name
+            number += 1
         else:
             return name
+
+
+def _copy(file: Path, target: Path) -> bool:
+    """Copies a file to a name that is taken before; False where another file has it."""
+    try:
+        target.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    write_bytes(target, file.read_bytes())
+    return True

@@ -171,7 +171,10 @@ class Pipeline:
         if group is None:
             raise StateLockedError("no run is under way")
         self._stopped.touch()
-        os.killpg(group, signal.SIGTERM if now else signal.SIGINT)
+        try:
+            os.killpg(group, signal.SIGTERM if now else signal.SIGINT)
+        except ProcessLookupError as error:
+            raise StateLockedError("the run has just ended by itself") from error
 
     def state(self) -> State:
         """Says how the run is."""

@@ -142,7 +142,7 @@ class Studio:
 
         Args:
             wish: What is asked for.
-            tell: Is told what is being done.
+            tell: Is told what is being done, and nothing in the end.
 
         Returns:
             The comparison.
@@ -154,8 +154,10 @@ class Studio:
         if not self._busy.acquire(blocking=False):
             raise StateLockedError("a comparison is being drawn already, perhaps in another window: wait for it")
         try:
+            tell("loading what draws")
             return self._draw(wish, tell)
         finally:
+            tell("")
             self._busy.release()
 
     def keep(self, key: str, folder: Path = layout.KEPT) -> Path:

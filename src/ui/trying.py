@@ -158,15 +158,15 @@ class TryPanel:
     async def _draw(self) -> None:
         self.button.disable()
         self.spinner.set_visibility(True)
-        sheet = await attempt(self._refuse, self._drawn)
-        self.workshop.tell("")
-        self.spinner.set_visibility(False)
-        self.button.enable()
+        try:
+            sheet = await attempt(self._refuse, self._drawn)
+        finally:
+            self.spinner.set_visibility(False)
+            self.button.enable()
         if sheet is not None:
             self._show(sheet)
 
     def _drawn(self) -> Sheet:
-        self.workshop.tell("loading what draws")
         rows = [(str(row["path"] or ""), 1.0 if row["weight"] is None else float(row["weight"])) for row in self.rows]
         self.workshop.sheet = self.workshop.studio.draw(read_wish(self.form, rows), self.workshop.tell)
         return self.workshop.sheet

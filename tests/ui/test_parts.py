@@ -118,6 +118,7 @@ def test_the_guard_lets_its_own_page_in():
 
     assert ask(host="127.0.0.1:80") == 200
     assert next(name for name, _ in answered[0]["headers"]) == b"content-security-policy"
+    assert (b"cross-origin-resource-policy", b"same-origin") in answered[0]["headers"]
     assert ask(host="localhost:80", origin="http://127.0.0.1:80") == 200
     for headers in ({"host": "evil:80"}, {"host": "127.0.0.1:81"}, {"host": "localhost:80", "origin": "null"}, {}):
         assert ask(**headers) == 403
@@ -155,6 +156,14 @@ def test_a_port_that_is_taken_is_refused_in_one_line():
             bind(port)
     with pytest.raises(ConfigError, match="--port"):
         bind(99999)
+
+
+def test_a_wrong_override_is_refused_before_the_page_is_there(monkeypatch, capsys):
+    monkeypatch.setattr(command, "bind", None)
+    monkeypatch.setattr(sys, "argv", ["ui", "device=cpu", "--no-browser", "nonsense=1"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "ui: override 'nonsense=1': unknown key nonsense" in capsys.readouterr().err
 
 
 def test_without_the_packages_one_line_says_what_to_do(monkeypatch, capsys):

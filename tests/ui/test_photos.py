@@ -1,5 +1,6 @@
 """Dropped photos."""
 
+import errno
 from io import BytesIO
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def files():
         ("мишка 1.jpg", "мишка-1.jpg"),
         ("a\u202egnp.exe\n\0.png", "a-gnp-exe.png"),
         ("x" * 300 + ".png", "x" * 80 + ".png"),
+        ("\U00020000" * 80 + ".png", "\U00020000" * 50 + ".png"),
     ],
 )
 def test_a_name_is_a_plain_one(name, clean):
@@ -62,6 +64,18 @@ def test_photos_go_to_data_raw_and_nothing_is_overwritten():
     assert files() == [f"data/raw/{name}" for name in ("a-2.png", "a-3.png", "a.png", "b.heic")]
     assert Path("data/raw/a.png").read_bytes() == photo("red")
     assert photos_here() == ["a-2.png", "a-3.png", "a.png", "b.heic"]
+
+
+@pytest.mark.parametrize("reason", [errno.EXDEV, errno.EPERM])
+def test_photos_come_to_a_folder_on_another_disk(monkeypatch, reason):
+    def refuse(source, target):
+        raise OSError(reason, "no links here", str(target))
+
+    monkeypatch.setattr("os.link", refuse)
+    names = [receive("a.png", photo(colour), 256).name for colour in ("red", "blue")]
+    assert names == ["a.png", "a-2.png"]
+    assert [Path("data/raw", name).read_bytes() for name in names] == [photo("red"), photo("blue")]
+    assert files() == ["data/raw/a-2.png", "data/raw/a.png"]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,21 @@ def test_a_stopped_run_goes_on_by_the_same_start(tmp_path):
     assert ends.state().progress.stages["train"] == "done"
 
 
+def test_a_run_that_ends_while_it_is_stopped_is_no_crash(tmp_path, monkeypatch):
+    once = pipeline(tmp_path, WORKS)
+    once.start()
+
+    def refuse(_group, _signal):
+        raise ProcessLookupError
+
+    monkeypatch.setattr("os.killpg", refuse)
+    with pytest.raises(StateLockedError, match="ended by itself"):
+        once.stop()
+    monkeypatch.undo()
+    once.stop(now=True)
+    wait_for(lambda: once.state().kind == "stopped")
+
+
 def test_a_run_that_fails_says_so(tmp_path):
     fails = pipeline(tmp_path, "import sys; print(\"Running stage 'train':\"); print('train: why'); sys.exit(1)")
     fails.start()
