@@ -1,7 +1,8 @@
 """What lies on the disk after runs, and how to be rid of it.
 
 `python -m src.commands.disk` shows each place and its size; `... clean-states` deletes what only saves time;
-`... forget --yes` deletes everything that was made from the photos in data/raw, the photos here included.
+`... forget --yes` deletes everything that was made from the photos in data/raw
+and subjects, the photos here included.
 """
 
 import fcntl
@@ -54,6 +55,7 @@ PLACES = (
     Place(layout.METRICS, "scores, curves, the report"),
     Place(layout.OUTPUTS, "what train.py and inference.py made alone"),
     Place(layout.PICTURES, "what inference.py drew with exp.run_dir=."),
+    Place(layout.SUBJECTS, "several subjects: their photos, and all that was made from them"),
     Place(layout.LOGS, "TensorBoard and offline trackers"),
     Place(layout.DVC_CHARTS, "charts of dvc plots"),
     Place(layout.STATES, "states to resume from; finished runs are published from them", saves_time=True),
