@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from src.core import layout
 from src.core.choices import groups
 from src.core.config import composed_values, quote_overrides
-from src.core.config_errors import load_yaml
+from src.core.config_errors import load_plain
 from src.core.digest import options
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.core.files import has_file, write_text
@@ -30,7 +29,7 @@ KEYS = {"subject": "subject", "class_name": "subject.class_name", "token": "subj
 # from a subject's folder to the project
 UP = "../.."
 # what a stage reads or writes in a folder of its own
-OWN = ("data/", "metrics/", f"{layout.ADAPTER}")
+OWN = (f"{layout.DATA}/", f"{layout.METRICS}/", f"{layout.ADAPTER}")
 HEADER = "# dvc.yaml for each subject of subjects.yaml; `python -m src.commands.subjects` writes both.\n"
 
 
@@ -75,8 +74,7 @@ def find_subjects(root: Path) -> list[Subject]:
 
 def _overrides(path: Path) -> tuple[str, ...]:
     """Reads a subject.yaml."""
-    # as it is written: a text may hold ${
-    said: Any = OmegaConf.to_container(load_yaml(path), resolve=False) if has_file(path) else {}
+    said = load_plain(path) if has_file(path) else {}
     if unknown := sorted(set(said) - set(KEYS)):
         raise ConfigError(f"{path}: {unknown[0]}: expected one of {', '.join(KEYS)}")
     if not said.get("class_name"):

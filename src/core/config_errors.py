@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
@@ -158,3 +159,16 @@ def load_yaml(path: Path) -> DictConfig:
     if found := RESOLVERS.search(path.read_text(encoding="utf-8-sig")):
         raise ConfigError(f"{path}: {found[0]}...: a file may refer to other keys, not to the environment")
     return content
+
+
+def load_plain(path: Path) -> dict[str, Any]:
+    """Reads a mapping from a YAML file as it is written: what looks like an interpolation stays a text.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        Its content; errors as of `load_yaml`.
+    """
+    plain: Any = OmegaConf.to_container(load_yaml(path), resolve=False)
+    return {str(key): value for key, value in plain.items()}

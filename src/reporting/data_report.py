@@ -174,7 +174,7 @@ def measured(finding: Finding, texts: Texts) -> str:
     form = ".0%" if share else ".2f" if finding.kind == "strange_face" else ".3g"
     # three digits, but never as 1.6e+03
     figure, threshold = (
-        f"{value:.0f}" if not share and abs(value) >= 1000 else f"{value:{form}}"
+        f"{value:z.0f}" if not share and abs(value) >= 1000 else f"{value:{form}}"
         for value in (finding.figure, finding.threshold)
     )
     return texts(

@@ -83,6 +83,18 @@ def ask(url, **headers):
         return error.code, "", error.headers
 
 
+def drop_photos(window):
+    """Drops a photo and what is none."""
+    window.get_by_role("tab", name="Run").click()
+    Image.new("RGB", (40, 30), "red").save("red.png")
+    Path("note.png").write_text("no photo")
+    window.locator("input[type=file]").set_input_files(["red.png", "note.png"])
+    window.get_by_text("red.png: taken").wait_for()
+    window.get_by_text("refused: note.png: ").wait_for()
+    window.get_by_text("1 in data/raw: red.png").wait_for()
+    assert [path.name for path in Path("data/raw").iterdir()] == ["red.png"]
+
+
 def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
     address, _ = server
     window, asked, complaints = browser
@@ -123,14 +135,7 @@ def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
     window.wait_for_selector(".problem:visible")
     assert "leads away from nothing" in window.locator(".problem:visible").inner_text()
 
-    window.get_by_role("tab", name="Run").click()
-    Image.new("RGB", (40, 30), "red").save("red.png")
-    Path("note.png").write_text("no photo")
-    window.locator("input[type=file]").set_input_files(["red.png", "note.png"])
-    window.get_by_text("red.png: taken").wait_for()
-    window.get_by_text("refused: note.png: ").wait_for()
-    window.get_by_text("1 in data/raw: red.png").wait_for()
-    assert [path.name for path in Path("data/raw").iterdir()] == ["red.png"]
+    drop_photos(window)
 
     window.reload()
     window.wait_for_selector(".picture img")
