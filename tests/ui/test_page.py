@@ -136,7 +136,6 @@ def test_a_person_draws_compares_keeps_and_drops_a_photo(server, browser):
     assert "leads away from nothing" in window.locator(".problem:visible").inner_text()
 
     drop_photos(window)
-
     window.reload()
     window.wait_for_selector(".picture img")
     assert window.locator(".picture img").count() == 3
