@@ -165,6 +165,7 @@ def test_the_table_has_means_over_subjects_and_says_which_failed_and_why(measure
     assert runs["mug"] - runs["dog3"] == pytest.approx(0.2, abs=2e-3)
     [row] = [line for line in told.splitlines() if line.startswith("| mean over subjects")]
     assert f"{runs.mean():.3f} ± " in row
+    assert " of 2" not in row
     page = (measured / "subjects/report.html").read_text()
     assert 'href="mug/metrics/report.html"' in page
     assert "IMG_1.HEIC: cut off" in page

@@ -73,20 +73,22 @@ def run_seeds(words: list[str], place: Place) -> None:
 def run_subjects(words: list[str], place: Place) -> None:
     """Prepares, tells and compares for real; the stages of a subject, which are the project's, are a finished run."""
     from src.commands import subjects
-    from src.commands.subject_folders import PIPELINE, Subject
+    from src.commands.subject_folders import PIPELINE
+    from src.commands.subject_results import MEASURES, ending
 
+    names, folder = ("dog3", "toy"), place.project / "subjects"
     shutil.copyfile(ROOT / PIPELINE, place.project / PIPELINE)
-    for name in ("dog3", "toy"):
-        folder = place.project / "subjects" / name
-        (folder / "raw").mkdir(parents=True, exist_ok=True)
-        (folder / "subject.yaml").write_text("class_name: toy\n")
-
-    def copy_run(subject: Subject, *_: object) -> int:
-        shutil.copytree("run_a/metrics", subject.folder / "metrics", dirs_exist_ok=True)
-        (subject.folder / "log.txt").write_text("")
-        return 0
-
+    for name in names:
+        (folder / name / "raw").mkdir(parents=True, exist_ok=True)
+        (folder / name / "subject.yaml").write_text("class_name: toy\n")
+        (folder / name / "log.txt").write_text(ending(0))
+        shutil.copytree("run_a/metrics", folder / name / "metrics", dirs_exist_ok=True)
+        shutil.copyfile("run_a/params.yaml", folder / name / "params.yaml")
+    entry = {"cmd": "python -m src.stages.evaluate"}
+    lock = {"schema": "2.0", "stages": {f"{MEASURES}@{name}": entry for name in names}}
+    (folder / "dvc.lock").write_text(OmegaConf.to_yaml(lock))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subjects, "run_subject", copy_run)
-        patch.setattr(subjects, "_earlier_table", lambda *_: (place.project / "subjects/table.csv").read_bytes())
+        patch.setattr(subjects, "run_subject", lambda *_: 0)
+        run_module("src.commands.subjects", ["--table"])
+        patch.setattr(subjects, "_earlier_table", lambda *_: (folder / "table.csv").read_bytes())
         run_module("src.commands.subjects", words)

@@ -83,7 +83,7 @@ def describe_subjects(
 
 
 def write_subjects(
-    folder: tuple[Path, Path],
+    files: tuple[Path, Path],
     results: Sequence[SubjectResult],
     quantities: Quantities,
     before: Mapping[str, Mapping[str, float]],
@@ -93,7 +93,7 @@ def write_subjects(
     """Writes table and page.
 
     Args:
-        folder: The CSV and the HTML file.
+        files: The CSV and the HTML file.
         results: Of each subject.
         quantities: What the numbers mean.
         before: As of `describe_subjects`.
@@ -104,7 +104,7 @@ def write_subjects(
         ConfigError: There are no texts in that language.
     """
     texts = load_texts(language)
-    table, page = folder
+    table, page = files
     write_csv(table, results_table(results))
     values = _values(results, quantities, before, texts)
     write_text(
@@ -133,8 +133,12 @@ def _values(
 
 
 def _means(of: Sequence[SubjectResult], columns: Sequence[str], side: Any) -> list[str]:
-    found = over_subjects([side(one) for one in of])
-    return [_interval(found.get(name)) for name in columns]
+    values = [side(one) for one in of]
+    found = over_subjects(values)
+    counts = [sum(name in of_one for of_one in values) for name in columns]
+    # a mean over fewer of them says so
+    told = [f", {count} of {len(of)}" if 1 < count < len(of) else "" for count in counts]
+    return [f"{_interval(found.get(name))}{more}" for name, more in zip(columns, told, strict=True)]
 
 
 def _number(value: float | None) -> str:
