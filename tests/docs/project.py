@@ -6,6 +6,7 @@ tests/structure and tests/integration/test_pipeline.py.
 
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,7 @@ class Place:
         result = subprocess.run(
             ["bash", "-c", text],
             cwd=folder or self.clone,
+            env=os.environ | {"GIT_EDITOR": "false"},  # what would wait for a person fails
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
