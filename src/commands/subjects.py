@@ -142,12 +142,12 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="settings for all subjects")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these; the table has all")
     parser.add_argument("--table", action="store_true", help="run nothing")
-    parser.add_argument(
-        "--until", choices=stages(root), default=LAST_STAGE, metavar="STAGE", help="the last one to run"
-    )
+    parser.add_argument("--until", default=LAST_STAGE, metavar="STAGE", help="the last one to run")
     parser.add_argument("--against", default="", metavar="REVISION", help="with whose table.csv to compare")
     wanted = parser.parse_intermixed_args()
     subjects = find_subjects(root)
+    if wanted.until not in (known := stages(root)):
+        raise ConfigError(f"--until {wanted.until}: expected one of {', '.join(known)}")
     if strangers := set(wanted.only) - {subject.name for subject in subjects}:
         raise ConfigError(f"--only {min(strangers)}: expected one of {', '.join(one.name for one in subjects)}")
     if wanted.table and (wanted.words or wanted.only or wanted.until != LAST_STAGE):

@@ -246,6 +246,7 @@ def test_words_that_could_not_act_are_refused(measured, monkeypatch, capsys):
     for words, message in (
         (("--table", "lr=1"), "--table runs nothing"),
         (("--table", "--until", "crop"), "--table runs nothing"),
+        (("--until", "cropp"), "--until cropp: expected one of config, check, convert, crop, "),
         (("--until", "crop", "--against", "HEAD"), "--until crop makes no table, so --against could not act"),
         (("--against", "nowhere"), "--against nowhere: "),
         (("--only", "cat"), "--only cat: expected one of bad, dog3, mug"),
