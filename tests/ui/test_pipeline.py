@@ -106,6 +106,7 @@ def test_a_stopped_run_goes_on_by_the_same_start(tmp_path):
 def test_a_run_that_ends_while_it_is_stopped_is_no_crash(tmp_path, monkeypatch):
     once = pipeline(tmp_path, WORKS)
     once.start()
+    wait_for(lambda: once.state().progress.stages["train"] == "running")
 
     def refuse(_group, _signal):
         raise ProcessLookupError
