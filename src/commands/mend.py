@@ -67,6 +67,7 @@ def _lock_files(root: Path) -> list[Path]:
     return [
         root / LOCK,
         root / layout.WORLD_PIPELINE / LOCK,
+        root / layout.SUBJECTS / LOCK,
         *sorted((root / layout.DATA).glob("*.dvc")),
         *(root / layout.MODELS).glob("*.dvc"),
     ]

@@ -6,7 +6,6 @@ each stage has read what the one before it wrote last: otherwise a table would m
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from src.commands.compare import read_run
@@ -17,7 +16,7 @@ from src.comparison.subjects import SubjectResult, subject_result
 from src.core import layout
 from src.core.errors import MetricError
 from src.core.files import has_file
-from src.core.lock_file import LOCK, is_mapping
+from src.core.lock_file import LOCK
 
 # the stage that writes the scores
 MEASURES = "evaluate"
@@ -63,35 +62,12 @@ def _said(stage: str, text: str) -> str:
     return " ".join(reason.split())[:MAX_REASON]
 
 
-def read_lock(root: Path) -> Mapping[str, Any]:
-    """Reads what DVC has locked of the subjects' stages, as DVC reads it.
-
-    Args:
-        root: The project.
-
-    Returns:
-        By stage, as `evaluate@NAME`; nothing where none has run.
-
-    Raises:
-        MetricError: The file is damaged.
-    """
-    from dvc.utils.serialize import load_yaml
-
-    path = root / layout.SUBJECTS / LOCK
-    if not has_file(path):
-        return {}
-    if not is_mapping(path.read_bytes()):
-        raise MetricError(f"{path} is empty or cut: `git checkout {path}`, or delete it and run the subjects again")
-    stages: Mapping[str, Any] = load_yaml(path).get("stages") or {}
-    return stages
-
-
 def outdated(subject: Subject, lock: Mapping[str, Any]) -> str:
     """Says why a subject's scores are not those of its params.yaml.
 
     Args:
         subject: The subject.
-        lock: Of `read_lock`.
+        lock: The stages of subjects/dvc.lock, as `evaluate@NAME`.
 
     Returns:
         A line; empty where they are.
@@ -131,7 +107,7 @@ def read_subject(subject: Subject, lock: Mapping[str, Any]) -> tuple[SubjectResu
 
     Args:
         subject: The subject.
-        lock: Of `read_lock`.
+        lock: The stages of subjects/dvc.lock, as `evaluate@NAME`.
 
     Returns:
         Its result, and what evaluate wrote where it counts.

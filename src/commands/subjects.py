@@ -15,7 +15,7 @@ from pathlib import Path
 
 from src.commands.compare import read_file
 from src.commands.subject_folders import Subject, find_subjects, prepare, stages, write_graph
-from src.commands.subject_results import MEASURES, ending, read_lock, read_subject, why_failed
+from src.commands.subject_results import MEASURES, ending, read_subject, why_failed
 from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
 from src.core import layout
@@ -72,9 +72,11 @@ def tell(subjects: Sequence[Subject], before: Mapping[str, Mapping[str, float]],
         How many subjects have no result.
 
     Raises:
-        MetricError: subjects/dvc.lock is damaged.
+        ConfigError: subjects/dvc.lock is damaged.
     """
-    lock = read_lock(root)
+    from src.exporting.provenance import read_lock
+
+    lock = read_lock(root / layout.SUBJECTS).get("stages", {})
     read = [read_subject(subject, lock) for subject in subjects]
     results = [result for result, _ in read]
     quantities = Quantities.of(*(run.meta for _, run in read if run is not None))

@@ -18,7 +18,7 @@ def check_lock(root: Path) -> None:
     """
     path = root / LOCK
     if path.is_file() and not is_mapping(path.read_bytes()):
-        raise ConfigError(f"{LOCK} is empty or cut: `make mend` brings back the committed one")
+        raise ConfigError(f"{path} is empty or cut: `make mend` brings back the committed one")
 
 
 def is_mapping(data: bytes) -> bool:

@@ -118,3 +118,10 @@ def test_mend_runs_past_its_own_cut_bytecode_and_without_packages(copy):
     shown = subprocess.run(command, cwd=copy, text=True, stdout=subprocess.PIPE, check=True).stdout
     assert shown == f"dvc.lock: empty or cut; brought back as it was committed\n{own}: cut; removed\n"
     assert "pycache_prefix=/nowhere -m src.commands.mend" in (ROOT / "Makefile").read_text()
+
+
+def test_the_lock_of_several_subjects_is_mended_too(tmp_path):
+    (tmp_path / "subjects").mkdir()
+    (tmp_path / "subjects/dvc.lock").write_bytes(b"")
+    assert any("subjects/dvc.lock" in line for line in mend(tmp_path, []))
+    assert not (tmp_path / "subjects/dvc.lock").exists()
