@@ -17,15 +17,11 @@ from src.core import layout
 from src.core.errors import MetricError
 from src.core.files import has_file
 from src.core.lock_file import LOCK
+from src.core.run_log import COUNTED, FAILED, STARTED
 
 # the stage that writes the scores
 MEASURES = "evaluate"
-# what DVC ends with when a stage failed; what the stage said stands above it
-FAILED = re.compile(r"^ERROR: failed to reproduce '.*:(\w+)@[^']+'", re.M)
 ENDED = re.compile(r"^subjects: dvc ended with status (-?\d+)$", re.M)
-RUNNING = "Running stage '"
-# how far a stage is, which is no reason
-COUNTED = re.compile(r"\w+: +\d+ of \d+, .* left$")
 NOT_RUN, CUT = "not run yet", "its last run was cut off: run it again"
 TRACEBACK = "Traceback (most recent call last):"
 MAX_REASON = 300
@@ -49,12 +45,15 @@ def why_failed(subject: Subject) -> str:
     if not (failed := FAILED.search(text)):
         lines = [line for line in text.splitlines() if line.startswith("ERROR: ")]
         return lines[-1] if lines else f"dvc ended with status {ended[1]}, see {log}"
-    return f"{failed[1]}: {_said(failed[1], text[: failed.start()].rpartition(RUNNING)[2]) or f'failed, see {log}'}"
+    stage = failed[1].rpartition(":")[2].partition("@")[0]
+    above = text[: failed.start()]
+    begun = max((found.end() for found in STARTED.finditer(above)), default=0)
+    return f"{stage}: {_said(stage, above[begun:]) or f'failed, see {log}'}"
 
 
 def _said(stage: str, text: str) -> str:
     """Returns what a stage said when it failed, of what it printed: its message, or the last line of a traceback."""
-    lines = [line for line in text.splitlines() if not COUNTED.match(line)]
+    lines = [line for line in text.splitlines() if not COUNTED.match(line)]  # how far it is is no reason
     if TRACEBACK in lines:
         return next((line for line in reversed(lines) if line[:1].strip()), "")[:MAX_REASON]
     begins = [number for number, line in enumerate(lines) if line.startswith(f"{stage}: ")]

@@ -18,14 +18,12 @@ from pathlib import Path
 from src.core import layout
 from src.core.config_errors import load_yaml
 from src.core.errors import StateLockedError
+from src.core.run_log import COUNTED, STARTED, UNCHANGED
 
 REPRO = (sys.executable, "-m", "dvc", "repro")
 # the shell outlives a Ctrl-C of the group, to write down how the command ended
 SHELL = 'trap : INT TERM; "$@"; echo $? > "$0"'
 UNDER_WAY = "a run is under way already; stop it, or wait until it has ended"
-STARTED = re.compile(r"Running stage '([\w:@-]+)'")
-UNCHANGED = re.compile(r"Stage '([\w:@-]+)' (?:didn't change|is cached)")
-COUNTED = re.compile(r"^([\w -]+): +(\d+) of (\d+)(?:, (.*left))?")
 HELD_OUT = re.compile(r"^step (\d+)/(\d+): held-out loss (-?[\d.]+(?:e-?\d+)?)")
 RESUMED = re.compile(r"^resuming after step (\d+) of (\d+)")
 MAX_LOG_BYTES, TAIL_LINES = 4 << 20, 40
@@ -99,7 +97,7 @@ def read_progress(log: str, stages: Sequence[str], kind: str) -> Progress:
         elif count := RESUMED.match(line):
             counted = int(count[1]), int(count[2])
         elif count := COUNTED.match(line):
-            counted, left = (int(count[2]), int(count[3])), count[4] or ""
+            counted, left = (int(count[2]), int(count[3])), count[4]
     if current and kind != "running":
         seen[current] = kind
     return Progress(seen, *counted, left, losses, steps, tuple(lines[-TAIL_LINES:]))
