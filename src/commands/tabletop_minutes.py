@@ -176,13 +176,24 @@ def count_pictures(params: PretrainSettings, clock: Clock) -> int:
     """
     folders = params.train_data.get("folders") or [params.train_data["folder"]]
     files = [Path(folder) / IMAGES for folder in folders]
-    needed = [*files, Path(params.val_data["folder"]) / IMAGES]
-    while not all(file.is_file() for file in needed):
-        if time.monotonic() > clock.end:
-            missing = ", ".join(str(file) for file in needed if not file.is_file())
-            raise EmptyDatasetError(f"{missing}: not rendered in {clock.minutes:g} minutes")
-        time.sleep(WAIT_SECONDS)
+    wait_for([*files, Path(params.val_data["folder"]) / IMAGES], clock)
     return sum(len(np.load(file, mmap_mode="r")) for file in files)
+
+
+def wait_for(needed: Sequence[Path], clock: Clock) -> None:
+    """Waits until files are there that other processes write.
+
+    Args:
+        needed: The files.
+        clock: When to stop waiting.
+
+    Raises:
+        EmptyDatasetError: They were not there in time.
+    """
+    while missing := ", ".join(str(file) for file in needed if not file.is_file()):
+        if time.monotonic() > clock.end:
+            raise EmptyDatasetError(f"{missing}: not there after {clock.minutes:g} minutes")
+        time.sleep(WAIT_SECONDS)
 
 
 def _go_on(params: PretrainSettings) -> None:
@@ -210,15 +221,20 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--round-seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, help="at most so many")
+    parser.add_argument("--after", type=Path, action="append", default=[], help="a file to wait for; may be repeated")
     parser.add_argument("--carried", type=Path, required=True, help="pieces of an earlier run, or nothing")
     parser.add_argument("--pieces", type=Path, required=True, help="gets this run's")
-    wanted = parser.parse_args(words)
+    wanted = parser.parse_intermixed_args(words)
     set_environment()
+    clock = Clock(began, wanted.minutes, wanted.round_seconds, wanted.rounds)
     params = load_pretraining_config("minutes", wanted.overrides)
     start = Path(params.exp.run_dir) / "start"
     if unpack(wanted.carried, start):
         params.task["start"] = str(start)
-    train_by_clock(params, Clock(began, wanted.minutes, wanted.round_seconds, wanted.rounds), wanted.pieces)
+    import src.pretraining.engine  # noqa: F401  its seconds of loading pass while others work
+
+    wait_for(wanted.after, clock)
+    train_by_clock(params, clock, wanted.pieces)
 
 
 if __name__ == "__main__":

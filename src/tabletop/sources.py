@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from src.core.errors import ConfigError, EmptyDatasetError
 from src.core.seeding import derive_seed
@@ -23,20 +21,19 @@ from src.tabletop.subject import CATALOGUE, SUBJECT
 OVERSAMPLING = 3
 
 
-def load_world(folder: str, side: int | None = None) -> ImageSet:
+def load_world(folder: str, mirrored: bool = False) -> ImageSet:
     """Loads pictures of the embedded world.
 
     Args:
         folder: What `python -m src.commands.tabletop_world` wrote: images.npy, masks.npy and scenes.csv.
-        side: Pixels to which they are reduced by averaging squares; None leaves them as they are. What reads pictures
-            need not read all the pixels that a diffusion model generates.
+        mirrored: Whether every picture follows once more, left and right exchanged; no caption tells one from the
+            other.
 
     Returns:
         The set.
 
     Raises:
         EmptyDatasetError: The files are not there.
-        ConfigError: The pictures' side is no multiple of `side`.
     """
     images, masks, scenes = (Path(folder) / name for name in ("images.npy", "masks.npy", "scenes.csv"))
     if not (images.is_file() and masks.is_file() and scenes.is_file()):
@@ -46,9 +43,10 @@ def load_world(folder: str, side: int | None = None) -> ImageSet:
     labels = torch.tensor([classes.index(name) for name in table["name"]])
     pixels = torch.from_numpy(np.load(images)).permute(0, 3, 1, 2).contiguous()
     covered = torch.from_numpy(np.load(masks))
-    if side is not None:
-        pixels, covered = _reduced(pixels, side), _reduced(covered.unsqueeze(1), side).squeeze(1)
     rows = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    if mirrored:
+        pixels, covered = (torch.cat([part, part.flip(-1)]) for part in (pixels, covered))
+        labels, rows = labels.repeat(2), rows * 2
     return ImageSet(pixels, labels, classes, SceneCaptions(rows), covered)
 
 
@@ -95,25 +93,16 @@ def render_subject(count: int, side: int, seed: int) -> ImageSet:
     return ImageSet(pixels, torch.zeros(count, dtype=torch.int64), [SUBJECT.name], None, None)
 
 
-def _reduced(pixels: Tensor, side: int) -> Tensor:
-    """Averages squares of bytes (N, C, S, S) to (N, C, side, side)."""
-    own = pixels.shape[-1]
-    if side < 1 or own % side:
-        raise ConfigError(f"side={side}: expected a divisor of {own}, the side of the world's pictures")
-    parts = [avg_pool2d(part.float(), own // side).round().to(torch.uint8) for part in pixels.split(1000)]
-    return torch.cat(parts)
-
-
 @dataclass(frozen=True)
 class World:
     """Pictures of the embedded world; the fields are the arguments of `load_world`."""
 
     folder: str
-    side: int | None = None
+    mirrored: bool = False
 
     def load(self) -> ImageSet:
         """Reads the pictures."""
-        return load_world(self.folder, self.side)
+        return load_world(self.folder, self.mirrored)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def test_the_clock_stops_the_training(world):
 
 def test_pictures_that_do_not_come_end_the_run(world):
     Path("world/train", IMAGES).unlink()
-    with pytest.raises(EmptyDatasetError, match=r"world/train/images\.npy: not rendered in 0 minutes"):
+    with pytest.raises(EmptyDatasetError, match=r"world/train/images\.npy: not there after 0 minutes"):
         count_pictures(load_pretraining_config("minutes", SMALL), Clock(time.monotonic(), 0, 1, None))
 
 

@@ -92,6 +92,7 @@ def make_diffusion(autoencoder):
             loss=MinSNRLoss(5.0),
             timesteps=UniformTimesteps(),
             alignment=sets.get("alignment"),
+            compiled=sets.get("compiled", False),
             subject_weight=sets.get("subject_weight", 1.0),
             dropout=0.3,
             measures=list(measures),

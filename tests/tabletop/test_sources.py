@@ -27,19 +27,14 @@ def test_load_world_keeps_every_byte(world):
     assert images.labels.tolist() == [1, 0, 1]
 
 
-def test_load_world_reduces_by_averaging_squares(world):
-    whole, reduced = load_world(str(world)), load_world(str(world), side=4)
-    assert (reduced.resolution, reduced.pixels.dtype) == (4, torch.uint8)
-    square = whole.pixels[1, 2, 2:4, 4:6].float().mean()
-    assert abs(float(reduced.pixels[1, 2, 1, 2]) - float(square)) <= 0.5
-    # these masks consist of such squares
-    assert torch.equal(reduced.masks, whole.masks[:, ::2, ::2])
-
-
-@pytest.mark.parametrize("side", [3, 16, 0, -4])
-def test_load_world_refuses_a_side_that_is_no_divisor(world, side):
-    with pytest.raises(ConfigError, match="divisor of 8"):
-        load_world(str(world), side=side)
+def test_mirrored_pictures_follow_with_masks_and_captions(world):
+    once, twice = load_world(str(world)), load_world(str(world), mirrored=True)
+    assert len(twice) == len(twice.masks) == len(twice.captions.scenes) == 6
+    assert torch.equal(twice.pixels[:3], once.pixels)
+    assert torch.equal(twice.pixels[4, :, :, 0], once.pixels[1, :, :, -1])
+    assert torch.equal(twice.masks[3:], once.masks.flip(2))
+    assert twice.labels.tolist() == [1, 0, 1, 1, 0, 1]
+    assert twice.captions.scenes[3:] == once.captions.scenes
 
 
 def test_load_world_names_the_command_that_renders_it(tmp_path):
