@@ -31,6 +31,9 @@ if [ -n "${WHEELS:-}" ]; then
   export PYTHONPATH="$work/site${PYTHONPATH:+:$PYTHONPATH}"
 fi
 
+# python and the driver of the GPU starve beside as many renderers as there are processors; three are theirs
+cores=$(nproc) own=() others=()
+if [ "$cores" -gt 5 ]; then own=(taskset -c 0-2) others=(taskset -c "3-$((cores - 1))"); fi
 side=128 val=256 rounds=(--round-seconds 90) small=()
 compositions=(500 6000) world=(500 10000 30000)
 if [ $dry = 1 ]; then
@@ -50,17 +53,17 @@ render() {  # more and more pictures; what was rendered is not rendered again
   for round in "${!world[@]}"; do
     count=${compositions[$round]:-}
     if [ "$what" != diffusion ] && [ -n "$count" ]; then
-      nice "$PYTHON" -m src.commands.tabletop_compositions --resolution $side --count "$count" --out $work/compositions
+      "${others[@]}" nice "$PYTHON" -m src.commands.tabletop_compositions --resolution $side --count "$count" --out $work/compositions
     fi
-    nice "$PYTHON" -m src.commands.tabletop_world --device cpu --resolution $side --train "${world[$round]}" --val $val \
-      --out $work/world
+    "${others[@]}" nice "$PYTHON" -m src.commands.tabletop_world --device cpu --resolution $side --val $val \
+      --train "${world[$round]}" --out $work/world
   done
   touch $work/rendered
 }
 
 train() {  # name, share of the minutes, overrides and flags
   name=$1 share=$2; shift 2
-  "$PYTHON" -m src.commands.tabletop_minutes --minutes "$(left "$share")" "${rounds[@]}" --carried "tabletop/carried/$name" \
+  "${own[@]}" "$PYTHON" -m src.commands.tabletop_minutes --minutes "$(left "$share")" "${rounds[@]}" --carried "tabletop/carried/$name" \
     --pieces "$OUT/$name" "exp.config_path=configs/scratch/tabletop/$name.yaml" "exp.run_dir=$work/$name" \
     "val_data.folder=$work/world/val" train.deterministic=false train.ema_decay=0.999 train.lr=1e-3 "$@"
 }
@@ -87,8 +90,8 @@ train_diffusion() {  # overrides and flags
 
 train_describers() {  # on the processors, once they have rendered everything
   until [ -f $work/rendered ]; do sleep 1; done
-  threads=$(($(nproc) > 4 ? ($(nproc) - 2) / 2 : 1))
-  export OMP_NUM_THREADS=$threads
+  own=("${others[@]}")
+  export OMP_NUM_THREADS=$((cores > 5 ? (cores - 3) / 2 : 1))
   seen=(task.model.vision_cfg.image_size=$side task.vision.image_size=$side)
   train clip 0.97 device=cpu "${small[@]}" "train_data.folder=$work/world/train" "${seen[0]}" &
   train captioner 0.97 device=cpu "${small[@]}" "train_data.folder=$work/world/train" "${seen[1]}"
@@ -101,7 +104,8 @@ train_base() {  # overrides of text to image
   train_vae 0.31 task.start=$start & vae=$!
   # compiles what the next one finds compiled, and shows whether it can be
   { until [ -f $work/world/val/images.npy ]; do sleep 1; done
-    train_diffusion task.vae="$VAE" task.compiled=$compiled exp.run_dir=$work/first --rounds 1 --pieces $work/none; } & first=$!
+    train_diffusion task.vae="$VAE" task.compiled=$compiled exp.run_dir=$work/first --pieces $work/none \
+      --rounds 1 --round-seconds 1; } & first=$!
   train_describers & describers=$!
   background+=($vae $first $describers)
   until ! kill -0 $vae 2>/dev/null || [ "$(left 0.26)" = 0.05 ]; do sleep 1; done

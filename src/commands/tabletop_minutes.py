@@ -30,7 +30,7 @@ from src.stages.pretraining import plain_attention
 from src.tabletop.world import IMAGES
 from src.training.curves import write_curve
 from src.training.determinism import set_deterministic, set_environment
-from src.training.state import StateFolder
+from src.training.state import Row, StateFolder
 
 # how many times as many pictures there have to be before they are loaded anew
 GROWN = 1.5
@@ -62,6 +62,36 @@ class Clock:
     def round_end(self) -> float:
         """When the round that begins now is over."""
         return min(time.monotonic() + self.round_seconds, self.end)
+
+
+class Pace:
+    """Measures how fast updates go; those before the first row of the loss curve compile and warm up, and say nothing.
+
+    Attributes:
+        updates_per_s: By the last round that was long enough for two rows; None before.
+    """
+
+    def __init__(self) -> None:
+        self.updates_per_s: float | None = None
+        self._rows: list[tuple[int, float]] = []
+
+    def log(self, row: Row) -> None:
+        """Takes a row of a curve when it is made."""
+        if "loss" in row:
+            self._rows.append((int(row["step"]), time.monotonic()))
+
+    def end_round(self) -> None:
+        """Takes what the round showed."""
+        if len(self._rows) > 1:
+            (first, began), (last, ended) = self._rows[0], self._rows[-1]
+            self.updates_per_s = (last - first) / (ended - began)
+        self._rows.clear()
+
+    def steps(self, done: int, planned: int, left_s: float) -> int:
+        """Returns how many updates there will be in all; as planned, or more, where the pace is not known yet."""
+        if self.updates_per_s is None:
+            return max(planned, 2 * done)
+        return done + max(1, int(left_s * self.updates_per_s))
 
 
 def pack(model: Path, out: Path) -> int:
@@ -110,7 +140,7 @@ def unpack(pieces: Path, model: Path) -> bool:
 def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> float:
     """Trains until the clock says stop.
 
-    The schedule's length follows the speed: after each round, `train.steps` becomes what the clock leaves time for.
+    The schedule's length follows the pace: after each round, `train.steps` becomes what the clock leaves time for.
 
     Args:
         params: The resolved parameters.
@@ -133,7 +163,7 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
     never = 10**9
     plan = Plan(**{**train, "save_every": never, "eval_every": never})
     schedule = build(params.lr_schedule, "lr_schedule")
-    run_dir, size, seconds, task, rounds = Path(params.exp.run_dir), 0, 0.0, None, 0
+    run_dir, size, seconds, task, rounds, pace = Path(params.exp.run_dir), 0, 0.0, None, 0, Pace()
     state = StateFolder(run_dir / "state")
     with state.locked(), plain_attention(device.type):
         while time.monotonic() < clock.end and rounds != clock.rounds:
@@ -144,16 +174,14 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
                 size = found
                 print(f"{found} pictures after {time.monotonic() - clock.began:z.0f} s", flush=True)
                 _go_on(params)
-            before, started = state.load(), time.monotonic()
+            started = time.monotonic()
             curves = train_from_noise(
-                task, plan, schedule, params.seed, state, Watch("", lambda _: None, until=clock.round_end())
+                task, plan, schedule, params.seed, state, Watch("", pace.log, until=clock.round_end())
             )
             done = int(curves.losses[-1]["step"])
-            updates = done - (0 if before is None else before.step)
             rounds, seconds = rounds + 1, seconds + time.monotonic() - started
-            left = clock.end - time.monotonic()
-            plan = replace(plan, steps=done + max(1, int(left * updates / (time.monotonic() - started))))
-            task.plan = plan
+            pace.end_round()
+            task.plan = plan = replace(plan, steps=pace.steps(done, plan.steps, clock.end - time.monotonic()))
             size_mb = _keep(task, run_dir, pieces, curves) / 1e6
             print(f"step {done}: {curves.losses[-1]}, {curves.evaluations[-1]}; {size_mb:z.1f} MB", flush=True)
     share = seconds / (time.monotonic() - clock.began)

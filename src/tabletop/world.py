@@ -18,6 +18,7 @@ from src.core.files import sha256_bytes, write_bytes, write_csv
 from src.core.provenance import code_digest
 from src.core.sealed import read_sealed, write_sealed
 from src.core.seeding import derive_seed
+from src.core.workers import usable_cores
 from src.tabletop.render import cover, render
 from src.tabletop.scene import Scene, sample_scene, sample_toy, triples
 from src.tabletop.toys import CLASSES, COLOURS
@@ -89,7 +90,7 @@ def render_world(
 
 
 def render_in_shards(missing: Sequence[Shard], write: Callable[[Shard], None]) -> None:
-    """Renders shards with all processors.
+    """Renders shards with all processors that this process may use.
 
     Args:
         missing: What to render.
@@ -101,7 +102,7 @@ def render_in_shards(missing: Sequence[Shard], write: Callable[[Shard], None]) -
         return
     # spawned, not forked: threads of torch do not survive a fork
     context = get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_start_worker) as pool:
         list(pool.map(write, missing))
 
 

@@ -10,10 +10,11 @@ import torch
 from diffusers import AutoencoderKL
 
 from src.commands import tabletop_minutes
-from src.commands.tabletop_minutes import Clock, count_pictures, main, pack, train_by_clock, unpack
+from src.commands.tabletop_minutes import Clock, Pace, count_pictures, main, pack, train_by_clock, unpack
 from src.core.digest import CONFIGS
 from src.core.errors import EmptyDatasetError
 from src.core.pretraining_config import load_pretraining_config
+from src.pretraining.autoencoder import AutoencoderTask
 from src.tabletop.world import IMAGES, write_array
 
 ROOT = CONFIGS.parent
@@ -71,6 +72,38 @@ def test_more_pictures_are_taken_in_and_training_goes_on(world, monkeypatch, cap
     assert steps == sorted(set(steps))
 
 
+def test_a_slow_first_update_does_not_shorten_the_training(world, monkeypatch):
+    update, planned = AutoencoderTask.update, []
+
+    def compiling(task, step):
+        planned.append(task.plan.steps)
+        if step == 0:
+            time.sleep(3)
+        return update(task, step)
+
+    monkeypatch.setattr(AutoencoderTask, "update", compiling)
+    clock = Clock(time.monotonic(), 9, 0.2, 3)
+    train_by_clock(load_pretraining_config("minutes", [*SMALL, "train.steps=70"]), clock, Path("pieces"))
+    assert planned[0] == 70
+    # nine minutes of updates of a tenth of a second at most, where three seconds each would leave 180
+    assert planned[-1] > 1000
+
+
+def test_the_pace_is_that_between_two_rows_of_the_loss(monkeypatch):
+    seconds = iter([100.0, 110.0, 120.0, 500.0])
+    monkeypatch.setattr(tabletop_minutes.time, "monotonic", lambda: next(seconds))
+    pace = Pace()
+    assert pace.steps(done=40, planned=70, left_s=60) == 80, "nothing is known: twice what was done, or as planned"
+    for step in (50, 100, 150):
+        pace.log({"step": step, "loss": 1.0})
+    pace.log({"step": 150, "val_loss": 1.0})
+    pace.end_round()
+    assert pace.updates_per_s == 5
+    pace.log({"step": 151, "loss": 1.0})
+    pace.end_round()
+    assert pace.steps(done=151, planned=70, left_s=60) == 451, "a round of one row says nothing"
+
+
 def test_the_next_run_begins_with_the_pieces_of_the_last(world, capsys):
     once = ["--minutes", "9", "--round-seconds", "0.1", "--rounds", "1"]
     main([*SMALL, *once, "--carried", "nothing", "--pieces", "first"])
@@ -113,7 +146,7 @@ def test_pieces_are_small_and_hold_the_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["vae", "diffusion"])
+@pytest.mark.parametrize("what", ["vae", "diffusion", "base"])
 def test_dry_run_of_ten_minutes_on_a_gpu(what, published, tmp_path):
     (tmp_path / "models").symlink_to(published / "models")
     for name in ("src", "configs"):
@@ -130,6 +163,10 @@ def test_dry_run_of_ten_minutes_on_a_gpu(what, published, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pictures after" in done.stdout
-    assert unpack(tmp_path / "out", tmp_path / "model")
-    assert (tmp_path / "model" / ("unet/config.json" if what == "diffusion" else "config.json")).is_file()
-    assert len((tmp_path / "model/evaluation.csv").read_text().splitlines()) > 2, "a header and two rounds"
+    made = ["vae", "diffusion", "clip", "captioner"] if what == "base" else [what]
+    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == sorted(made)
+    for name in made:
+        assert unpack(tmp_path / "out" / name, tmp_path / "model")
+        assert len((tmp_path / "model/evaluation.csv").read_text().splitlines()) > 2, "a header and two rounds"
+        weights = {"diffusion": "unet/config.json", "clip": "open_clip_config.json"}.get(name, "config.json")
+        assert (tmp_path / "model" / weights).is_file()
