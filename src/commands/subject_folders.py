@@ -30,6 +30,11 @@ KEYS = {"subject": "subject", "class_name": "subject.class_name", "token": "subj
 UP = "../.."
 # what a stage reads or writes in a folder of its own
 OWN = (f"{layout.DATA}/", f"{layout.METRICS}/", f"{layout.ADAPTER}")
+# links, what the last runs printed, jobs of a cluster
+OF_THIS_MACHINE = (
+    *(f"*/{path}" for path in (layout.RAW, f"{layout.MODELS}/", layout.WORLD_PIPELINE, layout.SUBJECT_LOG)),
+    *("jobs.yaml", "*.sh", "slurm-*.txt"),
+)
 HEADER = "# dvc.yaml for each subject of subjects.yaml; `python -m src.commands.subjects` writes both.\n"
 
 
@@ -146,8 +151,7 @@ def write_graph(subjects: Sequence[Subject], root: Path) -> None:
     contents = {
         layout.SUBJECT_NAMES: HEADER + as_yaml({"subjects": [subject.name for subject in subjects]}),
         layout.SUBJECT_STAGES: HEADER + as_yaml(graph),
-        # links of this machine, and what its last run printed
-        layout.SUBJECTS / ".gitignore": f"/*/{layout.RAW}\n/*/models/\n/*/{layout.WORLD_PIPELINE}\n/*/log.txt\n",
+        layout.SUBJECTS / ".gitignore": "".join(f"/{path}\n" for path in OF_THIS_MACHINE),
     }
     for path, text in contents.items():
         if not has_file(root / path) or (root / path).read_text(encoding="utf-8") != text:

@@ -4,18 +4,20 @@ A subject is a folder: photos (and captions) in subjects/NAME/raw, and what it i
 `class_name: dog`; `token` and `subject` (a choice of configs/subject) if they differ from the project's. The stages of
 dvc.yaml run for each; one that fails does not stop the others and stands in the table with its reason. KEY=VALUE hold
 for all. `--only NAME` runs some, `--table` none, `--until crop` no later stage, and then there is no table. `--against
-REVISION` compares with subjects/table.csv of another commit, subject by subject. Writes subjects/table.csv and
+REVISION` compares with subjects/table.csv of another commit, subject by subject. `--slurm FILE` submits a job for each
+to a Slurm cluster instead, and `--status` says where they are (docs/scale.md). Writes subjects/table.csv and
 subjects/report.html.
 """
 
 import subprocess
-import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from src.commands.compare import read_file
 from src.commands.subject_folders import Subject, find_subjects, prepare, stages, write_graph
-from src.commands.subject_results import MEASURES, ending, read_subject, why_failed
+from src.commands.subject_jobs import describe_jobs, job_states, read_cluster, run_subject, submit
+from src.commands.subject_results import MEASURES, read_subject, why_failed
 from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
 from src.core import layout
@@ -29,35 +31,6 @@ from src.reporting.comparison.subjects import HELD_OUT, describe_subjects, means
 from src.reporting.pictures import SMALL_PX, Picture, thumbnail
 
 LAST_STAGE = "report"
-
-
-def run_subject(subject: Subject, last: str, root: Path) -> int:
-    """Runs what of a subject's stages is not up to date, and keeps what they print.
-
-    Args:
-        subject: Prepared.
-        last: The stage to end with.
-        root: The project.
-
-    Returns:
-        DVC's exit status.
-    """
-    target = f"{layout.SUBJECT_STAGES}:{last}@{subject.name}"
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", target]
-    # line by line and not at once: what a kill leaves must not be the log of an earlier run
-    with (
-        (subject.folder / layout.SUBJECT_LOG).open("w", encoding="utf-8") as log,
-        subprocess.Popen(
-            command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as running,
-    ):
-        assert running.stdout is not None, "it is a pipe"
-        for line in running.stdout:
-            log.write(line)
-            log.flush()
-            print(line, end="", flush=True)
-        log.write(ending(running.wait()))
-    return running.returncode
 
 
 def tell(subjects: Sequence[Subject], before: Mapping[str, Mapping[str, float]], root: Path) -> int:
@@ -103,25 +76,20 @@ def _earlier_table(revision: str, root: Path) -> bytes:
     return shown.stdout
 
 
-def run_all(subjects: Sequence[Subject], only: Sequence[str], words: Sequence[str], last: str, root: Path) -> None:
-    """Prepares all subjects and runs them one after the other; one that fails stops no other.
+def prepare_all(subjects: Sequence[Subject], words: Sequence[str], root: Path) -> None:
+    """Lays out the folders of all subjects, and writes the graph.
 
     Args:
         subjects: All.
-        only: Names of those to run; none means all.
         words: Overrides for all.
-        last: The stage to end with.
         root: The project.
 
     Raises:
-        ConfigError: As of `prepare`; nothing has run then.
+        ConfigError: As of `prepare`.
     """
     for subject in subjects:
         prepare(subject, words, root)
     write_graph(subjects, root)
-    for subject in subjects:
-        if not only or subject.name in only:
-            run_subject(subject, last, root)
 
 
 def tell_failed(subjects: Sequence[Subject]) -> int:
@@ -146,22 +114,46 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--until", default=LAST_STAGE, metavar="STAGE", help="the last one to run")
     parser.add_argument("--against", default="", metavar="REVISION", help="with whose table.csv to compare")
+    parser.add_argument("--slurm", type=Path, metavar="FILE", help="submit jobs as this YAML file says")
+    parser.add_argument("--status", action="store_true", help="of the jobs that were submitted last")
     wanted = parser.parse_intermixed_args()
     subjects = find_subjects(root)
+    _check(wanted, subjects, root)
+    if wanted.status:
+        print(describe_jobs(subjects, job_states(root)))
+        return
+    measures = wanted.until in (MEASURES, LAST_STAGE)
+    chosen = [subject for subject in subjects if not wanted.only or subject.name in wanted.only]
+    if wanted.slurm:
+        cluster = read_cluster(wanted.slurm)
+        prepare_all(subjects, wanted.words, root)
+        print(
+            f"job {submit(chosen, wanted.until, cluster, measures, root)}: {len(chosen)} subjects; --status follows it"
+        )
+        return
+    before = means_of(_earlier_table(wanted.against, root)) if wanted.against else {}
+    if not wanted.table:
+        prepare_all(subjects, wanted.words, root)
+        for subject in chosen:
+            run_subject(subject, wanted.until, root)
+    if tell(subjects, before, root) if measures else tell_failed(subjects):
+        raise SystemExit(1)
+
+
+def _check(wanted: Namespace, subjects: Sequence[Subject], root: Path) -> None:
+    """Refuses what cannot act."""
     if wanted.until not in (known := stages(root)):
         raise ConfigError(f"--until {wanted.until}: expected one of {', '.join(known)}")
     if strangers := set(wanted.only) - {subject.name for subject in subjects}:
         raise ConfigError(f"--only {min(strangers)}: expected one of {', '.join(one.name for one in subjects)}")
-    if wanted.table and (wanted.words or wanted.only or wanted.until != LAST_STAGE):
-        raise ConfigError("--table runs nothing, so settings, --only and --until could not act")
-    measures = wanted.until in (MEASURES, LAST_STAGE)
-    if wanted.against and not measures:
-        raise ConfigError(f"--until {wanted.until} makes no table, so --against could not act")
-    before = means_of(_earlier_table(wanted.against, root)) if wanted.against else {}
-    if not wanted.table:
-        run_all(subjects, wanted.only, wanted.words, wanted.until, root)
-    if tell(subjects, before, root) if measures else tell_failed(subjects):
-        raise SystemExit(1)
+    runs = wanted.words or wanted.only or wanted.until != LAST_STAGE
+    if wanted.table and (runs or wanted.slurm):
+        raise ConfigError("--table runs nothing, so settings, --only, --until and --slurm could not act")
+    if wanted.status and (runs or wanted.slurm or wanted.table or wanted.against):
+        raise ConfigError("--status looks at the jobs that were submitted last, so nothing else could act")
+    if wanted.against and (wanted.slurm or wanted.until not in (MEASURES, LAST_STAGE)):
+        why = "the table is made by a job" if wanted.slurm else f"--until {wanted.until} makes no table"
+        raise ConfigError(f"{why}, so --against could not act")
 
 
 if __name__ == "__main__":

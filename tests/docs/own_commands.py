@@ -72,7 +72,7 @@ def run_seeds(words: list[str], place: Place) -> None:
 
 def run_subjects(words: list[str], place: Place) -> None:
     """Prepares, tells and compares for real; the stages of a subject, which are the project's, are a finished run."""
-    from src.commands import subjects
+    from src.commands import subject_jobs, subjects
     from src.commands.subject_folders import PIPELINE
     from src.commands.subject_results import MEASURES, ending
 
@@ -89,6 +89,12 @@ def run_subjects(words: list[str], place: Place) -> None:
     (folder / "dvc.lock").write_text(OmegaConf.to_yaml(lock))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subjects, "run_subject", lambda *_: 0)
+        # the twin of a cluster takes every job, and has none that waits
+        patch.setattr(subject_jobs, "_ask", lambda program, *_: "1\n" if program == "sbatch" else "")
+        shown = (ROOT / "docs/scale.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+        Path("cluster.yaml").write_text(shown)
         run_module("src.commands.subjects", ["--table"])
+        if words[:1] == ["--status"]:
+            run_module("src.commands.subjects", ["--slurm", "cluster.yaml"])
         patch.setattr(subjects, "_earlier_table", lambda *_: (folder / "table.csv").read_bytes())
         run_module("src.commands.subjects", words)

@@ -1,0 +1,240 @@
+"""Hands subjects to a Slurm cluster: an array with a job for each, and a job that makes the table once all have ended.
+
+`python -m src.commands.subjects --slurm FILE` submits them; `python -m src.commands.subject_jobs NAME STAGE` is what a
+job runs. All nodes see this folder and this Python. FILE is YAML, and may be empty:
+
+    options: {partition: gpu, gres: "gpu:1", time: "4:00:00"}    of sbatch, by their long names
+    setup: [module load cuda]                                    lines of the shell, before the work
+    at_once: 4                                                   jobs at a time
+"""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.commands.subject_folders import Subject, find_subjects
+from src.commands.subject_results import NOT_RUN, ending, why_failed
+from src.commands.usage import command_line
+from src.core import layout
+from src.core.config_errors import load_plain, one_line
+from src.core.errors import ConfigError, PipelineError
+from src.core.files import has_file, write_text
+from src.core.run_log import COUNTED
+from src.core.typed import as_yaml
+
+# what was submitted last, and its scripts
+JOBS, JOB, TABLE_JOB = (layout.SUBJECTS / name for name in ("jobs.yaml", "job.sh", "table_job.sh"))
+OPTION = re.compile(r"[a-z][a-z0-9-]*")
+# what the command itself says to sbatch
+OURS = ("array", "chdir", "dependency", "output", "parsable", "wrap")
+SCRIPT = """#!/bin/bash
+set -e
+{setup}
+names=({names})
+exec {python} -m src.commands.subject_jobs "${{names[$SLURM_ARRAY_TASK_ID]}}" {stage}
+"""
+TABLE = """#!/bin/bash
+set -e
+{setup}
+exec {python} -m src.commands.subjects --table
+"""
+# of squeue: number in the array, state, node, time used, reason for waiting
+QUEUE_FORMAT = "%K|%T|%N|%M|%r"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How jobs are submitted.
+
+    Attributes:
+        options: Of sbatch, by long name.
+        setup: Lines of the shell, before the work.
+        at_once: Jobs at a time; None leaves it to the cluster.
+    """
+
+    options: dict[str, Any]
+    setup: tuple[str, ...]
+    at_once: int | None
+
+
+def run_subject(subject: Subject, last: str, root: Path) -> int:
+    """Runs what of a subject's stages is not up to date, and keeps what they print.
+
+    Args:
+        subject: Prepared.
+        last: The stage to end with.
+        root: The project.
+
+    Returns:
+        DVC's exit status.
+    """
+    target = f"{layout.SUBJECT_STAGES}:{last}@{subject.name}"
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", target]
+    # line by line and not at once: what a kill leaves must not be the log of an earlier run
+    with (
+        (subject.folder / layout.SUBJECT_LOG).open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as running,
+    ):
+        assert running.stdout is not None, "it is a pipe"
+        for line in running.stdout:
+            log.write(line)
+            log.flush()
+            print(line, end="", flush=True)
+        log.write(ending(running.wait()))
+    return running.returncode
+
+
+def read_cluster(path: Path) -> Cluster:
+    """Reads a file as the module's text shows it.
+
+    Raises:
+        ConfigError: It is not there, or a value cannot be.
+    """
+    if not has_file(path):
+        raise ConfigError(f"--slurm {path}: no such file")
+    said = load_plain(path)
+    if unknown := sorted(set(said) - {"options", "setup", "at_once"}):
+        raise ConfigError(f"{path}: {unknown[0]}: expected options, setup or at_once")
+    options, setup, at_once = said.get("options") or {}, said.get("setup") or [], said.get("at_once")
+    if not isinstance(options, dict) or not all(isinstance(key, str) and OPTION.fullmatch(key) for key in options):
+        raise ConfigError(f"{path}: options: expected long names of sbatch's options, as in `time: 4:00:00`")
+    if taken := sorted(set(options) & set(OURS)):
+        raise ConfigError(f"{path}: options: {taken[0]}: the command says that itself")
+    if not isinstance(setup, list) or not all(isinstance(line, str) for line in setup):
+        raise ConfigError(f"{path}: setup: expected a list of lines")
+    if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
+        raise ConfigError(f"{path}: at_once={at_once}: expected a whole number, 1 or more")
+    return Cluster(options, tuple(setup), at_once)
+
+
+def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool, root: Path) -> str:
+    """Submits a job for each subject, and one for the table.
+
+    Args:
+        subjects: Prepared.
+        last: The stage to end with.
+        cluster: How.
+        table: Whether there is a table.
+        root: The project.
+
+    Returns:
+        The array's number.
+
+    Raises:
+        PipelineError: There is no sbatch, or it refuses.
+    """
+    words = {
+        "setup": "\n".join(cluster.setup),
+        "python": shlex.quote(sys.executable),
+        "names": " ".join(subject.name for subject in subjects),
+        "stage": last,
+    }
+    limit = f"%{cluster.at_once}" if cluster.at_once else ""
+    array = ["--job-name=subjects", "--requeue", f"--array=0-{len(subjects) - 1}{limit}"]
+    job = _sbatch(root, JOB, SCRIPT.format(**words), [*array, *_flags(cluster.options)])
+    if table:
+        after = ["--job-name=subjects-table", f"--dependency=afterany:{job}"]
+        wanted = {key: value for key, value in cluster.options.items() if not key.startswith(("gres", "gpu"))}
+        _sbatch(root, TABLE_JOB, TABLE.format(**words), [*after, *_flags(wanted)])
+    write_text(root / JOBS, as_yaml({"job": job, "subjects": [subject.name for subject in subjects]}))
+    return job
+
+
+def _flags(options: Mapping[str, Any]) -> list[str]:
+    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in options.items()]
+
+
+def _sbatch(root: Path, script: Path, text: str, flags: Sequence[str]) -> str:
+    write_text(root / script, text)
+    place = root.resolve()
+    where = [f"--chdir={place}", f"--output={place / layout.SUBJECTS}/slurm-%j.txt"]
+    said = _ask("sbatch", "--parsable", *where, *flags, str(root / script))
+    return said.strip().partition(";")[0]
+
+
+def _ask(program: str, *arguments: str) -> str:
+    if shutil.which(program) is None:
+        raise PipelineError(f"{program} is not on the PATH: jobs are submitted on a machine of a Slurm cluster")
+    asked = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise PipelineError(f"{program}: {asked.stderr.strip()}")
+    return asked.stdout
+
+
+def job_states(root: Path) -> dict[str, str]:
+    """Asks the cluster about the last array.
+
+    Args:
+        root: The project.
+
+    Returns:
+        A line for each subject that it has not done with.
+
+    Raises:
+        PipelineError: Nothing was submitted, or squeue refuses.
+    """
+    if not has_file(root / JOBS):
+        raise PipelineError(f"{JOBS}: nothing was submitted from here")
+    jobs = load_plain(root / JOBS)
+    # of all my jobs: asked for an array that has ended, squeue says after a while that there is none
+    said = _ask("squeue", "--me", "--noheader", "--array", f"--format=%F|{QUEUE_FORMAT}")
+    states = {}
+    for line in said.splitlines():
+        job, number, state, node, used, reason = line.strip().split("|")
+        if job == jobs["job"]:
+            where = f"on {node} for {used}" if node else f"({reason})"
+            states[jobs["subjects"][int(number)]] = f"{state.lower()} {where}"
+    return states
+
+
+def describe_jobs(subjects: Sequence[Subject], states: Mapping[str, str]) -> str:
+    """Says of each subject where it is, a line each.
+
+    Args:
+        subjects: All.
+        states: What `job_states` found.
+
+    Returns:
+        The lines.
+    """
+    return "\n".join(f"{subject.name}: {_state(subject, states.get(subject.name, ''))}" for subject in subjects)
+
+
+def _state(subject: Subject, queued: str) -> str:
+    log = subject.folder / layout.SUBJECT_LOG
+    if not queued:
+        return (why_failed(subject) or "done") if has_file(log) else NOT_RUN
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if has_file(log) else []
+    counted = [line for line in lines if COUNTED.match(line)]
+    return f"{queued}; {counted[-1]}" if counted and queued.startswith("running") else queued
+
+
+@one_line("subject_jobs")
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs one subject's stages, as a job.
+
+    Raises:
+        SystemExit: With DVC's status where that is not 0.
+    """
+    root = Path()
+    parser = command_line("subject_jobs", __doc__)
+    parser.add_argument("name", help="of the subject")
+    parser.add_argument("stage", help="the last one to run")
+    wanted = parser.parse_args(words)
+    found = {subject.name: subject for subject in find_subjects(root)}
+    if wanted.name not in found:
+        raise ConfigError(f"{wanted.name}: expected one of {', '.join(found)}")
+    if status := run_subject(found[wanted.name], wanted.stage, root):
+        raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Subjects as jobs of a cluster, with scripts in the place of sbatch and squeue; test_slurm.py has the real ones."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from src.commands import subject_jobs, subjects
+from src.commands.subject_jobs import Cluster, describe_jobs, job_states, read_cluster, submit
+from src.commands.subject_results import ending
+from src.core.errors import ConfigError, PipelineError
+from tests.commands.test_subjects import FAILED_LOG, command, root  # noqa: F401  a fixture
+
+SBATCH = """#!/bin/sh
+echo "$@" >> {folder}/asked.txt
+echo "$(wc -l < {folder}/asked.txt);two"
+"""
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A folder at the head of PATH, with an sbatch that numbers the jobs."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    write_program(folder, "sbatch", SBATCH.format(folder=folder))
+    return folder
+
+
+def write_program(folder, name, text):
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+
+
+def asked(programs):
+    return (programs / "asked.txt").read_text().splitlines()
+
+
+def test_an_array_of_subjects_and_a_table_after_it(root, programs, monkeypatch, capsys):  # noqa: F811
+    (root / "cluster.yaml").write_text(
+        'options: {partition: fast, gres: "gpu:1", exclusive: true}\nsetup: [export A=1]\nat_once: 4\n'
+    )
+    command(monkeypatch, root, "--slurm", "cluster.yaml", "lr=3e-4")
+    assert "job 1: 2 subjects" in capsys.readouterr().out
+    array, table = asked(programs)
+    for flag in ("--array=0-1%4", "--requeue", "--partition=fast", "--gres=gpu:1", "--exclusive ", f"--chdir={root} "):
+        assert flag in array
+    assert "--dependency=afterany:1 " in table
+    assert "--partition=fast" in table
+    assert "gres" not in table, "a table needs no GPU"
+    assert "--array" not in table
+    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text()) == {"job": "1", "subjects": ["dog3", "mug"]}
+    assert yaml.safe_load((root / "subjects/mug/params.yaml").read_text())["lr"] == 3e-4
+    assert "/jobs.yaml\n" in (root / "subjects/.gitignore").read_text()
+
+
+def test_each_job_of_the_array_runs_its_own_subject(root, programs, monkeypatch):  # noqa: F811
+    write_program(programs, "a python", '#!/bin/sh\necho "$SEEN" "$@"\n')
+    monkeypatch.setattr(sys, "executable", str(programs / "a python"))
+    found = subjects.find_subjects(root)
+    submit(found, "crop", Cluster({}, ("export SEEN=yes",), None), False, root)
+    assert len(asked(programs)) == 1, "no table without scores"
+    for number, name in enumerate(("dog3", "mug")):
+        ran = subprocess.run(
+            ["bash", root / "subjects/job.sh"],
+            env=os.environ | {"SLURM_ARRAY_TASK_ID": str(number)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout == f"yes -m src.commands.subject_jobs {name} crop\n"
+
+
+def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsys):  # noqa: F811
+    for name in ("cut", "damaged", "fine", "new"):
+        (root / "subjects" / name / "raw").mkdir(parents=True)
+        (root / "subjects" / name / "subject.yaml").write_text("class_name: mug\n")
+    submit(subjects.find_subjects(root), "report", Cluster({}, (), None), False, root)
+    write_program(programs, "squeue", "#!/bin/sh\necho '1|2|RUNNING|n1|1:02|None'\necho '1|4|PENDING||0:00|Priority'\n")
+    # an earlier array of this user, or another project's
+    (programs / "squeue").open("a").write("echo '9|0|RUNNING|n2|9:00|None'\n")
+    logs = {"cut": "", "damaged": FAILED_LOG, "dog3": "train: 40 of 300, 2.0 steps/s, 02:10 left\n", "fine": ending(0)}
+    for name, text in logs.items():
+        (root / "subjects" / name / "log.txt").write_text(text)
+    command(monkeypatch, root, "--status")
+    assert capsys.readouterr().out.splitlines() == [
+        "cut: its last run was cut off: run it again",
+        "damaged: convert: 1 of 1 photos in data/raw cannot be used: IMG_1.HEIC: cut off",
+        "dog3: running on n1 for 1:02; train: 40 of 300, 2.0 steps/s, 02:10 left",
+        "fine: done",
+        "mug: pending (Priority)",
+        "new: not run yet",
+    ]
+    assert describe_jobs(subjects.find_subjects(root)[:1], {}) == "cut: its last run was cut off: run it again"
+
+
+def test_a_job_ends_with_the_status_of_dvc(root, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(subject_jobs, "run_subject", lambda subject, last, _: len(subject.name + last))
+    with pytest.raises(SystemExit) as ended:
+        subject_jobs.main(["mug", "crop"])
+    assert ended.value.code == 7
+    with pytest.raises(SystemExit) as ended:
+        subject_jobs.main(["cat", "crop"])
+    assert ended.value.code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("partition: fast", "partition: expected options, setup or at_once"),
+        ("options: [fast]", "expected long names"),
+        ("options: {--mem: 1G}", "expected long names"),
+        ("options: {array: 0-5}", "array: the command says that itself"),
+        ("setup: module load cuda", "setup: expected a list of lines"),
+        ("at_once: 0", "at_once=0: expected a whole number"),
+        ("at_once: true", "at_once=True: expected a whole number"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(text, message, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(text + "\n")
+    with pytest.raises(ConfigError, match=message):
+        read_cluster(tmp_path / "cluster.yaml")
+
+
+def test_an_empty_file_leaves_all_to_the_cluster(tmp_path):
+    (tmp_path / "cluster.yaml").write_text("")
+    assert read_cluster(tmp_path / "cluster.yaml") == Cluster({}, (), None)
+    with pytest.raises(ConfigError, match="no such file"):
+        read_cluster(tmp_path / "other.yaml")
+
+
+def test_what_the_cluster_refuses_is_said(root, programs, monkeypatch):  # noqa: F811
+    write_program(programs, "sbatch", "#!/bin/sh\necho 'sbatch: error: invalid partition: fast' >&2\nexit 1\n")
+    with pytest.raises(PipelineError, match="invalid partition: fast"):
+        submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
+    with pytest.raises(PipelineError, match="nothing was submitted from here"):
+        job_states(root)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(PipelineError, match="sbatch is not on the PATH"):
+        submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--status", "--table"], "--status looks at the jobs"),
+        (["--status", "lr=1e-3"], "--status looks at the jobs"),
+        (["--table", "--slurm", "cluster.yaml"], "--table runs nothing"),
+        (["--slurm", "cluster.yaml", "--against", "HEAD"], "the table is made by a job"),
+    ],
+)
+def test_what_could_not_act_is_refused(words, message, root, monkeypatch, capsys):  # noqa: F811
+    with pytest.raises(SystemExit):
+        command(monkeypatch, root, *words)
+    assert message in capsys.readouterr().err
