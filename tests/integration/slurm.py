@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 # where distributions put daemons, which is on no user's PATH
@@ -31,6 +33,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 ReturnToService=2
+SlurmdTimeout=6
 MpiDefault=none
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
@@ -81,6 +84,24 @@ def daemon(command: list[str], stack: ExitStack) -> None:
     process = subprocess.Popen([program, *command[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     stack.callback(process.wait)
     stack.callback(process.terminate)
+
+
+def lose_node(name: str) -> None:
+    """Kills a node's daemon and all that runs there, as a machine that loses its power: nobody tells of a job's end."""
+    daemons, works = [], []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            environment = process.environ()
+            if environment.get("SLURM_CONF") != os.environ["SLURM_CONF"]:
+                continue
+            if process.name() == "slurmd" and process.cmdline()[2:4] == ["-N", name]:
+                daemons.append(process)
+            elif environment.get("SLURMD_NODENAME") == name and process.name() != "slurmstepd":
+                works.append(process)
+                daemons += [one for one in process.parents() if one.name() == "slurmstepd"]
+    for process in [*daemons, *works]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def said(*command: str) -> str:
