@@ -95,6 +95,12 @@ def run_subject(subject: Subject, last: str, root: Path) -> int:
 def read_cluster(path: Path) -> Cluster:
     """Reads a file as the module's text shows it.
 
+    Args:
+        path: The file.
+
+    Returns:
+        What it says.
+
     Raises:
         ConfigError: It is not there, or a value cannot be.
     """
@@ -220,6 +226,9 @@ def _state(subject: Subject, queued: str) -> str:
 @one_line("subject_jobs")
 def main(words: Sequence[str] | None = None) -> None:
     """Runs one subject's stages, as a job.
+
+    Args:
+        words: The command line; None takes the process's own.
 
     Raises:
         SystemExit: With DVC's status where that is not 0.

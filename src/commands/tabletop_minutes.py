@@ -67,8 +67,7 @@ class Clock:
 class Pace:
     """Measures how fast updates go; those before the first row of the loss curve compile and warm up, and say nothing.
 
-    Attributes:
-        updates_per_s: By the last round that was long enough for two rows; None before.
+    The pace is that of the last round that was long enough for two rows; there is none before.
     """
 
     def __init__(self) -> None:

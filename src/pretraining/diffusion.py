@@ -129,9 +129,6 @@ class DiffusionTask:
             self.unet, self.vae, self.condition, DDIMScheduler(**NOISE), plan.mixed_precision, device
         )
         self.latents = self.encode(train_set.pixels)
-        if device.type == "cuda" and self.vae is not None:
-            # all of them fit, and no update waits for the bus
-            self.latents = self.latents.to(device)
         _check_side(unet.get("sample_size"), self.latents.shape[-1])
         self.cell_roots = _cell_roots(train_set, self.latents.shape[-1], subject_weight)
         self.draws = Draws(len(train_set), plan.batch_size, seed)
@@ -155,7 +152,8 @@ class DiffusionTask:
             pixels: (N, 3, S, S), uint8.
 
         Returns:
-            Latents (N, C, h, w), float32 on the CPU; without an autoencoder the pixels as they are.
+            Latents (N, C, h, w), float32 on the device, where all of them fit and no update waits for the bus; without
+            an autoencoder the pixels as they are.
         """
         if self.vae is None:
             return pixels
@@ -164,7 +162,7 @@ class DiffusionTask:
         for part in pixels.split(64):
             with self.plan.autocast(self.device):
                 posterior = self.vae.encode(to_unit(part, self.device)).latent_dist
-            parts.append((posterior.mean.float() * scale).cpu())
+            parts.append(posterior.mean.float() * scale)
         return torch.cat(parts)
 
     def batch(self, values: Tensor) -> Tensor:
