@@ -36,6 +36,8 @@ cores=$(nproc) own=() others=()
 if [ "$cores" -gt 5 ]; then own=(taskset -c 0-2) others=(taskset -c "3-$((cores - 1))"); fi
 side=128 val=256 rounds=(--round-seconds 90) small=()
 compositions=(500 6000) world=(500 10000 30000)
+# all of them by the time that the autoencoder is done: a compiled denoiser would be compiled anew for more
+if [ "$what" = base ]; then compositions=(500 4000) world=(500 8000); fi
 if [ $dry = 1 ]; then
   side=64 val=2 rounds=(--round-seconds 1 --rounds 2) compositions=(4) world=(4)
   small=(train.batch_size=2 train.log_every=1 device=cpu)
@@ -101,16 +103,16 @@ train_describers() {  # on the processors, once they have rendered everything
 train_base() {  # overrides of text to image
   local latents=$work/latents start=$VAE compiled=true
   if [ $dry = 1 ]; then start=null compiled=false; fi
-  train_vae 0.31 task.start=$start & vae=$!
+  train_vae 0.33 task.start=$start & vae=$!
   # compiles what the next one finds compiled, and shows whether it can be
   { until [ -f $work/world/val/images.npy ]; do sleep 1; done
     train_diffusion task.vae="$VAE" task.compiled=$compiled exp.run_dir=$work/first --pieces $work/none \
       --rounds 1 --round-seconds 1; } & first=$!
   train_describers & describers=$!
   background+=($vae $first $describers)
-  until ! kill -0 $vae 2>/dev/null || [ "$(left 0.26)" = 0.05 ]; do sleep 1; done
+  until ! kill -0 $vae 2>/dev/null || [ "$(left 0.28)" = 0.05 ]; do sleep 1; done
   if kill -0 $first 2>/dev/null; then stop $first; compiled=false; elif ! wait $first; then compiled=false; fi
-  train_diffusion --after $latents/config.json task.vae=$latents task.compiled=$compiled "$@" & diffusion=$!
+  train_diffusion --after $latents/config.json --after $work/rendered task.vae=$latents task.compiled=$compiled "$@" & diffusion=$!
   background+=($diffusion)
   if wait $vae; then better=$work/vae/model; else better=$VAE; fi
   cp -r "$better" $latents.part && mv $latents.part $latents

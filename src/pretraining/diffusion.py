@@ -223,7 +223,6 @@ class DiffusionTask:
 
     def save(self, folder: Path) -> None:
         """Writes a StableDiffusionPipeline for text, else unet, scheduler and vae in the format of diffusers."""
-        self.unet.eval()
         self.condition.save(folder, self.unet, self.vae, DDIMScheduler(**NOISE))
 
 

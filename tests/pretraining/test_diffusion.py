@@ -119,6 +119,16 @@ def test_a_model_by_text_needs_an_autoencoder_and_captions_before_it_trains(make
         make_diffusion("text", train_set=replace(image_set(6, 0), captions=None))
 
 
+def test_looking_and_saving_leave_the_networks_as_they_train(make_diffusion, tmp_path):
+    task = make_diffusion("text")
+    modes = [module.training for module in task.unet.modules()]
+    task.evaluate()
+    task.save(tmp_path)
+    # a compiled denoiser would be compiled once more for another mode
+    assert [module.training for module in task.unet.modules()] == modes
+    assert all(modes)
+
+
 @pytest.mark.slow
 def test_a_compiled_update_does_what_a_plain_one_does(make_diffusion):
     tasks = [make_diffusion("text", compiled=compiled) for compiled in (False, True)]
