@@ -3,7 +3,7 @@
 `python -m src.commands.subjects --slurm FILE` submits them; `python -m src.commands.subject_jobs NAME STAGE` is what a
 job runs. All nodes see this folder and this Python. FILE is YAML, and may be empty:
 
-    options: {partition: gpu, gres: "gpu:1", time: "4:00:00"}    of sbatch, by their long names
+    options: {partition: gpu, gres: "gpu:1", time: 4:00:00}      of sbatch, by their long names
     setup: [module load cuda]                                    lines of the shell, before the work
     at_once: 4                                                   jobs at a time
 """
@@ -16,7 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import yaml
 
 from src.commands.subject_folders import Subject, find_subjects
 from src.commands.subject_results import NOT_RUN, ending, why_failed
@@ -53,12 +54,12 @@ class Cluster:
     """How jobs are submitted.
 
     Attributes:
-        options: Of sbatch, by long name.
+        options: Of sbatch, by long name; true has no value.
         setup: Lines of the shell, before the work.
         at_once: Jobs at a time; None leaves it to the cluster.
     """
 
-    options: dict[str, Any]
+    options: dict[str, str]
     setup: tuple[str, ...]
     at_once: int | None
 
@@ -112,13 +113,18 @@ def read_cluster(path: Path) -> Cluster:
     options, setup, at_once = said.get("options") or {}, said.get("setup") or [], said.get("at_once")
     if not isinstance(options, dict) or not all(isinstance(key, str) and OPTION.fullmatch(key) for key in options):
         raise ConfigError(f"{path}: options: expected long names of sbatch's options, as in `time: 4:00:00`")
+    # as they are written: YAML takes 4:00:00 for 14400 seconds, which sbatch would take for minutes
+    written = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)["options"] if options else {}
+    for key, value in written.items():
+        if not isinstance(value, str) or value.lower() in ("", "null", "~", "false"):
+            raise ConfigError(f"{path}: options: {key}: expected a value, or true for an option that has none")
     if taken := sorted(set(options) & set(OURS)):
         raise ConfigError(f"{path}: options: {taken[0]}: the command says that itself")
     if not isinstance(setup, list) or not all(isinstance(line, str) for line in setup):
         raise ConfigError(f"{path}: setup: expected a list of lines")
     if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
         raise ConfigError(f"{path}: at_once={at_once}: expected a whole number, 1 or more")
-    return Cluster(options, tuple(setup), at_once)
+    return Cluster(written, tuple(setup), at_once)
 
 
 def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool, root: Path) -> str:
@@ -154,8 +160,8 @@ def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool
     return job
 
 
-def _flags(options: Mapping[str, Any]) -> list[str]:
-    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in options.items()]
+def _flags(options: Mapping[str, str]) -> list[str]:
+    return [f"--{key}" if value.lower() == "true" else f"--{key}={value}" for key, value in options.items()]
 
 
 def _sbatch(root: Path, script: Path, text: str, flags: Sequence[str]) -> str:

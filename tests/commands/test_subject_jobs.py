@@ -113,6 +113,8 @@ def test_a_job_ends_with_the_status_of_dvc(root, monkeypatch):  # noqa: F811
         ("partition: fast", "partition: expected options, setup or at_once"),
         ("options: [fast]", "expected long names"),
         ("options: {--mem: 1G}", "expected long names"),
+        ("options: {requeue: false}", "requeue: expected a value, or true"),
+        ("options: {account: }", "account: expected a value, or true"),
         ("options: {array: 0-5}", "array: the command says that itself"),
         ("setup: module load cuda", "setup: expected a list of lines"),
         ("at_once: 0", "at_once=0: expected a whole number"),
@@ -123,6 +125,13 @@ def test_a_file_that_cannot_be_meant_is_refused(text, message, tmp_path):
     (tmp_path / "cluster.yaml").write_text(text + "\n")
     with pytest.raises(ConfigError, match=message):
         read_cluster(tmp_path / "cluster.yaml")
+
+
+def test_options_reach_sbatch_as_they_are_written(tmp_path):
+    (tmp_path / "cluster.yaml").write_text("options: {time: 4:00:00, nice: 010, exclusive: true, begin: 2026-01-01}\n")
+    assert subject_jobs._flags(read_cluster(tmp_path / "cluster.yaml").options) == [
+        *("--time=4:00:00", "--nice=010", "--exclusive", "--begin=2026-01-01")
+    ]
 
 
 def test_an_empty_file_leaves_all_to_the_cluster(tmp_path):
