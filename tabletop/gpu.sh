@@ -104,8 +104,8 @@ train_base() {  # overrides of text to image
   local latents=$work/latents start=$VAE compiled=true
   if [ $dry = 1 ]; then start=null compiled=false; fi
   train_vae 0.33 task.start=$start & vae=$!
-  # compiles what the next one finds compiled, and shows whether it can be
-  { until [ -f $work/world/val/images.npy ]; do sleep 1; done
+  # compiles what the next one finds compiled, and shows whether it can be; beside the renderers, which are nice
+  { own=("${others[@]}"); until [ -f $work/world/val/images.npy ]; do sleep 1; done
     train_diffusion task.vae="$VAE" task.compiled=$compiled exp.run_dir=$work/first --pieces $work/none \
       --rounds 1 --round-seconds 1; } & first=$!
   train_describers & describers=$!
