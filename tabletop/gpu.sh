@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Trains embedded models for some minutes of a GPU on a machine that has torch and perhaps nothing else.
 #
-#   bash tabletop/gpu.sh base 9.3 [overrides]        the latent space, then text to image on it with these overrides;
+#   bash tabletop/gpu.sh base 9.4 [overrides]        the latent space, then text to image on it with these overrides;
 #                                                    CLIP and the captioner beside them on the processors
 #   bash tabletop/gpu.sh vae 9.7 [overrides]         the latent space alone
 #   bash tabletop/gpu.sh diffusion 9.7 [overrides]   text to image alone; task.vae=FOLDER names the latent space
 #   bash tabletop/gpu.sh --dry-run vae               the same at toy size, in seconds, on a processor
 #
-# The minutes count from here to the end. All processors render pictures while the GPU trains on those that are there.
-# Every 90 seconds the weights go to $OUT/NAME/piece-NN.part, 15 MiB each, in half precision; NAME is vae, diffusion, clip or
-# captioner. To go on with them, put the pieces into tabletop/carried/NAME before the next run; nothing else need be
-# kept. From elsewhere it takes, where they are there:
+# The minutes count from here to the end. All processors but three render pictures while the GPU trains on those that
+# are there. Every 90 seconds the weights go to $OUT/NAME/piece-NN.part, 15 MiB each, in half precision; NAME is vae,
+# diffusion, clip or captioner. To go on with them, put the pieces into tabletop/carried/NAME before the next run;
+# nothing else need be kept. From elsewhere it takes, where they are there:
 #   WHEELS=FOLDER    wheels of the packages that the machine lacks; nothing is downloaded
 #   BACKBONE=FOLDER  the AlexNet of LPIPS, by default models/tabletop/metric_models/alexnet
 #   VAE=FOLDER       the autoencoder that base begins with, by default models/tabletop/sd/vae
@@ -55,7 +55,8 @@ render() {  # more and more pictures; what was rendered is not rendered again
   for round in "${!world[@]}"; do
     count=${compositions[$round]:-}
     if [ "$what" != diffusion ] && [ -n "$count" ]; then
-      "${others[@]}" nice "$PYTHON" -m src.commands.tabletop_compositions --resolution $side --count "$count" --out $work/compositions
+      "${others[@]}" nice "$PYTHON" -m src.commands.tabletop_compositions --resolution $side --count "$count" \
+        --out $work/compositions
     fi
     "${others[@]}" nice "$PYTHON" -m src.commands.tabletop_world --device cpu --resolution $side --val $val \
       --train "${world[$round]}" --out $work/world
@@ -65,14 +66,15 @@ render() {  # more and more pictures; what was rendered is not rendered again
 
 train() {  # name, share of the minutes, overrides and flags
   name=$1 share=$2; shift 2
-  "${own[@]}" "$PYTHON" -m src.commands.tabletop_minutes --minutes "$(left "$share")" "${rounds[@]}" --carried "tabletop/carried/$name" \
-    --pieces "$OUT/$name" "exp.config_path=configs/scratch/tabletop/$name.yaml" "exp.run_dir=$work/$name" \
-    "val_data.folder=$work/world/val" train.deterministic=false train.ema_decay=0.999 train.lr=1e-3 "$@"
+  "${own[@]}" "$PYTHON" -m src.commands.tabletop_minutes --minutes "$(left "$share")" "${rounds[@]}" \
+    --carried "tabletop/carried/$name" --pieces "$OUT/$name" "exp.config_path=configs/scratch/tabletop/$name.yaml" \
+    "exp.run_dir=$work/$name" "val_data.folder=$work/world/val" train.deterministic=false train.ema_decay=0.999 train.lr=1e-3 "$@"
 }
 
 train_vae() {  # share of the minutes, overrides
   settings=(train.steps=4000 train.batch_size=64 "task.backbone=$BACKBONE" task.watched.subject.count=32
-            "train_data.folders=[$work/compositions,$work/world/train]" task.whole_from=0.3 task.terms.adversary_from=0.55)
+            "train_data.folders=[$work/compositions,$work/world/train]" task.whole_from=0.3
+            task.terms.adversary_from=0.55)
   if [ $dry = 1 ]; then
     settings+=(task.watched.subject.count=2 task.watched.subject.side=64 task.model.latent_channels=4
                "task.model.block_out_channels=[8,8,8,8]")
@@ -112,7 +114,8 @@ train_base() {  # overrides of text to image
   background+=($vae $first $describers)
   until ! kill -0 $vae 2>/dev/null || [ "$(left 0.28)" = 0.05 ]; do sleep 1; done
   if kill -0 $first 2>/dev/null; then stop $first; compiled=false; elif ! wait $first; then compiled=false; fi
-  train_diffusion --after $latents/config.json --after $work/rendered task.vae=$latents task.compiled=$compiled "$@" & diffusion=$!
+  train_diffusion --after $latents/config.json --after $work/rendered task.vae=$latents task.compiled=$compiled "$@" &
+  diffusion=$!
   background+=($diffusion)
   if wait $vae; then better=$work/vae/model; else better=$VAE; fi
   cp -r "$better" $latents.part && mv $latents.part $latents

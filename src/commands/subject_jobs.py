@@ -1,9 +1,9 @@
 """Hands subjects to a Slurm cluster: an array with a job for each, and a job that makes the table once all have ended.
 
-`python -m src.commands.subjects --slurm FILE` submits them; `python -m src.commands.subject_jobs NAME STAGE` is what a
-job runs. All nodes see this folder and this Python. FILE is YAML, and may be empty:
+`python -m src.commands.subjects --slurm FILE` submits them; `src.commands.subject_run` is what a job runs. All nodes
+see this folder and this Python. FILE is YAML, and may be empty:
 
-    options: {partition: gpu, gres: "gpu:1", time: 4:00:00}      of sbatch, by their long names
+    options: {partition: gpu, gres: "gpu:1", time: "4:00:00"}    of sbatch, by their long names
     setup: [module load cuda]                                    lines of the shell, before the work
     at_once: 4                                                   jobs at a time
 """
@@ -17,13 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from src.commands.subject_folders import Subject, find_subjects
-from src.commands.subject_results import NOT_RUN, ending, why_failed
-from src.commands.usage import command_line
+from src.commands.subject_folders import Subject
+from src.commands.subject_results import NOT_RUN, why_failed
 from src.core import layout
-from src.core.config_errors import load_plain, one_line
+from src.core.config_errors import load_plain
 from src.core.errors import ConfigError, PipelineError
 from src.core.files import has_file, write_text
 from src.core.run_log import COUNTED
@@ -38,7 +35,7 @@ SCRIPT = """#!/bin/bash
 set -e
 {setup}
 names=({names})
-exec {python} -m src.commands.subject_jobs "${{names[$SLURM_ARRAY_TASK_ID]}}" {stage}
+exec {python} -m src.commands.subject_run "${{names[$SLURM_ARRAY_TASK_ID]}}" {stage}
 """
 TABLE = """#!/bin/bash
 set -e
@@ -59,38 +56,9 @@ class Cluster:
         at_once: Jobs at a time; None leaves it to the cluster.
     """
 
-    options: dict[str, str]
+    options: dict[str, str | bool]
     setup: tuple[str, ...]
     at_once: int | None
-
-
-def run_subject(subject: Subject, last: str, root: Path) -> int:
-    """Runs what of a subject's stages is not up to date, and keeps what they print.
-
-    Args:
-        subject: Prepared.
-        last: The stage to end with.
-        root: The project.
-
-    Returns:
-        DVC's exit status.
-    """
-    target = f"{layout.SUBJECT_STAGES}:{last}@{subject.name}"
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", target]
-    # line by line and not at once: what a kill leaves must not be the log of an earlier run
-    with (
-        (subject.folder / layout.SUBJECT_LOG).open("w", encoding="utf-8") as log,
-        subprocess.Popen(
-            command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as running,
-    ):
-        assert running.stdout is not None, "it is a pipe"
-        for line in running.stdout:
-            log.write(line)
-            log.flush()
-            print(line, end="", flush=True)
-        log.write(ending(running.wait()))
-    return running.returncode
 
 
 def read_cluster(path: Path) -> Cluster:
@@ -112,19 +80,19 @@ def read_cluster(path: Path) -> Cluster:
         raise ConfigError(f"{path}: {unknown[0]}: expected options, setup or at_once")
     options, setup, at_once = said.get("options") or {}, said.get("setup") or [], said.get("at_once")
     if not isinstance(options, dict) or not all(isinstance(key, str) and OPTION.fullmatch(key) for key in options):
-        raise ConfigError(f"{path}: options: expected long names of sbatch's options, as in `time: 4:00:00`")
-    # as they are written: YAML takes 4:00:00 for 14400 seconds, which sbatch would take for minutes
-    written = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)["options"] if options else {}
-    for key, value in written.items():
-        if not isinstance(value, str) or value.lower() in ("", "null", "~", "false"):
-            raise ConfigError(f"{path}: options: {key}: expected a value, or true for an option that has none")
+        raise ConfigError(f"{path}: options: expected long names of sbatch's options, as in `partition: gpu`")
+    for key, value in options.items():  # 4:00:00 is 14400 to YAML, which sbatch takes for minutes
+        if value is not True and not (isinstance(value, str) and value):
+            raise ConfigError(
+                f"{path}: options: {key}: {value}: expected a text, in quotes if YAML takes it for a number, or true"
+            )
     if taken := sorted(set(options) & set(OURS)):
         raise ConfigError(f"{path}: options: {taken[0]}: the command says that itself")
     if not isinstance(setup, list) or not all(isinstance(line, str) for line in setup):
         raise ConfigError(f"{path}: setup: expected a list of lines")
     if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
         raise ConfigError(f"{path}: at_once={at_once}: expected a whole number, 1 or more")
-    return Cluster(written, tuple(setup), at_once)
+    return Cluster(options, tuple(setup), at_once)
 
 
 def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool, root: Path) -> str:
@@ -152,16 +120,16 @@ def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool
     limit = f"%{cluster.at_once}" if cluster.at_once else ""
     array = ["--job-name=subjects", "--requeue", f"--array=0-{len(subjects) - 1}{limit}"]
     job = _sbatch(root, JOB, SCRIPT.format(**words), [*array, *_flags(cluster.options)])
+    write_text(root / JOBS, as_yaml({"job": job, "subjects": [subject.name for subject in subjects]}))
     if table:
         after = ["--job-name=subjects-table", f"--dependency=afterany:{job}"]
         wanted = {key: value for key, value in cluster.options.items() if not key.startswith(("gres", "gpu"))}
         _sbatch(root, TABLE_JOB, TABLE.format(**words), [*after, *_flags(wanted)])
-    write_text(root / JOBS, as_yaml({"job": job, "subjects": [subject.name for subject in subjects]}))
     return job
 
 
-def _flags(options: Mapping[str, str]) -> list[str]:
-    return [f"--{key}" if value.lower() == "true" else f"--{key}={value}" for key, value in options.items()]
+def _flags(options: Mapping[str, str | bool]) -> list[str]:
+    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in options.items()]
 
 
 def _sbatch(root: Path, script: Path, text: str, flags: Sequence[str]) -> str:
@@ -227,29 +195,3 @@ def _state(subject: Subject, queued: str) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if has_file(log) else []
     counted = [line for line in lines if COUNTED.match(line)]
     return f"{queued}; {counted[-1]}" if counted and queued.startswith("running") else queued
-
-
-@one_line("subject_jobs")
-def main(words: Sequence[str] | None = None) -> None:
-    """Runs one subject's stages, as a job.
-
-    Args:
-        words: The command line; None takes the process's own.
-
-    Raises:
-        SystemExit: With DVC's status where that is not 0.
-    """
-    root = Path()
-    parser = command_line("subject_jobs", __doc__)
-    parser.add_argument("name", help="of the subject")
-    parser.add_argument("stage", help="the last one to run")
-    wanted = parser.parse_args(words)
-    found = {subject.name: subject for subject in find_subjects(root)}
-    if wanted.name not in found:
-        raise ConfigError(f"{wanted.name}: expected one of {', '.join(found)}")
-    if status := run_subject(found[wanted.name], wanted.stage, root):
-        raise SystemExit(status)
-
-
-if __name__ == "__main__":
-    main()

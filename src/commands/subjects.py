@@ -16,8 +16,9 @@ from pathlib import Path
 
 from src.commands.compare import read_file
 from src.commands.subject_folders import Subject, find_subjects, prepare, stages, write_graph
-from src.commands.subject_jobs import describe_jobs, job_states, read_cluster, run_subject, submit
+from src.commands.subject_jobs import describe_jobs, job_states, read_cluster, submit
 from src.commands.subject_results import MEASURES, read_subject, why_failed
+from src.commands.subject_run import run_subject
 from src.commands.usage import command_line
 from src.comparison.runs import EvaluatedRun
 from src.core import layout

@@ -7,11 +7,11 @@ import sys
 import pytest
 import yaml
 
-from src.commands import subject_jobs, subjects
+from src.commands import subject_run, subjects
 from src.commands.subject_jobs import Cluster, describe_jobs, job_states, read_cluster, submit
 from src.commands.subject_results import ending
 from src.core.errors import ConfigError, PipelineError
-from tests.commands.test_subjects import FAILED_LOG, command, root  # noqa: F401  a fixture
+from tests.commands.test_subjects import FAILED_LOG, command
 
 SBATCH = """#!/bin/sh
 echo "$@" >> {folder}/asked.txt
@@ -38,14 +38,22 @@ def asked(programs):
     return (programs / "asked.txt").read_text().splitlines()
 
 
-def test_an_array_of_subjects_and_a_table_after_it(root, programs, monkeypatch, capsys):  # noqa: F811
+def test_an_array_of_subjects_and_a_table_after_it(root, programs, monkeypatch, capsys):
     (root / "cluster.yaml").write_text(
-        'options: {partition: fast, gres: "gpu:1", exclusive: true}\nsetup: [export A=1]\nat_once: 4\n'
+        'options: {partition: fast, gres: "gpu:1", time: "4:00:00", exclusive: true}\nsetup: [export A=1]\nat_once: 4\n'
     )
     command(monkeypatch, root, "--slurm", "cluster.yaml", "lr=3e-4")
     assert "job 1: 2 subjects" in capsys.readouterr().out
     array, table = asked(programs)
-    for flag in ("--array=0-1%4", "--requeue", "--partition=fast", "--gres=gpu:1", "--exclusive ", f"--chdir={root} "):
+    for flag in (
+        "--array=0-1%4",
+        "--requeue",
+        "--partition=fast",
+        "--gres=gpu:1",
+        "--time=4:00:00",
+        "--exclusive ",
+        f"--chdir={root} ",
+    ):
         assert flag in array
     assert "--dependency=afterany:1 " in table
     assert "--partition=fast" in table
@@ -56,7 +64,7 @@ def test_an_array_of_subjects_and_a_table_after_it(root, programs, monkeypatch, 
     assert "/jobs.yaml\n" in (root / "subjects/.gitignore").read_text()
 
 
-def test_each_job_of_the_array_runs_its_own_subject(root, programs, monkeypatch):  # noqa: F811
+def test_each_job_of_the_array_runs_its_own_subject(root, programs, monkeypatch):
     write_program(programs, "a python", '#!/bin/sh\necho "$SEEN" "$@"\n')
     monkeypatch.setattr(sys, "executable", str(programs / "a python"))
     found = subjects.find_subjects(root)
@@ -70,10 +78,10 @@ def test_each_job_of_the_array_runs_its_own_subject(root, programs, monkeypatch)
             text=True,
             check=True,
         )
-        assert ran.stdout == f"yes -m src.commands.subject_jobs {name} crop\n"
+        assert ran.stdout == f"yes -m src.commands.subject_run {name} crop\n"
 
 
-def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsys):  # noqa: F811
+def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsys):
     for name in ("cut", "damaged", "fine", "new"):
         (root / "subjects" / name / "raw").mkdir(parents=True)
         (root / "subjects" / name / "subject.yaml").write_text("class_name: mug\n")
@@ -96,14 +104,14 @@ def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsy
     assert describe_jobs(subjects.find_subjects(root)[:1], {}) == "cut: its last run was cut off: run it again"
 
 
-def test_a_job_ends_with_the_status_of_dvc(root, monkeypatch):  # noqa: F811
+def test_a_job_ends_with_the_status_of_dvc(root, monkeypatch):
     monkeypatch.chdir(root)
-    monkeypatch.setattr(subject_jobs, "run_subject", lambda subject, last, _: len(subject.name + last))
+    monkeypatch.setattr(subject_run, "run_subject", lambda subject, last, _: len(subject.name + last))
     with pytest.raises(SystemExit) as ended:
-        subject_jobs.main(["mug", "crop"])
+        subject_run.main(["mug", "crop"])
     assert ended.value.code == 7
     with pytest.raises(SystemExit) as ended:
-        subject_jobs.main(["cat", "crop"])
+        subject_run.main(["cat", "crop"])
     assert ended.value.code == 1
 
 
@@ -113,8 +121,9 @@ def test_a_job_ends_with_the_status_of_dvc(root, monkeypatch):  # noqa: F811
         ("partition: fast", "partition: expected options, setup or at_once"),
         ("options: [fast]", "expected long names"),
         ("options: {--mem: 1G}", "expected long names"),
-        ("options: {requeue: false}", "requeue: expected a value, or true"),
-        ("options: {account: }", "account: expected a value, or true"),
+        ("options: {time: 4:00:00}", "time: 14400: expected a text, in quotes"),
+        ("options: {requeue: false}", "requeue: False: expected a text"),
+        ("options: {account: }", "account: None: expected a text"),
         ("options: {array: 0-5}", "array: the command says that itself"),
         ("setup: module load cuda", "setup: expected a list of lines"),
         ("at_once: 0", "at_once=0: expected a whole number"),
@@ -127,13 +136,6 @@ def test_a_file_that_cannot_be_meant_is_refused(text, message, tmp_path):
         read_cluster(tmp_path / "cluster.yaml")
 
 
-def test_options_reach_sbatch_as_they_are_written(tmp_path):
-    (tmp_path / "cluster.yaml").write_text("options: {time: 4:00:00, nice: 010, exclusive: true, begin: 2026-01-01}\n")
-    assert subject_jobs._flags(read_cluster(tmp_path / "cluster.yaml").options) == [
-        *("--time=4:00:00", "--nice=010", "--exclusive", "--begin=2026-01-01")
-    ]
-
-
 def test_an_empty_file_leaves_all_to_the_cluster(tmp_path):
     (tmp_path / "cluster.yaml").write_text("")
     assert read_cluster(tmp_path / "cluster.yaml") == Cluster({}, (), None)
@@ -141,7 +143,7 @@ def test_an_empty_file_leaves_all_to_the_cluster(tmp_path):
         read_cluster(tmp_path / "other.yaml")
 
 
-def test_what_the_cluster_refuses_is_said(root, programs, monkeypatch):  # noqa: F811
+def test_what_the_cluster_refuses_is_said(root, programs, monkeypatch):
     write_program(programs, "sbatch", "#!/bin/sh\necho 'sbatch: error: invalid partition: fast' >&2\nexit 1\n")
     with pytest.raises(PipelineError, match="invalid partition: fast"):
         submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
@@ -161,7 +163,14 @@ def test_what_the_cluster_refuses_is_said(root, programs, monkeypatch):  # noqa:
         (["--slurm", "cluster.yaml", "--against", "HEAD"], "the table is made by a job"),
     ],
 )
-def test_what_could_not_act_is_refused(words, message, root, monkeypatch, capsys):  # noqa: F811
+def test_what_could_not_act_is_refused(words, message, root, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command(monkeypatch, root, *words)
     assert message in capsys.readouterr().err
+
+
+def test_an_array_is_known_though_its_table_is_refused(root, programs):
+    write_program(programs, "sbatch", '#!/bin/sh\ncase "$*" in *dependency*) exit 1;; esac\necho 5\n')
+    with pytest.raises(PipelineError, match="sbatch"):
+        submit(subjects.find_subjects(root), "report", Cluster({}, (), None), True, root)
+    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text())["job"] == "5"

@@ -9,9 +9,9 @@ import yaml
 from src.commands import subjects
 from src.commands.subject_folders import find_subjects, for_each_subject, prepare, stages, write_graph
 from src.commands.subject_results import ending
+from src.commands.subject_run import run_subject
 from src.core.errors import ConfigError, EmptyDatasetError
 from tests.comparison.finished_runs import write_run
-from tests.integration.project import ROOT
 
 FAILED_LOG = """Running stage 'subjects/dvc.yaml:convert@bad':
 convert: 1 of 1 photos in data/raw cannot be used:
@@ -20,18 +20,6 @@ ERROR: failed to reproduce 'subjects/dvc.yaml:convert@bad': failed to run: env P
 subjects: dvc ended with status 255
 """
 UP_TO_DATE = f"Data and pipelines are up to date.\n{ending(0)}"
-
-
-@pytest.fixture
-def root(tmp_path):
-    """A project with two subjects."""
-    (tmp_path / "models/tabletop").mkdir(parents=True)
-    (tmp_path / "models/adapter").mkdir()
-    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
-    for name, words in (("dog3", "class_name: dog\nsubject: dog\ntoken: ohwx\n"), ("mug", "class_name: mug\n")):
-        (tmp_path / "subjects" / name / "raw").mkdir(parents=True)
-        (tmp_path / "subjects" / name / "subject.yaml").write_text(words)
-    return tmp_path
 
 
 def params(root, name):
@@ -238,7 +226,7 @@ def test_a_log_says_how_its_run_ended(root, monkeypatch, code, status):
     fake = root / "dvc.py"
     fake.write_text(code)
     dog, _ = find_subjects(root)
-    assert subjects.run_subject(dog, "crop", root) == status
+    assert run_subject(dog, "crop", root) == status
     assert (dog.folder / "log.txt").read_text().endswith(ending(status))
 
 

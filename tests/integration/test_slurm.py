@@ -1,7 +1,6 @@
 """Several subjects as jobs of a real Slurm cluster, where one can be started."""
 
 import re
-import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,9 +9,10 @@ import pytest
 import yaml
 
 from tests.integration import slurm
-from tests.integration.project import hashes, made_once, make_project, run
-from tests.integration.test_subjects import add
+from tests.integration.project import hashes, run
+from tests.integration.test_subjects import add_damaged, project_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())]
 COMMAND = ("python", "-m", "src.commands.subjects")
 
 
@@ -23,17 +23,10 @@ def cluster():
         yield
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())
 def test_subjects_run_on_two_nodes_and_a_bad_one_is_named(shared, tmp_path, cluster):
-    project = tmp_path / "p"
-    shutil.copytree(made_once(shared, "clean", make_project), project, symlinks=True)
-    photos = sorted((project / "data/raw").glob("*.HEIC"))
-    for name, some in (("all", photos), ("few", photos[:3]), ("more", photos[2:])):
-        add(project, name, some)
-    add(project, "bad", [])
-    (project / "subjects/bad/raw/IMG_1.HEIC").write_bytes(photos[0].read_bytes()[:2000])
-    (project / "cluster.yaml").write_text("options: {time: 30, comment: photos}\nsetup: [export SEEN=1]\n")
+    project = project_of(shared, tmp_path, {"all": slice(None), "few": slice(3), "more": slice(2, None)})
+    add_damaged(project, "bad")
+    (project / "cluster.yaml").write_text('options: {time: "0:30:00", comment: photos}\n')
 
     submitted = run(project, *COMMAND, "--slurm", "cluster.yaml", "--until", "convert").stdout
     number = re.search(r"job (\d+): 4 subjects", submitted)[1]
@@ -57,14 +50,8 @@ def test_subjects_run_on_two_nodes_and_a_bad_one_is_named(shared, tmp_path, clus
     assert "Running stage" not in (project / "subjects/all/log.txt").read_text(), "nothing is done twice"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())
 def test_what_ran_on_a_node_that_died_runs_on_the_other(shared, tmp_path, cluster):
-    project = tmp_path / "p"
-    shutil.copytree(made_once(shared, "clean", make_project), project, symlinks=True)
-    photos = sorted((project / "data/raw").glob("*.HEIC"))
-    for name, some in (("few", photos[:2]), ("more", photos[2:4])):
-        add(project, name, some)
+    project = project_of(shared, tmp_path, {"few": slice(2), "more": slice(2, 4)})
     hang = 'if [ "$SLURMD_NODENAME" = n1 ]; then touch subjects/hangs; sleep 600; fi'
     (project / "cluster.yaml").write_text(yaml.safe_dump({"setup": [hang]}))
     run(project, *COMMAND, "--slurm", "cluster.yaml", "--until", "convert")

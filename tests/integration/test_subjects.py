@@ -17,15 +17,27 @@ def add(project, name, photos):
     (raw.parent / "subject.yaml").write_text("class_name: bear\n")
 
 
-@pytest.mark.slow
-def test_a_subject_that_fails_stops_no_other_and_a_new_one_runs_alone(shared, tmp_path):
+def project_of(shared, tmp_path, subjects):
+    """A project with subjects, each with a slice of its photos."""
     project = tmp_path / "p"
     shutil.copytree(made_once(shared, "clean", make_project), project, symlinks=True)
     photos = sorted((project / "data/raw").glob("*.HEIC"))
-    add(project, "all", photos)
-    add(project, "bad", [])
-    (project / "subjects/bad/raw/IMG_1.HEIC").write_bytes(photos[0].read_bytes()[:2000])
-    add(project, "few", photos[:3])
+    for name, some in subjects.items():
+        add(project, name, photos[some])
+    return project
+
+
+def add_damaged(project, name):
+    """A subject whose one photo is cut off."""
+    add(project, name, [])
+    [photo, *_] = sorted((project / "data/raw").glob("*.HEIC"))
+    (project / "subjects" / name / "raw/IMG_1.HEIC").write_bytes(photo.read_bytes()[:2000])
+
+
+@pytest.mark.slow
+def test_a_subject_that_fails_stops_no_other_and_a_new_one_runs_alone(shared, tmp_path):
+    project = project_of(shared, tmp_path, {"all": slice(None), "few": slice(3)})
+    add_damaged(project, "bad")
     ended = run(project, *COMMAND, check=False)
     assert ended.returncode == 1
     [reason] = [line for line in ended.stdout.splitlines() if line.startswith("bad: ")]
@@ -39,7 +51,7 @@ def test_a_subject_that_fails_stops_no_other_and_a_new_one_runs_alone(shared, tm
     assert not (project / "subjects/bad/data/images").exists()
 
     shutil.rmtree(project / "subjects/bad")
-    add(project, "new", photos[3:5])
+    add(project, "new", sorted((project / "data/raw").glob("*.HEIC"))[3:5])
     again = run(project, *COMMAND, check=False).stdout
     ran = [line for line in again.splitlines() if line.startswith("Running stage")]
     assert "Running stage 'subjects/dvc.yaml:convert@new':" in ran
