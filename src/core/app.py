@@ -5,6 +5,7 @@ own, so that any of its launchers and sweepers runs a stage over many settings.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from src.core.config_errors import one_line
 from src.core.digest import CONFIGS
 from src.core.errors import ConfigError
 from src.core.files import sha256_bytes
+from src.core.processes import is_first, refuse_several
 from src.core.quoting import escaped
 from src.core.running import end_with_dvc, held_output
 from src.core.typed import plain
@@ -46,6 +48,7 @@ class Stage:
         load: Makes them from the stage's name and overrides: an object of a settings class.
         keys: Loads all that can be set, where that is not configs/.
         writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
+        several: Whether several processes may share it; where not, a launcher's are refused.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Stage:
     load: Callable[[str, Sequence[str]], Any] = load_stage_params
     keys: Callable[[Sequence[str]], Any] | None = None
     writes: Path | None = None
+    several: bool = False
 
     def main(self) -> None:
         """Runs as the command line says; a user's error becomes one message and exit status 1.
@@ -76,8 +80,10 @@ class Stage:
 
     def run(self, overrides: Sequence[str]) -> object:
         """Runs once."""
+        if not self.several:
+            refuse_several(self.name, os.environ)
         params = self.load(self.name, overrides)
-        with held_output(self.writes) if self.writes else nullcontext():
+        with held_output(self.writes) if self.writes and is_first(os.environ) else nullcontext():
             return self.body(params)
 
     def run_job(self, _config: DictConfig) -> object:

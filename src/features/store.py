@@ -16,6 +16,7 @@ from torch import Tensor
 
 from src.core.errors import ConfigError, MetricError
 from src.core.files import has_file, sha256_file
+from src.core.processes import ALONE, Processes
 from src.core.progress import follow
 
 MAX_WORKERS = 16
@@ -88,17 +89,19 @@ class FeatureStore:
         batch_size: Images per forward pass.
         device: Where the metric models run, for example ``cpu``.
         stage: Whose progress is shown.
+        processes: Which share the forward passes; all of them get all features.
 
     Raises:
         ConfigError: `batch_size` is not positive.
     """
 
-    def __init__(self, batch_size: int, device: str, stage: str = "evaluate") -> None:
+    def __init__(self, batch_size: int, device: str, stage: str = "evaluate", processes: Processes = ALONE) -> None:
         if batch_size < 1:
             raise ConfigError(f"evaluate.batch_size={batch_size}: expected 1 or more")
         self.batch_size = batch_size
         self.device = device
         self.stage = stage
+        self._processes = processes
         self._extractors: dict[MetricModel[Any], Any] = {}
         self._features: dict[tuple[MetricModel[Any], str], Features] = {}
         self._lengths: dict[tuple[MetricModel[Any], str], float] = {}
@@ -174,9 +177,9 @@ class FeatureStore:
             with torch.no_grad():  # holds for the thread it is entered in
                 return function(item)
 
-        workers = min(os.cpu_count() or 1, MAX_WORKERS)
+        workers, own = min(os.cpu_count() or 1, MAX_WORKERS), self._processes.share(items)
         with exact_arithmetic(), ThreadPoolExecutor(workers) as pool:
-            return list(follow(pool.map(run, items), len(items), self.stage, "parts"))
+            return self._processes.gather(list(follow(pool.map(run, own), len(own), self.stage, "parts")))
 
     def _embed_batch(self, extractor: ImageExtractor, files: Sequence[ImageFile]) -> Features:
         batch = torch.stack([extractor.prepare(open_rgb(file.path)) for file in files])

@@ -4,13 +4,17 @@ Paper: DreamBooth (Ruiz et al., 2022), arXiv:2208.12242, section 3.3.
 """
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src.core import layout
 from src.core.app import Stage
 from src.core.device import choose_device
 from src.core.errors import ConfigError
 from src.core.files import replaced_folder, work_root, write_bytes, write_text
+from src.core.processes import ALONE, Processes, is_first, joined
 from src.core.progress import follow
 from src.core.provenance import model_digest
 from src.core.sets import DEV
@@ -18,15 +22,20 @@ from src.core.settings import Settings
 from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
+if TYPE_CHECKING:
+    from src.sampling.cache import SampleCache
+    from src.sampling.generator import Job
+
 NOTE = "note.txt"
 
 
-def generate_class_images(params: Settings, out: Path) -> None:
+def generate_class_images(params: Settings, out: Path, processes: Processes = ALONE) -> None:
     """Generates `prior.num_images` images of the class with the base model, PNG, each from a generator of its own.
 
     Args:
         params: The stage's parameters.
         out: The folder to replace.
+        processes: Which share them; the first writes the folder.
 
     Raises:
         ConfigError: The number of images is not positive.
@@ -52,19 +61,32 @@ def generate_class_images(params: Settings, out: Path) -> None:
     cache = SampleCache.open(work_root() / layout.SAMPLE_CACHE, weights, device, settings, code)
     prompt = Prompt("class-image", DEV, "class", params.prior.prompt)
     jobs = [Job(prompt, params.prior.prompt, index) for index in range(params.prior.num_images)]
-    missing = [job for job in jobs if cache.get("", job) is None]
+    missing = [job for job in processes.share(jobs) if cache.get("", job) is None]
     if missing:
         check_base(params, settings)
         model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device, spec.config)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
         for job, image in follow(sample(model, settings, missing), len(missing), "class_images", "images"):
             cache.put("", job, image)
+    processes.wait()
+    if processes.rank == 0:
+        write_class_images(out, jobs, cache)
+
+
+def write_class_images(out: Path, jobs: Sequence["Job"], cache: "SampleCache") -> None:
+    """Copies images out of the cache.
+
+    Args:
+        out: The folder to replace.
+        jobs: All of them have been generated.
+        cache: Where images are.
+    """
     with replaced_folder(out) as folder:
         for job in jobs:
             generated = cache.get("", job)
-            assert generated is not None, "generated above"
+            assert generated is not None, "generated before"
             write_bytes(folder / f"{job.seed:04d}.png", generated)
-        write_text(folder / NOTE, f"{len(jobs)} images of {params.prior.prompt!r}\n")
+        write_text(folder / NOTE, f"{len(jobs)} images of {jobs[0].text!r}\n")
 
 
 def wants_class_images(params: Settings) -> bool:
@@ -97,8 +119,9 @@ def class_images_stage(params: Settings) -> None:
         ConfigError: The weight is below 0, or there is no such form.
     """
     if wants_class_images(params):
-        generate_class_images(params, layout.CLASS_IMAGES)
-    else:
+        with joined(choose_device(params.device).type) as processes:
+            generate_class_images(params, layout.CLASS_IMAGES, processes)
+    elif is_first(os.environ):
         with replaced_folder(layout.CLASS_IMAGES) as folder:
             write_text(folder / NOTE, "prior.weight is 0 or prior.form is prediction: no class images\n")
 
@@ -106,7 +129,7 @@ def class_images_stage(params: Settings) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage("class_images", class_images_stage, writes=layout.CLASS_IMAGES).main()
+    Stage("class_images", class_images_stage, writes=layout.CLASS_IMAGES, several=True).main()
 
 
 if __name__ == "__main__":

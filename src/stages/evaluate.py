@@ -21,6 +21,7 @@ from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
 from src.core.files import sha256_file, write_csv, write_json
+from src.core.processes import Processes, joined
 from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import Metric, References, Sample, check_models, models_of, score_images
@@ -111,7 +112,7 @@ def evaluate_samples(
         "quantities": quantities.describe(),
         "metric_models": {name: metric_model.describe() for name, metric_model in models_of(metrics).items()},
         "copying": None if copying is None else copying[0].value,
-        "device": store.device,
+        "device": store.device.partition(":")[0],
         "counts": summary["counts"],
         **describe_inputs(compared, data),
     }
@@ -210,11 +211,21 @@ def build_metrics(params: Settings) -> list[Metric]:
 
 
 def _run(params: Settings) -> None:
+    with joined(choose_device(params.device).type) as processes:
+        if processes.rank == 0:
+            _evaluate_tracked(params, processes)
+        else:
+            with TemporaryDirectory() as nowhere:
+                _evaluate(params, processes, Path(nowhere))
+
+
+def _evaluate_tracked(params: Settings, processes: Processes) -> None:
     services: list[Service] = build_each(params.tracker, "tracker")
     name = f"{params.subject.token}-evaluate-{sha256_file(layout.MANIFEST)[:8]}"
     tracker = start_trackers(services, name, 0)
     try:
-        summary = _evaluate(params)
+        summary = _evaluate(params, processes, layout.METRICS)
+        tell(summary)
         if services:
             run = _selected()
             rows = sample_rows(read_samples(layout.SAMPLES), run)
@@ -223,22 +234,29 @@ def _run(params: Settings) -> None:
         tracker.close(CLOSE_DEADLINE_S)
 
 
-def _evaluate(params: Settings) -> dict[str, Any]:
+def _evaluate(params: Settings, processes: Processes, out: Path) -> dict[str, Any]:
     metrics = build_metrics(params)
     device = choose_device(params.device).type
     spec = params.model
     autoencoder = spec.id, spec.revision, spec.variant, spec.config
-    store = FeatureStore(params.evaluate.batch_size, device)
+    store = FeatureStore(params.evaluate.batch_size, processes.device or device, processes=processes)
     with TemporaryDirectory() as folder:
         decode = partial(reconstruct, *autoencoder, device, out=Path(folder))
         rule = SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
-        summary = evaluate_samples(layout.DATA, layout.METRICS, metrics, store, params.subject.token, rule, decode)
+        return evaluate_samples(layout.DATA, out, metrics, store, params.subject.token, rule, decode)
+
+
+def tell(summary: dict[str, Any]) -> None:
+    """Prints the means, and which checkpoint was chosen.
+
+    Args:
+        summary: Of `evaluate_samples`.
+    """
     for row in ("base", "run", "real", "copy", REAL_DECODED, COPY_DECODED):
         print(f"{row:18}", "  ".join(f"{key}={value:z.4f}" for key, value in summary[row].items()))
     for metric, share in summary["reached"].items():
         print(f"evaluate: {metric} is {share:.0%} of what held-out photos reach through the autoencoder")
     print(f"evaluate: {_selected()} was chosen on the dev prompts")
-    return summary
 
 
 def _selected() -> str:
@@ -249,7 +267,7 @@ def _selected() -> str:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage("evaluate", _run, writes=layout.SCORES).main()
+    Stage("evaluate", _run, writes=layout.SCORES, several=True).main()
 
 
 if __name__ == "__main__":

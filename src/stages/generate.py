@@ -3,16 +3,18 @@
 All variants generate the same prompts from the same noise; the base model is loaded once and adapters are swapped.
 """
 
+import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-
-import pandas as pd
 
 from src.core import layout
 from src.core.app import Stage
 from src.core.checkpoint_config import load_checkpoint_params
+from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import has_file
+from src.core.processes import ALONE, Processes, is_first, joined
 from src.core.running import held_output
 from src.core.settings import Settings
 from src.metrics.names import BASE
@@ -21,7 +23,9 @@ from src.sampling.variants import Variant, list_checkpoints
 from src.training.determinism import set_deterministic, set_environment
 
 
-def generate_variants(params: Settings, variants: list[Variant], prompts: list[Prompt], out: Path) -> pd.DataFrame:
+def generate_variants(
+    params: Settings, variants: list[Variant], prompts: list[Prompt], out: Path, processes: Processes = ALONE
+) -> int:
     """Generates every prompt and seed with every variant.
 
     Args:
@@ -29,9 +33,10 @@ def generate_variants(params: Settings, variants: list[Variant], prompts: list[P
         variants: Base and checkpoints.
         prompts: The prompt set.
         out: The folder to replace; it also gets manifest.csv.
+        processes: Which share them; the first writes the folder.
 
     Returns:
-        The manifest.
+        How many images there are.
     """
     set_deterministic(True)
     from src.sampling.variants import plan_images, write_samples
@@ -41,7 +46,11 @@ def generate_variants(params: Settings, variants: list[Variant], prompts: list[P
     check_words(variants, params.subject.token)
     settings, subject = sampling_settings(params), (params.subject.token, params.subject.class_name)
     plan = plan_images(variants, prompts, subject, image_counts(params))
-    return write_samples(out, plan, draw(params, settings, plan).cache)
+    cache = draw(params, settings, processes.share(plan)).cache
+    processes.wait()
+    if processes.rank == 0:
+        write_samples(out, plan, cache)
+    return len(plan)
 
 
 def check_words(variants: Sequence[Variant], token: str) -> None:
@@ -74,11 +83,12 @@ def generate_stage(params: Settings) -> None:
     """
     check_subject(params)
     values, out = params.validation_args, Path(params.exp.run_dir) / layout.SAMPLES
-    with held_output(out):
+    lock = held_output(out) if is_first(os.environ) else nullcontext()
+    with lock, joined(choose_device(params.device).type) as processes:
         prompts = all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
         variants = [Variant(BASE, None), *list_checkpoints(Path(params.inferencer.ckpt_dir))]
-        manifest = generate_variants(params, variants, prompts, out)
-    print(f"{len(manifest)} images in {out}", flush=True)
+        images = generate_variants(params, variants, prompts, out, processes)
+        print(f"{images} images in {out}", flush=True)
 
 
 def check_subject(params: Settings) -> None:
@@ -97,7 +107,7 @@ def check_subject(params: Settings) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage("generate", generate_stage, load_checkpoint_params).main()
+    Stage("generate", generate_stage, load_checkpoint_params, several=True).main()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Trains a model from noise: `python train.py exp.config_path=configs/scratch/NAME.yaml`. Writes exp.run_dir."""
 
 import json
-import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,6 @@ from src.training.curves import report_rows, write_curve
 from src.training.determinism import set_deterministic, set_environment
 from src.training.fingerprint import fingerprint
 from src.training.lengths import Length, take_over
-from src.training.processes import refuse_several
 from src.training.state import StateFolder, resumes_at
 
 if TYPE_CHECKING:
@@ -106,11 +104,7 @@ def pretraining_stage(params: PretrainSettings) -> None:
 
     Args:
         params: The resolved parameters.
-
-    Raises:
-        ConfigError: A launcher started several processes.
     """
-    refuse_several(os.environ)
     set_deterministic(params.train.deterministic)
     from src.pretraining.engine import Given, Watch, train_from_noise
     from src.pretraining.plan import Plan

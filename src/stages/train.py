@@ -245,7 +245,7 @@ def _train(params: Settings, accelerator: "Accelerator", output: Lock | None) ->
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage("train", train_stage).main()
+    Stage("train", train_stage, several=True).main()
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 
-from src.core.errors import ConfigError
+from src.core.processes import counted
 
-# what torchrun, accelerate and MPI call the number of processes
-SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 HOW_TO = (
     "on processors use `torchrun --nproc_per_node N train.py device=cpu ...`, on GPUs `accelerate launch --multi_gpu`"
 )
@@ -42,23 +40,6 @@ def describe_processes(processes: int, device: str, images: int) -> str:
     return f"training in {processes} process{'' if processes == 1 else 'es'} on {device}{share}"
 
 
-def refuse_several(environment: Mapping[str, str]) -> None:
-    """Refuses a launcher's processes where each would do the whole work.
-
-    Args:
-        environment: The process' environment.
-
-    Raises:
-        ConfigError: It is one of several.
-    """
-    if (processes := max(_numbers(environment), default=1)) > 1:
-        raise ConfigError(f"training from noise runs in one process, and a launcher started {processes}")
-
-
-def _numbers(environment: Mapping[str, str]) -> list[int]:
-    return [int(environment[name]) for name in SIZES if environment.get(name, "").isdigit()]
-
-
 def missing_processes(processes: int, environment: Mapping[str, str]) -> str | None:
     """Finds out whether a launcher was asked for more processes than there are.
 
@@ -72,7 +53,7 @@ def missing_processes(processes: int, environment: Mapping[str, str]) -> str | N
     Returns:
         A warning, or None.
     """
-    numbers = _numbers(environment)
+    numbers = counted(environment)
     if numbers:
         enough, wanted = max(numbers) <= processes, f"{max(numbers)} processes"
     else:

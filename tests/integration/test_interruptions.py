@@ -1,13 +1,11 @@
-"""The promises that outlive an interruption: stop anywhere, start again, in one process or two: the same bytes."""
+"""The promises that outlive an interruption: stop anywhere, start again: the same bytes."""
 
 import random
 import shutil
-import socket
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import pandas as pd
 import pytest
 import yaml
 
@@ -73,20 +71,6 @@ def test_orphans_and_second_runs_change_nothing(project, monkeypatch):
         ("train", "stage"),
     ]
     assert not [result for result in results if result.different]
-
-
-def test_two_processes_train_the_same_model(project):
-    command = ("exp.config_path=params.yaml", "tracker=none", "train.steps=4", "exp.run_dir=outputs/two", "device=cpu")
-    # not `accelerate launch --cpu`, which starts one process whatever it is told
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launch = ("torchrun", "--nproc_per_node", "2", "--master_port", port)
-    output = run(project, *launch, "train.py", *command).stdout
-    assert "training in 2 processes on cpu, 2 of the 4 images of an update each" in output
-    run_warm(project, "python", "train.py", *command[:-2], "exp.run_dir=outputs/one", "device=cpu")
-    two, one = (pd.read_csv(project / f"outputs/{name}/metrics/train/loss.csv") for name in ("two", "one"))
-    pd.testing.assert_frame_equal(two, one, rtol=1e-4)
 
 
 def test_two_clean_runs_give_the_same_lock_file(first_copy, second_copy):

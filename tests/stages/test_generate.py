@@ -2,6 +2,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -102,7 +103,8 @@ def test_manifest_tells_what_was_generated_from_what_clip_reads(tmp_path, monkey
         *subject_only_prompts("a photo of a {subject}"),
     ]
     out = tmp_path / "samples"
-    manifest = generate_variants(params, variants, prompts, out).set_index(["variant", "set"])
+    assert generate_variants(params, variants, prompts, out) == 6
+    manifest = pd.read_csv(out / "manifest.csv").set_index(["variant", "set"])
     assert manifest["prompt"].to_dict() == {
         ("base", "test"): "a toy on a moon",
         ("base", "class-only"): "a photo of a toy",

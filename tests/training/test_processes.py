@@ -1,7 +1,6 @@
 import pytest
 
-from src.core.errors import ConfigError
-from src.training.processes import describe_processes, missing_processes, refuse_several, report_processes
+from src.training.processes import describe_processes, missing_processes, report_processes
 
 # what `accelerate launch --cpu --num_processes 2` (1.15) leaves in the environment of its single process
 LONELY = {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
@@ -49,10 +48,3 @@ def test_accelerate_still_sets_what_the_warning_looks_for(monkeypatch):
     options += ["--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "train.py"]
     _, environment = prepare_simple_launcher_cmd_env(launch_command_parser().parse_args(options))
     assert missing_processes(1, environment) is not None
-
-
-def test_several_processes_are_refused_where_each_would_do_all():
-    for environment in ({}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": "auto"}):
-        refuse_several(environment)
-    with pytest.raises(ConfigError, match="in one process, and a launcher started 4"):
-        refuse_several({"OMPI_COMM_WORLD_SIZE": "4"})
