@@ -137,6 +137,32 @@ def stages(root: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def stages_until(last: str, root: Path) -> list[str]:
+    """Returns what runs up to a stage, in the order of dvc.yaml, which names none before what it reads.
+
+    Args:
+        last: The stage.
+        root: The project.
+
+    Returns:
+        It and those that it needs; all for the last one of dvc.yaml, as without a target.
+    """
+    known = stages(root)
+    makers = {Path(path): name for name, stage in known.items() for path in _made_by(stage)}
+    needed, pending = set[str](), [*known] if last == [*known][-1] else [last]
+    while pending:
+        needed.add(name := pending.pop())
+        read = [path for dep in known[name]["deps"] for path in (Path(dep), *Path(dep).parents)]
+        pending += {makers[path] for path in read if path in makers} - needed
+    return [name for name in known if name in needed]
+
+
+def _made_by(stage: dict[str, Any]) -> list[str]:
+    """Returns the paths of a stage's outputs; those with options are mappings."""
+    entries = [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
+    return [path for entry in entries for path in ([entry] if isinstance(entry, str) else entry)]
+
+
 def write_graph(subjects: Sequence[Subject], root: Path) -> None:
     """Writes subjects/dvc.yaml and the names that it is a matrix over, where they differ.
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.commands.subject_folders import Subject, find_subjects
+from src.commands.subject_folders import Subject, find_subjects, stages_until
 from src.commands.subject_results import ending
 from src.commands.usage import command_line
 from src.core import layout
@@ -24,8 +24,9 @@ def run_subject(subject: Subject, last: str, root: Path) -> int:
     Returns:
         DVC's exit status.
     """
-    target = f"{layout.SUBJECT_STAGES}:{last}@{subject.name}"
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", target]
+    targets = [f"{layout.SUBJECT_STAGES}:{stage}@{subject.name}" for stage in stages_until(last, root)]
+    # each by itself: DVC would take the embedded models, which all subjects read, for a stage to lock and to reproduce
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *targets]
     # line by line and not at once: what a kill leaves must not be the log of an earlier run
     with (
         (subject.folder / layout.SUBJECT_LOG).open("w", encoding="utf-8") as log,

@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from src.commands import subjects
-from src.commands.subject_folders import find_subjects, for_each_subject, prepare, stages, write_graph
+from src.commands.subject_folders import find_subjects, for_each_subject, prepare, stages, stages_until, write_graph
 from src.commands.subject_results import ending
 from src.commands.subject_run import run_subject
 from src.core.errors import ConfigError, EmptyDatasetError
 from tests.comparison.finished_runs import write_run
+from tests.integration.project import ROOT
 
 FAILED_LOG = """Running stage 'subjects/dvc.yaml:convert@bad':
 convert: 1 of 1 photos in data/raw cannot be used:
@@ -228,6 +229,19 @@ def test_a_log_says_how_its_run_ended(root, monkeypatch, code, status):
     dog, _ = find_subjects(root)
     assert run_subject(dog, "crop", root) == status
     assert (dog.folder / "log.txt").read_text().endswith(ending(status))
+
+
+def test_what_a_stage_needs_runs_before_it_and_the_last_one_takes_all():
+    assert stages_until("convert", ROOT) == ["config", "convert"]
+    assert stages_until("class_images", ROOT) == ["config", "class_images"]
+    assert stages_until("train", ROOT) == [
+        *("config", "check", "convert", "crop", "caption", "split", "class_images", "train")
+    ]
+    every = list(stages(ROOT))
+    assert stages_until("report", ROOT) == every
+    for place, stage in enumerate(every):
+        assert stages_until(stage, ROOT)[-1] == stage, f"dvc.yaml names {stage} before what it reads"
+        assert set(stages_until(stage, ROOT)) <= set(every[: place + 1])
 
 
 def test_words_that_could_not_act_are_refused(measured, monkeypatch, capsys):

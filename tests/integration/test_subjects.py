@@ -1,10 +1,13 @@
 """Several subjects by DVC: one that cannot be used, and one more."""
 
+import json
+import os
 import shutil
 
 import pytest
 
 from tests.integration.project import hashes, made_once, make_project, run
+from tests.tiny.models import PLACE
 
 COMMAND = ("python", "-m", "src.commands.subjects", "--until", "convert")
 
@@ -57,3 +60,17 @@ def test_a_subject_that_fails_stops_no_other_and_a_new_one_runs_alone(shared, tm
     assert "Running stage 'subjects/dvc.yaml:convert@new':" in ran
     assert all("@new'" in line for line in ran), ran
     assert len(list((project / "subjects/new/data/images").glob("*.png"))) == 2
+
+
+@pytest.mark.slow
+def test_subjects_read_the_same_models_at_once(shared, tmp_path):
+    project = project_of(shared, tmp_path, {"few": slice(2)})
+    # as `dvc repro` of another subject leaves it while a stage of that reads the models
+    reader = {"pid": os.getpid(), "cmd": "dvc repro"}
+    lock = project / ".dvc/tmp/rwlock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(json.dumps({"read": {str(project / PLACE): [reader]}, "write": {}}))
+    run(project, *COMMAND[:3], "--until", "class_images")
+    assert (project / "subjects/few/data/class_images/note.txt").is_file()
+    busy = run(project, "dvc", "repro", "subjects/dvc.yaml:class_images@few", check=False)
+    assert "is busy" in busy.stdout, "that is what DVC says of the models otherwise"
