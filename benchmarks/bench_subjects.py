@@ -13,6 +13,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import yaml
+
 from benchmarks.common import machine
 from tests.integration import slurm
 from tests.integration.project import hashes, make_project, run
@@ -20,7 +22,7 @@ from tests.integration.test_subjects import add, add_damaged
 
 COMMAND = ("python", "-m", "src.commands.subjects")
 # what tells of the runs, not of what they made
-OWN = ("log.txt", "jobs.yaml", ".log")
+OWN = ("log.txt", "jobs.yaml", ".log", ".sh", "dvc.lock")
 PHOTOS_EACH = 5
 
 
@@ -38,7 +40,9 @@ def make_subjects(folder: Path, count: int) -> None:
 
 def made(project: Path) -> dict[str, str]:
     """Returns the hashes of what all subjects made."""
-    return {name: value for name, value in hashes(project / "subjects").items() if not name.endswith(OWN)}
+    files = {name: value for name, value in hashes(project / "subjects").items() if not name.endswith(OWN)}
+    locked = yaml.safe_load((project / "subjects/dvc.lock").read_text())["stages"]
+    return files | {name: repr(entry) for name, entry in locked.items()}
 
 
 def serially(project: Path) -> float:
@@ -64,7 +68,7 @@ def compare(serial: Path, other: Path) -> str:
     """Says whether two projects made the same."""
     sides = made(serial), made(other)
     differing = [name for name in sorted(sides[0].keys() | sides[1].keys()) if sides[0].get(name) != sides[1].get(name)]
-    return f"{len(sides[0])} files, {len(differing)} differ {differing[:5]}"
+    return f"{len(sides[0])} files and locked stages, {len(differing)} differ {differing[:5]}"
 
 
 def main() -> None:
