@@ -32,9 +32,12 @@ if [ -n "${WHEELS:-}" ]; then
 fi
 
 # python and the driver of the GPU starve beside as many renderers as there are processors; three are theirs
-cores=$(nproc) own=() others=()
-if [ "$cores" -gt 5 ]; then own=(taskset -c 0-2) others=(taskset -c "3-$((cores - 1))"); fi
-side=128 val=256 rounds=(--round-seconds 90) small=()
+read -ra cpus < <("$PYTHON" -c "import os; print(*sorted(os.sched_getaffinity(0)))")
+cores=${#cpus[@]} own=() others=()
+if [ "$cores" -gt 5 ]; then
+  own=(taskset -c "$(IFS=,; echo "${cpus[*]:0:3}")") others=(taskset -c "$(IFS=,; echo "${cpus[*]:3}")")
+fi
+side=128 val=256 rounds=(--round-seconds 90) small=(device=cuda)
 compositions=(500 6000) world=(500 10000 30000)
 # all of them by the time that the autoencoder is done: a compiled denoiser would be compiled anew for more
 if [ "$what" = base ]; then compositions=(500 4000) world=(500 8000); fi
@@ -43,8 +46,8 @@ if [ $dry = 1 ]; then
   small=(train.batch_size=2 train.log_every=1 device=cpu)
 fi
 
-stop() {  # processes and what they started
-  for pid in "$@"; do pkill -P "$pid" 2>/dev/null || true; kill "$pid" 2>/dev/null || true; done
+stop() {  # jobs, with all that they started: each is a process group
+  for pid in "$@"; do kill -- "-$pid" 2>/dev/null || true; done
 }
 
 left() {  # minutes until a share of them all is over
@@ -52,6 +55,7 @@ left() {  # minutes until a share of them all is over
 }
 
 render() {  # more and more pictures; what was rendered is not rendered again
+  trap 'echo "rendering has failed: there is nothing to train on" >&2; kill $$' ERR
   for round in "${!world[@]}"; do
     count=${compositions[$round]:-}
     if [ "$what" != diffusion ] && [ -n "$count" ]; then
@@ -97,8 +101,8 @@ train_describers() {  # on the processors, once they have rendered everything
   own=("${others[@]}")
   export OMP_NUM_THREADS=$((cores > 5 ? (cores - 3) / 2 : 1))
   seen=(task.model.vision_cfg.image_size=$side task.vision.image_size=$side)
-  train clip 0.97 device=cpu "${small[@]}" "train_data.folder=$work/world/train" "${seen[0]}" &
-  train captioner 0.97 device=cpu "${small[@]}" "train_data.folder=$work/world/train" "${seen[1]}"
+  train clip 0.97 "${small[@]}" device=cpu "train_data.folder=$work/world/train" "${seen[0]}" &
+  train captioner 0.97 "${small[@]}" device=cpu "train_data.folder=$work/world/train" "${seen[1]}"
   wait
 }
 
@@ -124,11 +128,13 @@ train_base() {  # overrides of text to image
 }
 
 rm -rf $work/{vae,diffusion,first,clip,captioner,latents,latents.part,rendered}
+set -m
 render & background=($!)
 trap 'stop "${background[@]}"' EXIT
+trap 'exit 143' TERM INT
 case $what in
   base) train_base "$@" ;;
-  vae) train_vae 1 "$@" ;;
-  diffusion) train_diffusion task.vae="$VAE" "$@" ;;
+  vae) train_vae 1 "$@" & background+=($!); wait $! ;;
+  diffusion) train_diffusion task.vae="$VAE" "$@" & background+=($!); wait $! ;;
   *) echo "$what: expected base, vae or diffusion" >&2; exit 2 ;;
 esac

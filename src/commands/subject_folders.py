@@ -33,7 +33,7 @@ OWN = (f"{layout.DATA}/", f"{layout.METRICS}/", f"{layout.ADAPTER}")
 # links, what the last runs printed, jobs of a cluster
 OF_THIS_MACHINE = (
     *(f"*/{path}" for path in (layout.RAW, f"{layout.MODELS}/", layout.WORLD_PIPELINE, layout.SUBJECT_LOG)),
-    *("jobs.yaml", "*.sh", "slurm-*.txt"),
+    *("jobs.yaml", "*.sh", "slurm-*.txt", "*/.*.lock"),
 )
 HEADER = "# dvc.yaml for each subject of subjects.yaml; `python -m src.commands.subjects` writes both.\n"
 
@@ -53,24 +53,28 @@ class Subject:
     overrides: tuple[str, ...]
 
 
-def find_subjects(root: Path) -> list[Subject]:
+def find_subjects(root: Path, only: Sequence[str] = ()) -> list[Subject]:
     """Lists the subjects of a project.
 
     Args:
         root: The project.
+        only: Names; the folders of others are not looked into. Empty is all.
 
     Returns:
         By name.
 
     Raises:
         EmptyDatasetError: There is none.
-        ConfigError: A folder's name cannot be used, or its subject.yaml is not there or wrong.
+        ConfigError: There is none of a name, a folder's name cannot be used, or its subject.yaml is not there or wrong.
     """
     folder = root / layout.SUBJECTS
     given = (layout.SUBJECT_RAW, layout.SUBJECT_WORDS)
     found = sorted(one for one in folder.glob("*") if any((one / path).exists() for path in given))
     if not found:
         raise EmptyDatasetError(f"{folder}: expected a folder of photos for each subject, {folder}/NAME/raw")
+    if strangers := set(only) - {one.name for one in found}:
+        raise ConfigError(f"{min(strangers)}: expected one of {', '.join(one.name for one in found)}")
+    found = [one for one in found if not only or one.name in only]
     for one in found:
         if not NAME.fullmatch(one.name):
             raise ConfigError(f"{one}: a subject's name has letters, digits, - and _ alone, 64 at most")
@@ -92,16 +96,18 @@ def _overrides(path: Path) -> tuple[str, ...]:
     return tuple(f"{KEYS[key]}={quoted(said[key].strip())}" for key in KEYS if key in said)
 
 
-def prepare(subject: Subject, words: Sequence[str], root: Path) -> None:
+def prepare(subject: Subject, words: Sequence[str], root: Path, live: bool = False) -> None:
     """Composes a subject's params.yaml, and links what its stages read of the project.
 
     Args:
         subject: The subject.
         words: Overrides for all; its own words win.
         root: The project.
+        live: Whether it is running or about to: DVC locks the settings that it finds at a stage's end.
 
     Raises:
-        ConfigError: It has no photos; an override is wrong, or one of what subject.yaml says; a link's place is taken.
+        ConfigError: It would get other settings while it is live; it has no photos; an override is wrong, or one of
+            what subject.yaml says; a link's place is taken.
     """
     if not (photos := subject.folder / layout.SUBJECT_RAW).is_dir():
         raise ConfigError(f"{photos}: expected the folder of its photos (`dvc pull` brings those that DVC tracks)")
@@ -112,6 +118,8 @@ def prepare(subject: Subject, words: Sequence[str], root: Path) -> None:
     text = as_yaml(composed_values(overrides)[1])
     path = subject.folder / layout.PARAMS
     if not has_file(path) or path.read_text(encoding="utf-8") != text:
+        if live:
+            raise ConfigError(f"{subject.name}: its job is not done, and has other settings than these: wait for it")
         write_text(path, text)
     links = {layout.RAW: Path("..") / layout.SUBJECT_RAW, layout.WORLD_PIPELINE: Path(UP) / layout.WORLD_PIPELINE}
     for model in sorted((root / layout.MODELS).iterdir()):

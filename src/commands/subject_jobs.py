@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.commands.subject_folders import Subject
-from src.commands.subject_results import NOT_RUN, why_failed
+from src.commands.subject_results import NOT_RUN, SUBMITTED, why_failed
 from src.core import layout
 from src.core.config_errors import load_plain
 from src.core.errors import ConfigError, PipelineError
-from src.core.files import has_file, write_text
+from src.core.files import has_file, write_bytes, write_text
 from src.core.run_log import COUNTED
 from src.core.typed import as_yaml
 
-# what was submitted last, and its scripts
+# the job of each subject, and scripts
 JOBS, JOB, TABLE_JOB = (layout.SUBJECTS / name for name in ("jobs.yaml", "job.sh", "table_job.sh"))
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
 # what the command itself says to sbatch
@@ -34,16 +34,20 @@ OURS = ("array", "chdir", "dependency", "output", "parsable", "wrap")
 SCRIPT = """#!/bin/bash
 set -e
 {setup}
+export PATH={bin}:$PATH
 names=({names})
 exec {python} -m src.commands.subject_run "${{names[$SLURM_ARRAY_TASK_ID]}}" {stage}
 """
 TABLE = """#!/bin/bash
 set -e
 {setup}
+export PATH={bin}:$PATH
 exec {python} -m src.commands.subjects --table
 """
-# of squeue: number in the array, state, node, time used, reason for waiting
-QUEUE_FORMAT = "%K|%T|%N|%M|%r"
+# of squeue: array, number in it, state, node, time used, reason for waiting
+QUEUE_FORMAT = "%F_%K|%T|%N|%M|%r"
+# what a table needs no share of
+OF_GPUS = ("gres", "gpu", "tres")
 
 
 @dataclass(frozen=True)
@@ -109,23 +113,44 @@ def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool
         The array's number.
 
     Raises:
-        PipelineError: There is no sbatch, or it refuses.
+        PipelineError: There is no sbatch, or it refuses; where it refuses the table, the array is submitted.
     """
     words = {
         "setup": "\n".join(cluster.setup),
         "python": shlex.quote(sys.executable),
+        "bin": shlex.quote(str(Path(sys.executable).parent)),
         "names": " ".join(subject.name for subject in subjects),
         "stage": last,
     }
     limit = f"%{cluster.at_once}" if cluster.at_once else ""
     array = ["--job-name=subjects", "--requeue", f"--array=0-{len(subjects) - 1}{limit}"]
-    job = _sbatch(root, JOB, SCRIPT.format(**words), [*array, *_flags(cluster.options)])
-    write_text(root / JOBS, as_yaml({"job": job, "subjects": [subject.name for subject in subjects]}))
+    logs = [subject.folder / layout.SUBJECT_LOG for subject in subjects]
+    before = {log: log.read_bytes() for log in logs if has_file(log)}
+    for log in logs:  # ahead of the jobs: an earlier run's end is not theirs
+        write_text(log, SUBMITTED)
+    try:
+        job = _sbatch(root, JOB, SCRIPT.format(**words), [*array, *_flags(cluster.options)])
+    except PipelineError:
+        for log in logs:
+            log.unlink()
+        for log, text in before.items():
+            write_bytes(log, text)
+        raise
+    jobs = {subject.name: f"{job}_{number}" for number, subject in enumerate(subjects)}
+    write_text(root / JOBS, as_yaml(_jobs(root) | jobs))
     if table:
         after = ["--job-name=subjects-table", f"--dependency=afterany:{job}"]
-        wanted = {key: value for key, value in cluster.options.items() if not key.startswith(("gres", "gpu"))}
-        _sbatch(root, TABLE_JOB, TABLE.format(**words), [*after, *_flags(wanted)])
+        wanted = {key: value for key, value in cluster.options.items() if not any(word in key for word in OF_GPUS)}
+        try:
+            _sbatch(root, TABLE_JOB, TABLE.format(**words), [*after, *_flags(wanted)])
+        except PipelineError as error:
+            why = f"job {job} is submitted, the one that makes the table afterwards is not (--table does): {error}"
+            raise PipelineError(why) from error
     return job
+
+
+def _jobs(root: Path) -> dict[str, str]:
+    return load_plain(root / JOBS) if has_file(root / JOBS) else {}
 
 
 def _flags(options: Mapping[str, str | bool]) -> list[str]:
@@ -137,7 +162,9 @@ def _sbatch(root: Path, script: Path, text: str, flags: Sequence[str]) -> str:
     place = root.resolve()
     where = [f"--chdir={place}", f"--output={place / layout.SUBJECTS}/slurm-%j.txt"]
     said = _ask("sbatch", "--parsable", *where, *flags, str(root / script))
-    return said.strip().partition(";")[0]
+    if not (job := said.strip().partition(";")[0]).isdigit():
+        raise PipelineError(f"sbatch: expected the number of a job, found {said.strip()!r}")
+    return job
 
 
 def _ask(program: str, *arguments: str) -> str:
@@ -150,7 +177,7 @@ def _ask(program: str, *arguments: str) -> str:
 
 
 def job_states(root: Path) -> dict[str, str]:
-    """Asks the cluster about the last array.
+    """Asks the cluster about the last job of each subject.
 
     Args:
         root: The project.
@@ -161,30 +188,60 @@ def job_states(root: Path) -> dict[str, str]:
     Raises:
         PipelineError: Nothing was submitted, or squeue refuses.
     """
-    if not has_file(root / JOBS):
+    if not (jobs := _jobs(root)):
         raise PipelineError(f"{JOBS}: nothing was submitted from here")
-    jobs = load_plain(root / JOBS)
+    names = {job: name for name, job in jobs.items()}
     # of all my jobs: asked for an array that has ended, squeue says after a while that there is none
-    said = _ask("squeue", "--me", "--noheader", "--array", f"--format=%F|{QUEUE_FORMAT}")
+    said = _ask("squeue", "--me", "--noheader", "--array", f"--format={QUEUE_FORMAT}")
     states = {}
     for line in said.splitlines():
-        job, number, state, node, used, reason = line.strip().split("|")
-        if job == jobs["job"]:
+        job, state, node, used, reason = line.strip().split("|")
+        if job in names:
             where = f"on {node} for {used}" if node else f"({reason})"
-            states[jobs["subjects"][int(number)]] = f"{state.lower()} {where}"
+            states[names[job]] = f"{state.lower()} {where}"
     return states
 
 
-def describe_jobs(subjects: Sequence[Subject], states: Mapping[str, str]) -> str:
-    """Says of each subject where it is, a line each.
+def check_free(chosen: Sequence[Subject], root: Path) -> set[str]:
+    """Refuses to run subjects whose jobs are not done: both would write the same files.
 
     Args:
-        subjects: All.
-        states: What `job_states` found.
+        chosen: What is to run.
+        root: The project.
+
+    Returns:
+        The names of others whose jobs are not done, whose settings must stay as they are.
+
+    Raises:
+        PipelineError: One of them is in the queue, or squeue refuses.
+    """
+    jobs = _jobs(root)
+    if not jobs or shutil.which("squeue") is None:
+        return set()
+    live = job_states(root)
+    for subject in chosen:
+        if subject.name in live:
+            raise PipelineError(
+                f"{subject.name}: its job is {live[subject.name]}: wait for it, or end it with "
+                f"`scancel {jobs[subject.name]}`"
+            )
+    return set(live)
+
+
+def describe_jobs(root: Path) -> str:
+    """Says of each subject that was submitted where it is, a line each.
+
+    Args:
+        root: The project; nothing is read of folders that are no job's.
 
     Returns:
         The lines.
+
+    Raises:
+        PipelineError: As of `job_states`.
     """
+    states = job_states(root)
+    subjects = [Subject(name, root / layout.SUBJECTS / name, ()) for name in sorted(_jobs(root))]
     return "\n".join(f"{subject.name}: {_state(subject, states.get(subject.name, ''))}" for subject in subjects)
 
 

@@ -23,6 +23,9 @@ from src.core.run_log import COUNTED, FAILED, STARTED
 MEASURES = "evaluate"
 ENDED = re.compile(r"^subjects: dvc ended with status (-?\d+)$", re.M)
 NOT_RUN, CUT = "not run yet", "its last run was cut off: run it again"
+# the log of a job from its submission until it begins
+SUBMITTED = "subjects: submitted\n"
+NOT_BEGUN = "its job has begun no stage; if it has ended, the last subjects/slurm-*.txt says why"
 TRACEBACK = "Traceback (most recent call last):"
 MAX_REASON = 300
 
@@ -38,6 +41,8 @@ def why_failed(subject: Subject) -> str:
     if not has_file(log):  # a clone has none
         return ""
     text = log.read_text(encoding="utf-8", errors="replace")
+    if text == SUBMITTED:
+        return NOT_BEGUN
     if not (ended := ENDED.search(text)):
         return CUT
     if ended[1] == "0":

@@ -10,7 +10,7 @@ from src.commands.subject_results import ending
 from src.commands.usage import command_line
 from src.core import layout
 from src.core.config_errors import one_line
-from src.core.errors import ConfigError
+from src.core.running import held_output
 
 
 def run_subject(subject: Subject, last: str, root: Path) -> int:
@@ -28,8 +28,10 @@ def run_subject(subject: Subject, last: str, root: Path) -> int:
     # each by itself: DVC would take the embedded models, which all subjects read, for a stage to lock and to reproduce
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", *targets]
     # line by line and not at once: what a kill leaves must not be the log of an earlier run
+    log_file = subject.folder / layout.SUBJECT_LOG
     with (
-        (subject.folder / layout.SUBJECT_LOG).open("w", encoding="utf-8") as log,
+        held_output(log_file),
+        log_file.open("w", encoding="utf-8") as log,
         subprocess.Popen(
             command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as running,
@@ -58,10 +60,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("name", help="of the subject")
     parser.add_argument("stage", help="the last one to run")
     wanted = parser.parse_args(words)
-    found = {subject.name: subject for subject in find_subjects(root)}
-    if wanted.name not in found:
-        raise ConfigError(f"{wanted.name}: expected one of {', '.join(found)}")
-    if status := run_subject(found[wanted.name], wanted.stage, root):
+    [subject] = find_subjects(root, only=[wanted.name])
+    if status := run_subject(subject, wanted.stage, root):
         raise SystemExit(status)
 
 

@@ -11,12 +11,12 @@ subjects/report.html.
 
 import subprocess
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from src.commands.compare import read_file
 from src.commands.subject_folders import Subject, find_subjects, prepare, stages, write_graph
-from src.commands.subject_jobs import describe_jobs, job_states, read_cluster, submit
+from src.commands.subject_jobs import check_free, describe_jobs, read_cluster, submit
 from src.commands.subject_results import MEASURES, read_subject, why_failed
 from src.commands.subject_run import run_subject
 from src.commands.usage import command_line
@@ -77,19 +77,20 @@ def _earlier_table(revision: str, root: Path) -> bytes:
     return shown.stdout
 
 
-def prepare_all(subjects: Sequence[Subject], words: Sequence[str], root: Path) -> None:
+def prepare_all(subjects: Sequence[Subject], words: Sequence[str], root: Path, live: Collection[str]) -> None:
     """Lays out the folders of all subjects, and writes the graph.
 
     Args:
         subjects: All.
         words: Overrides for all.
         root: The project.
+        live: The names of those whose jobs are not done.
 
     Raises:
         ConfigError: As of `prepare`.
     """
-    for subject in subjects:
-        prepare(subject, words, root)
+    for subject in sorted(subjects, key=lambda one: one.name not in live):  # refused before anything is written
+        prepare(subject, words, root, subject.name in live)
     write_graph(subjects, root)
 
 
@@ -118,23 +119,28 @@ def main() -> None:
     parser.add_argument("--slurm", type=Path, metavar="FILE", help="submit jobs as this YAML file says")
     parser.add_argument("--status", action="store_true", help="of the jobs that were submitted last")
     wanted = parser.parse_intermixed_args()
-    subjects = find_subjects(root)
+    # --only takes all that follows it
+    wanted.words += [word for word in wanted.only if "=" in word]
+    if wanted.only and not (names := [word for word in wanted.only if "=" not in word]):
+        raise ConfigError("--only: expected the name of a subject")
+    wanted.only = names if wanted.only else []
+    subjects = [] if wanted.status else find_subjects(root)
     _check(wanted, subjects, root)
     if wanted.status:
-        print(describe_jobs(subjects, job_states(root)))
+        print(describe_jobs(root))
         return
     measures = wanted.until in (MEASURES, LAST_STAGE)
     chosen = [subject for subject in subjects if not wanted.only or subject.name in wanted.only]
     if wanted.slurm:
         cluster = read_cluster(wanted.slurm)
-        prepare_all(subjects, wanted.words, root)
+        prepare_all(subjects, wanted.words, root, check_free(chosen, root))
         print(
             f"job {submit(chosen, wanted.until, cluster, measures, root)}: {len(chosen)} subjects; --status follows it"
         )
         return
     before = means_of(_earlier_table(wanted.against, root)) if wanted.against else {}
     if not wanted.table:
-        prepare_all(subjects, wanted.words, root)
+        prepare_all(subjects, wanted.words, root, check_free(chosen, root))
         for subject in chosen:
             run_subject(subject, wanted.until, root)
     if tell(subjects, before, root) if measures else tell_failed(subjects):

@@ -21,8 +21,8 @@ from src.core import layout
 from src.core.building import build
 from src.core.config_errors import one_line
 from src.core.device import choose_device, choose_precision, describe_device
-from src.core.errors import EmptyDatasetError
-from src.core.files import replaced_folder, write_bytes
+from src.core.errors import EmptyDatasetError, PipelineError
+from src.core.files import replaced_folder, sha256_bytes, write_bytes, write_text
 from src.core.pretraining_config import load_pretraining_config
 from src.core.pretraining_settings import PretrainSettings
 from src.models.half import copy_in_half
@@ -34,7 +34,7 @@ from src.training.state import Row, StateFolder
 
 # how many times as many pictures there have to be before they are loaded anew
 GROWN = 1.5
-PIECE, PIECE_BYTES = "piece-{:02d}.part", 15 * 2**20
+PIECE, PIECE_BYTES, SUM = "piece-{:02d}.part", 15 * 2**20, "sha256.txt"
 WAIT_SECONDS = 0.5
 
 
@@ -94,7 +94,7 @@ class Pace:
 
 
 def pack(model: Path, out: Path) -> int:
-    """Puts a folder into pieces PIECE of at most PIECE_BYTES; earlier pieces go.
+    """Puts a folder into pieces PIECE of at most PIECE_BYTES, which take the place of earlier ones together.
 
     Args:
         model: A folder.
@@ -109,11 +109,10 @@ def pack(model: Path, out: Path) -> int:
             archive.add(file, str(file.relative_to(model)))
     content = stream.getvalue()
     pieces = [content[first : first + PIECE_BYTES] for first in range(0, len(content), PIECE_BYTES)]
-    out.mkdir(parents=True, exist_ok=True)
-    for number, piece in enumerate(pieces):
-        write_bytes(out / PIECE.format(number), piece)
-    for stale in sorted(out.glob("piece-*.part"))[len(pieces) :]:
-        stale.unlink()
+    with replaced_folder(out) as folder:
+        for number, piece in enumerate(pieces):
+            write_bytes(folder / PIECE.format(number), piece)
+        write_text(folder / SUM, sha256_bytes(content))
     return len(content)
 
 
@@ -126,11 +125,16 @@ def unpack(pieces: Path, model: Path) -> bool:
 
     Returns:
         Whether there were any.
+
+    Raises:
+        PipelineError: One is missing, or is of another time than the others.
     """
     found = sorted(pieces.glob("piece-*.part"))
     if not found:
         return False
     content = b"".join(file.read_bytes() for file in found)
+    if not (pieces / SUM).is_file() or (pieces / SUM).read_text() != sha256_bytes(content):
+        raise PipelineError(f"{pieces}: the pieces are not the whole that {SUM} names")
     with replaced_folder(model) as folder, tarfile.open(fileobj=BytesIO(content)) as archive:
         archive.extractall(folder, filter="data")
     return True
@@ -150,7 +154,7 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
         The share of the clock's time that went into updates and evaluations.
 
     Raises:
-        PipelineError: No picture was rendered in time.
+        PipelineError: No picture was rendered in time, or there is none left.
     """
     set_deterministic(params.train.deterministic)
     from src.pretraining.engine import Given, Watch, train_from_noise
@@ -183,6 +187,8 @@ def train_by_clock(params: PretrainSettings, clock: Clock, pieces: Path) -> floa
             task.plan = plan = replace(plan, steps=pace.steps(done, plan.steps, clock.end - time.monotonic()))
             size_mb = _keep(task, run_dir, pieces, curves) / 1e6
             print(f"step {done}: {curves.losses[-1]}, {curves.evaluations[-1]}; {size_mb:z.1f} MB", flush=True)
+    if not rounds:
+        raise PipelineError(f"{clock.minutes:g} minutes: none of them is left to train in")
     share = seconds / (time.monotonic() - clock.began)
     print(f"{done} updates, {done * plan.batch_size} samples on {describe_device(device)}; training {share:.0%}")
     return share

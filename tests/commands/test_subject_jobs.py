@@ -40,7 +40,7 @@ def asked(programs):
 
 def test_an_array_of_subjects_and_a_table_after_it(root, programs, monkeypatch, capsys):
     (root / "cluster.yaml").write_text(
-        'options: {partition: fast, gres: "gpu:1", time: "4:00:00", exclusive: true}\nsetup: [export A=1]\nat_once: 4\n'
+        'options: {partition: fast, gres: "gpu:1", mem-per-gpu: 1G, time: "4:00:00", exclusive: true}\nat_once: 4\n'
     )
     command(monkeypatch, root, "--slurm", "cluster.yaml", "lr=3e-4")
     assert "job 1: 2 subjects" in capsys.readouterr().out
@@ -57,15 +57,15 @@ def test_an_array_of_subjects_and_a_table_after_it(root, programs, monkeypatch, 
         assert flag in array
     assert "--dependency=afterany:1 " in table
     assert "--partition=fast" in table
-    assert "gres" not in table, "a table needs no GPU"
+    assert "gpu" not in table, "a table needs no GPU"
     assert "--array" not in table
-    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text()) == {"job": "1", "subjects": ["dog3", "mug"]}
+    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text()) == {"dog3": "1_0", "mug": "1_1"}
     assert yaml.safe_load((root / "subjects/mug/params.yaml").read_text())["lr"] == 3e-4
     assert "/jobs.yaml\n" in (root / "subjects/.gitignore").read_text()
 
 
 def test_each_job_of_the_array_runs_its_own_subject(root, programs, monkeypatch):
-    write_program(programs, "a python", '#!/bin/sh\necho "$SEEN" "$@"\n')
+    write_program(programs, "a python", '#!/bin/sh\necho "$SEEN" "${PATH%%:*}" "$@"\n')
     monkeypatch.setattr(sys, "executable", str(programs / "a python"))
     found = subjects.find_subjects(root)
     submit(found, "crop", Cluster({}, ("export SEEN=yes",), None), False, root)
@@ -78,7 +78,7 @@ def test_each_job_of_the_array_runs_its_own_subject(root, programs, monkeypatch)
             text=True,
             check=True,
         )
-        assert ran.stdout == f"yes -m src.commands.subject_run {name} crop\n"
+        assert ran.stdout == f"yes {programs} -m src.commands.subject_run {name} crop\n"
 
 
 def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsys):
@@ -86,10 +86,13 @@ def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsy
         (root / "subjects" / name / "raw").mkdir(parents=True)
         (root / "subjects" / name / "subject.yaml").write_text("class_name: mug\n")
     submit(subjects.find_subjects(root), "report", Cluster({}, (), None), False, root)
-    write_program(programs, "squeue", "#!/bin/sh\necho '1|2|RUNNING|n1|1:02|None'\necho '1|4|PENDING||0:00|Priority'\n")
-    # an earlier array of this user, or another project's
-    (programs / "squeue").open("a").write("echo '9|0|RUNNING|n2|9:00|None'\n")
-    logs = {"cut": "", "damaged": FAILED_LOG, "dog3": "train: 40 of 300, 2.0 steps/s, 02:10 left\n", "fine": ending(0)}
+    write_queue(programs, "1_2|RUNNING|n1|1:02|None", "1_4|PENDING||0:00|Priority", "9_0|RUNNING|n2|9:00|None")
+    logs = {
+        "cut": "\n",
+        "damaged": FAILED_LOG,
+        "dog3": "train: 40 of 300, 2.0 steps/s, 02:10 left\n",
+        "fine": ending(0),
+    }
     for name, text in logs.items():
         (root / "subjects" / name / "log.txt").write_text(text)
     command(monkeypatch, root, "--status")
@@ -99,9 +102,55 @@ def test_status_joins_the_queue_with_the_logs(root, programs, monkeypatch, capsy
         "dog3: running on n1 for 1:02; train: 40 of 300, 2.0 steps/s, 02:10 left",
         "fine: done",
         "mug: pending (Priority)",
-        "new: not run yet",
+        "new: its job has begun no stage; if it has ended, the last subjects/slurm-*.txt says why",
     ]
-    assert describe_jobs(subjects.find_subjects(root)[:1], {}) == "cut: its last run was cut off: run it again"
+
+
+def write_queue(programs, *lines):
+    text = "\n".join(lines)
+    write_program(programs, "squeue", f"#!/bin/sh\ncat <<E\n{text}\nE\n")
+
+
+def test_a_job_that_ended_before_its_first_stage_is_never_done(root, programs):
+    """As where a line of the setup failed: the end in the log is an earlier run's."""
+    for name in ("dog3", "mug"):
+        (root / f"subjects/{name}/log.txt").write_text(f"train: 290 of 300,  2.0 steps/s, 00:05 left\n{ending(0)}")
+    submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
+    write_queue(programs, "1_1|RUNNING|n1|0:16|None")
+    dog, mug = describe_jobs(root).splitlines()
+    assert dog.startswith("dog3: its job has begun no stage")
+    assert mug == "mug: running on n1 for 0:16", "how far the run before came is not told"
+
+
+def test_subjects_in_the_queue_are_not_run_again_and_keep_their_settings(root, programs, monkeypatch, capsys):
+    (root / "cluster.yaml").write_text("")
+    command(monkeypatch, root, "--slurm", "cluster.yaml", "lr=1e-4")
+    write_queue(programs, "1_1|RUNNING|n1|1:02|None")
+    for words in (("lr=1e-4",), ("--slurm", "cluster.yaml", "lr=1e-4"), ("--only", "mug", "lr=1e-4")):
+        with pytest.raises(SystemExit):
+            command(monkeypatch, root, *words)
+        said = capsys.readouterr().err
+        assert "mug: its job is running on n1 for 1:02: wait for it, or end it with `scancel 1_1`" in said
+    with pytest.raises(SystemExit):
+        command(monkeypatch, root, "--slurm", "cluster.yaml", "--only", "dog3", "lr=3e-4")
+    assert "mug: its job is not done, and has other settings than these" in capsys.readouterr().err
+    assert yaml.safe_load((root / "subjects/dog3/params.yaml").read_text())["lr"] == 1e-4
+    command(monkeypatch, root, "--slurm", "cluster.yaml", "--only", "dog3", "lr=1e-4")
+    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text()) == {"dog3": "3_0", "mug": "1_1"}
+    write_queue(programs, "3_0|PENDING||0:00|Priority", "1_1|RUNNING|n1|1:09|None")
+    assert describe_jobs(root).splitlines() == ["dog3: pending (Priority)", "mug: running on n1 for 1:09"]
+
+
+def test_a_folder_that_is_half_made_stops_no_job(root, programs, monkeypatch, capsys):
+    submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
+    (root / "subjects/new/raw").mkdir(parents=True)
+    write_queue(programs, "1_0|RUNNING|n1|1:02|None")
+    command(monkeypatch, root, "--status")
+    assert capsys.readouterr().out.startswith("dog3: running")
+    ran = []
+    monkeypatch.setattr(subject_run, "run_subject", lambda subject, *_: ran.append(subject.name))
+    subject_run.main(["mug", "crop"])
+    assert ran == ["mug"]
 
 
 def test_a_job_ends_with_the_status_of_dvc(root, monkeypatch):
@@ -144,11 +193,18 @@ def test_an_empty_file_leaves_all_to_the_cluster(tmp_path):
 
 
 def test_what_the_cluster_refuses_is_said(root, programs, monkeypatch):
+    log = root / "subjects/mug/log.txt"
+    log.write_text(ending(0))
     write_program(programs, "sbatch", "#!/bin/sh\necho 'sbatch: error: invalid partition: fast' >&2\nexit 1\n")
     with pytest.raises(PipelineError, match="invalid partition: fast"):
         submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
     with pytest.raises(PipelineError, match="nothing was submitted from here"):
         job_states(root)
+    assert log.read_text() == ending(0), "nothing was submitted"
+    assert not (root / "subjects/dog3/log.txt").exists()
+    write_program(programs, "sbatch", "#!/bin/sh\n")
+    with pytest.raises(PipelineError, match="expected the number of a job, found ''"):
+        submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(PipelineError, match="sbatch is not on the PATH"):
         submit(subjects.find_subjects(root), "crop", Cluster({}, (), None), False, root)
@@ -171,6 +227,6 @@ def test_what_could_not_act_is_refused(words, message, root, monkeypatch, capsys
 
 def test_an_array_is_known_though_its_table_is_refused(root, programs):
     write_program(programs, "sbatch", '#!/bin/sh\ncase "$*" in *dependency*) exit 1;; esac\necho 5\n')
-    with pytest.raises(PipelineError, match="sbatch"):
+    with pytest.raises(PipelineError, match=r"job 5 is submitted, the one that makes the table .* is not"):
         submit(subjects.find_subjects(root), "report", Cluster({}, (), None), True, root)
-    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text())["job"] == "5"
+    assert yaml.safe_load((root / "subjects/jobs.yaml").read_text()) == {"dog3": "5_0", "mug": "5_1"}

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -12,7 +13,7 @@ from diffusers import AutoencoderKL
 from src.commands import tabletop_minutes
 from src.commands.tabletop_minutes import Clock, Pace, count_pictures, main, pack, train_by_clock, unpack
 from src.core.digest import CONFIGS
-from src.core.errors import EmptyDatasetError
+from src.core.errors import EmptyDatasetError, PipelineError
 from src.core.pretraining_config import load_pretraining_config
 from src.pretraining.autoencoder import AutoencoderTask
 from src.tabletop.world import IMAGES, write_array
@@ -143,6 +144,54 @@ def test_pieces_are_small_and_hold_the_folder(tmp_path, monkeypatch):
     pack(model, tmp_path / "out")
     unpack(tmp_path / "out", tmp_path / "back")
     assert (tmp_path / "back/unet/weights").read_bytes() == b"short", "no piece of the longer one is left"
+
+
+def test_pieces_of_two_times_are_no_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(tabletop_minutes, "PIECE_BYTES", 4096)
+    (tmp_path / "model").mkdir()
+    for name in ("first", "second"):
+        (tmp_path / "model/weights").write_bytes(os.urandom(10_000))
+        pack(tmp_path / "model", tmp_path / name)
+    (tmp_path / "first/piece-01.part").replace(tmp_path / "second/piece-01.part")
+    for folder in ("first", "second"):  # one is missing, one is of the other
+        with pytest.raises(PipelineError, match="the pieces are not the whole"):
+            unpack(tmp_path / folder, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_minutes_that_are_over_are_said(world):
+    with pytest.raises(PipelineError, match="1 minutes: none of them is left"):
+        train_by_clock(load_pretraining_config("minutes", SMALL), Clock(time.monotonic(), 1, 1, 0), Path("pieces"))
+
+
+def test_a_renderer_that_fails_ends_all_at_once(tmp_path):
+    """The rest of a GPU's minutes would go into waiting for pictures."""
+    (tmp_path / "tabletop").mkdir()
+    (tmp_path / "tabletop/gpu.sh").write_bytes((ROOT / "tabletop/gpu.sh").read_bytes())
+    python = tmp_path / "python"
+    python.write_text(f"""#!/bin/sh
+case "$*" in
+  *tabletop_compositions*) sleep 1; echo no space left >&2; exit 1 ;;
+  *tabletop_minutes*) echo $$ >> {tmp_path}/trainers; exec sleep 60 ;;
+  *) exec {sys.executable} "$@" ;;
+esac
+""")
+    python.chmod(0o755)
+    (tmp_path / "tabletop/gpu/world/val").mkdir(parents=True)
+    (tmp_path / "tabletop/gpu/world/val/images.npy").touch()
+    for what, trainers in (("vae", 1), ("base", 2)):
+        began = time.monotonic()
+        command, environment = ["bash", tmp_path / "tabletop/gpu.sh", "--dry-run", what], {"PYTHON": str(python)}
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+        assert done.returncode
+        assert "rendering has failed" in done.stderr
+        assert time.monotonic() - began < 30
+        started = [int(number) for number in (tmp_path / "trainers").read_text().split()]
+        assert len(started) == trainers
+        time.sleep(0.5)
+        going_on = [one for one in psutil.process_iter(["status"]) if one.pid in started]
+        assert all(one.info["status"] == psutil.STATUS_ZOMBIE for one in going_on), "no trainer goes on by itself"
+        (tmp_path / "trainers").unlink()
 
 
 @pytest.mark.slow

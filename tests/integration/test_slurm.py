@@ -30,7 +30,8 @@ def test_subjects_run_on_two_nodes_and_a_bad_one_is_named(shared, tmp_path, clus
 
     submitted = run(project, *COMMAND, "--slurm", "cluster.yaml", "--until", "convert").stdout
     number = re.search(r"job (\d+): 4 subjects", submitted)[1]
-    assert run(project, *COMMAND, "--status").stdout.splitlines()[0].startswith("all: ")
+    status = run(project, *COMMAND, "--status").stdout.splitlines()
+    assert len([line for line in status if re.search(r": (pending \(|running on n[12] )", line)]) > 1
     slurm.wait_until(lambda: not slurm.said("squeue", "--noheader"), 300)
 
     nodes = {
@@ -41,6 +42,13 @@ def test_subjects_run_on_two_nodes_and_a_bad_one_is_named(shared, tmp_path, clus
     assert told["bad"].startswith("convert: ")
     assert "IMG_1.HEIC" in told["bad"]
     assert [told[name] for name in ("all", "few", "more")] == ["done"] * 3
+    failing = project / "failing.yaml"
+    failing.write_text("setup: [nothing_of_this_name]\n")
+    run(project, *COMMAND, "--slurm", "failing.yaml", "--until", "convert", "--only", "few")
+    slurm.wait_until(lambda: not slurm.said("squeue", "--noheader"), 60)
+    told = dict(line.split(": ", 1) for line in run(project, *COMMAND, "--status").stdout.splitlines())
+    assert told["few"].startswith("its job has begun no stage"), "it was done the last time"
+    assert told["more"] == "done"
     run(project, "dvc", "repro", "-q", "convert")
     assert hashes(project / "subjects/all/data/images") == hashes(project / "data/images")
 
