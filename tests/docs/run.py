@@ -202,7 +202,8 @@ def run_launcher(command: Command, words: list[str], place: Place) -> None:
         from torch.distributed.run import get_args_parser
 
         read = get_args_parser().parse_args(words)
-    run_python(command, [read.training_script, *read.training_script_args], place)
+    program = (["-m"] if read.module else []) + [read.training_script]
+    run_python(command, [*program, *read.training_script_args], place)
 
 
 def run_make(command: Command, words: list[str], place: Place) -> None:
