@@ -39,7 +39,7 @@ def test_two_processes_train_the_same_model(project):
 def test_two_processes_generate_the_bytes_of_one(project):
     made = hashes(project / "data/samples")
     shutil.rmtree(project / "data/samples")
-    shutil.rmtree(project / ".cache/samples")
+    shutil.rmtree(project / ".cache/samples", ignore_errors=True)  # other tests of this project may have done so
     output = run_two(project, "inference.py", CONFIG, "exp.run_dir=.")
     images = len(made) - 1
     assert output.count("base: generated") == 1, "the others are silent"
