@@ -13,7 +13,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,19 +32,15 @@ JOBS, JOB, TABLE_JOB = (layout.SUBJECTS / name for name in ("jobs.yaml", "job.sh
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
 # what the command itself says to sbatch
 OURS = ("array", "chdir", "dependency", "output", "parsable", "wrap")
-SCRIPT = """#!/bin/bash
+HEAD = """#!/bin/bash
 set -e
 {setup}
 export PATH={bin}:$PATH
-names=({names})
+"""
+SUBJECT = """names=({names})
 exec {python} -m src.commands.subject_run "${{names[$SLURM_ARRAY_TASK_ID]}}" {stage}
 """
-TABLE = """#!/bin/bash
-set -e
-{setup}
-export PATH={bin}:$PATH
-exec {python} -m src.commands.subjects --table
-"""
+TABLE = "exec {python} -m src.commands.subjects --table\n"
 # of squeue: array, number in it, state, node, time used, reason for waiting
 QUEUE_FORMAT = "%F_%K|%T|%N|%M|%r"
 # what a table needs no share of
@@ -124,29 +121,36 @@ def submit(subjects: Sequence[Subject], last: str, cluster: Cluster, table: bool
     }
     limit = f"%{cluster.at_once}" if cluster.at_once else ""
     array = ["--job-name=subjects", "--requeue", f"--array=0-{len(subjects) - 1}{limit}"]
-    logs = [subject.folder / layout.SUBJECT_LOG for subject in subjects]
-    before = {log: log.read_bytes() for log in logs if has_file(log)}
-    for log in logs:  # ahead of the jobs: an earlier run's end is not theirs
-        write_text(log, SUBMITTED)
-    try:
-        job = _sbatch(root, JOB, SCRIPT.format(**words), [*array, *_flags(cluster.options)])
-    except PipelineError:
-        for log in logs:
-            log.unlink()
-        for log, text in before.items():
-            write_bytes(log, text)
-        raise
+    with _logs_begun(subjects):
+        job = _sbatch(root, JOB, (HEAD + SUBJECT).format(**words), [*array, *_flags(cluster.options)])
     jobs = {subject.name: f"{job}_{number}" for number, subject in enumerate(subjects)}
     write_text(root / JOBS, as_yaml(_jobs(root) | jobs))
     if table:
         after = ["--job-name=subjects-table", f"--dependency=afterany:{job}"]
         wanted = {key: value for key, value in cluster.options.items() if not any(word in key for word in OF_GPUS)}
         try:
-            _sbatch(root, TABLE_JOB, TABLE.format(**words), [*after, *_flags(wanted)])
+            _sbatch(root, TABLE_JOB, (HEAD + TABLE).format(**words), [*after, *_flags(wanted)])
         except PipelineError as error:
             why = f"job {job} is submitted, the one that makes the table afterwards is not (--table does): {error}"
             raise PipelineError(why) from error
     return job
+
+
+@contextmanager
+def _logs_begun(subjects: Sequence[Subject]) -> Iterator[None]:
+    """Begins the logs ahead of the jobs, as an earlier run's end is not theirs; they are as before if none comes."""
+    logs = [subject.folder / layout.SUBJECT_LOG for subject in subjects]
+    before = {log: log.read_bytes() for log in logs if has_file(log)}
+    for log in logs:
+        write_text(log, SUBMITTED)
+    try:
+        yield
+    except PipelineError:
+        for log in logs:
+            log.unlink()
+        for log, text in before.items():
+            write_bytes(log, text)
+        raise
 
 
 def _jobs(root: Path) -> dict[str, str]:
