@@ -6,6 +6,7 @@ loses a node in the middle; the cluster is asked once more for what is missing t
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from tests.integration.test_subjects import add, add_damaged
 
 COMMAND = ("python", "-m", "src.commands.subjects")
 # what tells of the runs, not of what they made
-OWN = ("log.txt", "jobs.yaml", ".log", ".sh", "dvc.lock")
+OWN = re.compile(r"(.*/)?(log\.txt|jobs\.yaml|.*\.log|.*\.sh|dvc\.lock|slurm-\d+\.txt)")
 PHOTOS_EACH = 5
 
 
@@ -40,7 +41,7 @@ def make_subjects(folder: Path, count: int) -> None:
 
 def made(project: Path) -> dict[str, str]:
     """Returns the hashes of what all subjects made."""
-    files = {name: value for name, value in hashes(project / "subjects").items() if not name.endswith(OWN)}
+    files = {name: value for name, value in hashes(project / "subjects").items() if not OWN.fullmatch(name)}
     locked = yaml.safe_load((project / "subjects/dvc.lock").read_text())["stages"]
     return files | {name: repr(entry) for name, entry in locked.items()}
 
