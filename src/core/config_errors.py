@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, GrammarParseError, OmegaConfBaseException
 
 from src.core.errors import ConfigError, PipelineError
 from src.core.records import read_bounded
@@ -152,6 +152,12 @@ def load_yaml(path: Path) -> DictConfig:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except GrammarParseError as error:
+        reason, *where = str(error).splitlines()
+        key = where[0].strip().removeprefix("full_key: ") if where else ""
+        raise ConfigError(
+            f"{path}: {key}: not a reference to another key, which is all that ${{...}} can be: {reason}"
+        ) from error
     except (yaml.YAMLError, ValueError, OSError) as error:  # no UTF-8, or a number of thousands of digits
         raise ConfigError(f"{path}: not a YAML file: {str(error).splitlines()[0]}") from error
     if not isinstance(content, DictConfig) or not all(isinstance(key, str) for key in content):

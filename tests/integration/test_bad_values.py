@@ -99,6 +99,7 @@ def test_cuda_without_a_gpu_is_refused(refused, no_model, stage):
         ("train: {stepz: 3}\n", "f.yaml: unknown key train.stepz"),
         ("subject: unicorn\n", "subject=unicorn: no such choice"),
         ("train: {steps: 3\n", "f.yaml, line 2: not valid YAML"),
+        ('subject: {token: "${x:-\\"y\\"}"}', "f.yaml: subject.token: not a reference to another key"),
         ("lr: 1\nlr: 2\n", "f.yaml, line 2: not valid YAML: found duplicate key lr"),
         ("- lr\n", "f.yaml: expected a mapping of keys to values"),
         ("5: 3\n", "f.yaml: expected a mapping of keys to values"),
