@@ -96,6 +96,25 @@ def _overrides(path: Path) -> tuple[str, ...]:
     return tuple(f"{KEYS[key]}={quoted(said[key].strip())}" for key in KEYS if key in said)
 
 
+def overrides_of(subject: Subject, words: Sequence[str]) -> list[str]:
+    """Returns what a subject's settings are composed with.
+
+    Args:
+        subject: The subject.
+        words: Overrides for all; its own words win.
+
+    Returns:
+        Overrides, quoted.
+
+    Raises:
+        ConfigError: One of all says what subject.yaml says.
+    """
+    if own := [word for word in words if word.lstrip("+~").partition("=")[0] in KEYS.values()]:
+        raise ConfigError(f"{own[0]}: differs from subject to subject: {subject.folder / layout.SUBJECT_WORDS} says it")
+    chosen = [word for word in subject.overrides if word.partition("=")[0] in groups()]
+    return [*chosen, *quote_overrides(words), *(word for word in subject.overrides if word not in chosen)]
+
+
 def prepare(subject: Subject, words: Sequence[str], root: Path, live: bool = False) -> None:
     """Composes a subject's params.yaml, and links what its stages read of the project.
 
@@ -111,11 +130,7 @@ def prepare(subject: Subject, words: Sequence[str], root: Path, live: bool = Fal
     """
     if not (photos := subject.folder / layout.SUBJECT_RAW).is_dir():
         raise ConfigError(f"{photos}: expected the folder of its photos (`dvc pull` brings those that DVC tracks)")
-    if own := [word for word in words if word.lstrip("+~").partition("=")[0] in KEYS.values()]:
-        raise ConfigError(f"{own[0]}: differs from subject to subject: {subject.folder / layout.SUBJECT_WORDS} says it")
-    chosen = [word for word in subject.overrides if word.partition("=")[0] in groups()]
-    overrides = [*chosen, *quote_overrides(words), *(word for word in subject.overrides if word not in chosen)]
-    text = as_yaml(composed_values(overrides)[1])
+    text = as_yaml(composed_values(overrides_of(subject, words))[1])
     path = subject.folder / layout.PARAMS
     if not has_file(path) or path.read_text(encoding="utf-8") != text:
         if live:
