@@ -5,7 +5,7 @@ import sys
 
 from benchmarks.common import machine, seconds
 
-STAGES = ("config", "convert", "crop", "caption", "split", "train", "generate", "evaluate", "report")
+STAGES = ("config", "convert", "crop", "caption", "split", "train", "choose", "generate", "evaluate", "report")
 TURNS = 3
 
 

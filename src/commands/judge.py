@@ -37,10 +37,12 @@ from src.core.typed import as_yaml
 if TYPE_CHECKING:
     from src.sampling.variants import Variant
 
-STAGES = ("convert", "crop", "caption", "split", "generate", "evaluate", "report")
+STAGES = ("convert", "crop", "caption", "split", "choose", "generate", "evaluate", "report")
 # what a workspace has of its own; everything else is the project's
 OWN = ("data", "metrics", "models", "outputs", "logs", "src", "params.yaml", "dvc.lock")
 TRAINED, HELD_OUT = "photos", "held-out"
+# who writes where exp.run_dir says
+IN_RUN_DIR = ("choose", "generate")
 JUDGED = layout.OUTPUTS / "judge"
 ITS_OWN = ("inferencer.ckpt_dir", "inferencer.weight", "inferencer.adapters", "report.title", "train.steps")
 TRIGGER = "modelspec.trigger_phrase"
@@ -233,7 +235,7 @@ def run_stages(held_out: bool) -> None:
         SystemExit: A stage failed; it has said why.
     """
     for stage in STAGES:
-        sys.argv = [stage, "exp.config_path=params.yaml", *(["exp.run_dir=."] if stage == "generate" else [])]
+        sys.argv = [stage, "exp.config_path=params.yaml", *(["exp.run_dir=."] if stage in IN_RUN_DIR else [])]
         importlib.import_module(f"src.stages.{stage}").main()
         if stage == "split" and held_out:
             hold_out_folder(layout.DATA)

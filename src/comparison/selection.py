@@ -1,25 +1,15 @@
 """Which checkpoint to report: chosen on the dev prompts, by a rule fixed in advance."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
+from src.comparison.selected import Selection
 from src.core.errors import ConfigError, MetricError
 from src.core.sets import DEV
 from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.metrics.summary import mean_scores, rounded
-
-# why a checkpoint was chosen, in words for a terminal; the report has its own
-REASONS = {
-    "only": "the only checkpoint",
-    "last": f"the last checkpoint: {SUBJECT} is not among the chosen metrics",
-    "highest": f"the highest {SUBJECT} on the dev prompts; {PROMPT} is not among the chosen metrics",
-    "rule": f"the highest {SUBJECT} on the dev prompts among the {{kept}} of {{checkpoints}} checkpoints with "
-    f"{PROMPT} >= {{floor}} (base - {{margin}})",
-    "none_within": f"NO checkpoint keeps {PROMPT} >= {{floor}} (base - {{margin}}) on the dev prompts: the highest "
-    f"{SUBJECT} less {{exchange:g}} times what {PROMPT} lacks",
-}
 
 
 @dataclass(frozen=True)
@@ -71,34 +61,16 @@ class SelectionRule:
         return max(worth, key=lambda name: worth[name]), 0
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The chosen checkpoint.
-
-    Attributes:
-        variant: Its name.
-        reason: Why it was chosen, a key of REASONS.
-        figures: Of the reason, by name.
-        missed: What no checkpoint reached, for people to read; empty where the rule was kept.
-    """
-
-    variant: str
-    reason: str
-    figures: Mapping[str, float] = field(default_factory=dict)
-    missed: str = ""
-
-    def sentence(self) -> str:
-        """Says why, in English."""
-        return REASONS[self.reason].format(**self.figures)
-
-
-def select_checkpoint(table: pd.DataFrame, steps: Mapping[str, int], rule: SelectionRule) -> Selection:
+def select_checkpoint(
+    table: pd.DataFrame, steps: Mapping[str, int], rule: SelectionRule, metrics: Collection[str]
+) -> Selection:
     """Chooses the checkpoint to report, on the dev prompts only. Ties go to the earlier step.
 
     Args:
         table: From `score_table`.
         steps: The step of each checkpoint variant.
         rule: The rule.
+        metrics: Which of SUBJECT and PROMPT were chosen.
 
     Returns:
         The choice; without SUBJECT among the metrics the last checkpoint, without PROMPT the highest SUBJECT.
@@ -107,8 +79,7 @@ def select_checkpoint(table: pd.DataFrame, steps: Mapping[str, int], rule: Selec
         MetricError: There are several checkpoints, but no dev prompts to choose on.
     """
     variants = sorted(steps, key=lambda variant: steps[variant])
-    chosen_metrics = set(table["metric"])
-    if SUBJECT not in chosen_metrics and len(variants) > 1:
+    if SUBJECT not in metrics and len(variants) > 1:
         return Selection(variants[-1], "last")
     dev = {variant: mean_scores(table, variant, DEV) for variant in (BASE, *variants)}
     compared = {SUBJECT, PROMPT} <= set(dev[BASE])
@@ -118,7 +89,7 @@ def select_checkpoint(table: pd.DataFrame, steps: Mapping[str, int], rule: Selec
         return Selection(variants[0], "only", missed="" if kept else _missed(dev, variants[0], floor))
     if not dev[BASE]:
         raise MetricError("there are several checkpoints, but no dev prompts to choose one on")
-    if PROMPT not in chosen_metrics:
+    if PROMPT not in metrics:
         best = max(variants, key=lambda variant: dev[variant][SUBJECT])
         return Selection(best, "highest")
     best, qualified = rule.choose({name: dev[name] for name in variants}, dict.fromkeys(variants, floor))

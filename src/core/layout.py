@@ -38,6 +38,7 @@ METRICS = Path("metrics")
 TOKENS = METRICS / "tokens.csv"
 LOSS, VAL_LOSS = METRICS / "train/loss.csv", METRICS / "train/val_loss.csv"
 SCORES, NEAREST, PROMPTS = METRICS / "scores.csv", METRICS / "nearest.csv", METRICS / "prompts.csv"
+CHOICE = METRICS / "choice.json"
 SUMMARY, DETAILS, META = METRICS / "metrics.json", METRICS / "details.json", METRICS / "metrics_meta.json"
 # what is wrong with photos and captions, before anything is trained on them
 DATA_PAGE, DATA_FINDINGS = METRICS / "data.html", METRICS / "data_findings.csv"
@@ -52,6 +53,8 @@ KEPT, UI_RUN, SET_ASIDE = OUTPUTS / "kept", OUTPUTS / "run", OUTPUTS / "set_asid
 MULTIRUN, COMPARISON = OUTPUTS / "multirun", OUTPUTS / "comparison.html"
 LOGS, DVC_CHARTS, DVC_TEMPLATE = Path("logs"), Path("dvc_plots"), Path(".dvc/plots.html")
 STATES, CACHE = Path(".train_state"), Path(".cache")
+# the dev prompts by every checkpoint, as the choice looked at them
+CHOICE_SAMPLES = CACHE / "choice"
 LATENT_CACHE, SAMPLE_CACHE, WORLD_CACHE = CACHE / "latents", CACHE / "samples", CACHE / "world"
 ADAPTER_CACHE = CACHE / "adapters"
 SWEEPS, INCOMING = CACHE / "hydra", CACHE / "incoming"
@@ -75,6 +78,11 @@ WORLD = WORLD_PIPELINE / "world"
 WORLD_TRAIN, WORLD_VAL, COMPOSITIONS = WORLD / "train", WORLD / "val", WORLD_PIPELINE / "compositions"
 WORLD_SCORES, WORLD_DIAGNOSIS = WORLD_PIPELINE / "scores.json", WORLD_PIPELINE / "diagnosis.md"
 EMBEDDED_SUMS = WORLD_PIPELINE / "models.sha256"
+
+
+def run_folder(checkpoints: Path) -> Path:
+    """Returns the folder of the run whose models/adapter a folder of checkpoints is."""
+    return checkpoints.parents[1] if len(checkpoints.parts) > 1 else Path()
 
 
 def checkpoint_name(step: int) -> str:

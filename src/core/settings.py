@@ -180,6 +180,7 @@ class InferencerSettings:
     """What is generated with, and what is written beside the images."""
 
     ckpt_dir: str
+    test_checkpoints: str
     weight: float
     adapters: list[WeightedAdapter]
     fuse: bool | None

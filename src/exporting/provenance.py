@@ -26,7 +26,7 @@ from src.models.tensors import pack_tensors
 KEY = "provenance"
 MAX_CHARACTERS = 1 << 20
 # whose inputs decide the adapter, the choice of its checkpoint and its figures, in the order in which they run
-STAGES = ("convert", "crop", "caption", "split", "class_images", "train", "generate", "evaluate")
+STAGES = ("convert", "crop", "caption", "split", "class_images", "train", "choose", "generate", "evaluate")
 # of a stage: what is run
 CMD = "cmd"
 # what the guards write: they change no result

@@ -176,19 +176,22 @@ def score_grid(values: "pd.Series[float]", metric: str) -> NDArray[np.float64]:
     return (2 * (images - 1) * grid - images * grid.mean(axis=1, keepdims=True)) / (images - 2)
 
 
-def mean_interval(table: pd.DataFrame, variant: str, metric: str, seed: int = 0) -> Interval | None:
-    """Estimates a variant's mean on the test prompts, against held-out photos.
+def mean_interval(
+    table: pd.DataFrame, variant: str, metric: str, seed: int = 0, prompt_set: str = TEST
+) -> Interval | None:
+    """Estimates a variant's mean on a set of prompts, against held-out photos.
 
     Args:
         table: Scores, one row per image, metric and references.
         variant: For example a checkpoint.
         metric: For example ``clip_t``.
         seed: Of the resampling.
+        prompt_set: Of the manifest.
 
     Returns:
         The mean with its interval, see `estimate`; a prompt of which an image has no value is left out.
     """
-    rows = table[(table["variant"] == variant) & (table["set"] == TEST) & (table["metric"] == metric)]
+    rows = table[(table["variant"] == variant) & (table["set"] == prompt_set) & (table["metric"] == metric)]
     rows = rows[rows["references"] != "train"]
     return estimate(score_grid(rows.set_index(["prompt_id", "seed"])["value"], metric), seed)
 

@@ -1,7 +1,7 @@
 """Reads what is to be scored: the manifest of generated images, and the photos that are their reference rows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from src.core import layout
 from src.core.errors import MetricError
 from src.core.files import sha256_bytes
-from src.core.sets import GENERATED_SETS, TEST
+from src.core.sets import DEV, GENERATED_SETS, TEST
 from src.core.tables import read_table
 from src.features.store import image_file
 from src.metrics.base import References, Sample
@@ -31,8 +31,8 @@ def read_samples(folder: Path, required: str = TEST) -> list[Sample]:
         The samples in order of variant, prompt and seed.
 
     Raises:
-        MetricError: A file is missing, not listed, listed twice or has other content; a variant lacks an image that
-            another has; or there is nothing to compare.
+        MetricError: A file is missing, not listed, listed twice or has other content; a checkpoint lacks an image of
+            the dev prompts or, where it has more than those, any that base has; or there is nothing to compare.
     """
     manifest = folder / layout.MANIFEST.name
     table = read_table(manifest, *MANIFEST_COLUMNS)
@@ -140,9 +140,9 @@ def prompt_digest(samples: Sequence[Sample]) -> str:
     return sha256_bytes("\n".join("\0".join(prompt) for prompt in prompts).encode())
 
 
-def checkpoint_steps(samples: Sequence[Sample]) -> dict[str, int]:
-    """Returns the training step of each checkpoint variant, in order of steps; 0 for names that tell none."""
-    found = {s.variant: layout.checkpoint_step(s.variant) or 0 for s in samples if s.variant not in ROWS}
+def checkpoint_steps(variants: Iterable[str]) -> dict[str, int]:
+    """Returns the training step of each checkpoint among variants, in order of steps; 0 for names that tell none."""
+    found = {name: layout.checkpoint_step(name) or 0 for name in variants if name not in ROWS}
     return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
 
 
@@ -172,8 +172,10 @@ def _check_design(samples: Sequence[Sample], manifest: Path, required: str) -> N
         designs.setdefault(s.variant, set()).add((s.prompt_id, s.set, s.text, s.seed))
     if BASE not in designs or len(designs) < 2:
         raise MetricError(f"{manifest}: expected base and at least one checkpoint, found {', '.join(designs)}")
+    dev = {one for one in designs[BASE] if one[1] == DEV}
     for variant, design in designs.items():
-        if differing := sorted(design ^ designs[BASE]):
+        expected = dev if all(one[1] == DEV for one in design) else designs[BASE]
+        if differing := sorted(design ^ expected):
             prompt_id, _, text, seed = differing[0]
             raise MetricError(
                 f"{manifest}: {variant} and base differ in {len(differing)} images; the first is prompt "

@@ -136,32 +136,31 @@ def summarise(
         likenesses: The metrics of likeness to the subject, see `Quantity`.
 
     Returns:
-        Means of run, base, copy and every checkpoint on what each metric is reported on, of the held-out photos,
-        counts, and the run's difference to base with its 95 % interval.
+        Means of run, base and copy on what each metric is reported on, of every checkpoint on the dev prompts, of the
+        held-out photos, counts, and the run's difference to base with its 95 % interval.
     """
-    base, *checkpoints_ = (reported_means(table, variant) for variant in (BASE, *steps))
-    checkpoints = dict(zip(steps, checkpoints_, strict=True))
-    for variant, of_class in drift.items():
-        checkpoints[variant][KID] = rounded(of_class.kid)
+    run = reported_means(table, chosen)
+    if chosen in drift:
+        run[KID] = rounded(drift[chosen].kid)
     scored = table.groupby("metric")["value"].agg(["count", "size"])
     generated = table[table["variant"] == BASE].drop_duplicates(["prompt_id", "seed"])
     intervals = against_base(table, chosen)
     if chosen in drift and (of_kid := drift[chosen].interval) is not None:
         intervals[KID] = of_kid
     return {
-        "run": checkpoints[chosen],
+        "run": run,
         "against_base": {
             metric: {name: rounded(value) for name, value in asdict(interval).items()}
             for metric, interval in intervals.items()
         },
-        BASE: base,
+        BASE: reported_means(table, BASE),
         REAL: mean_scores(table, REAL, PHOTOS),
         COPY: mean_scores(table, COPY, TEST),
         REAL_DECODED: mean_scores(table, REAL_DECODED, PHOTOS),
         COPY_DECODED: mean_scores(table, COPY_DECODED, TEST),
         "reached": reached(table, chosen, likenesses),
         "copying": {name: rounded(value) for name, value in copying_summary(table, chosen).items()},
-        "checkpoints": checkpoints,
+        "checkpoints": {variant: mean_scores(table, variant, DEV) for variant in steps},
         "selected_step": steps[chosen],
         "counts": {
             "images_per_variant": len(generated),

@@ -14,10 +14,18 @@ COUNTED = ("val", "none")
 
 def development_means(inputs: Inputs) -> dict[str, dict[str, float]]:
     """Returns the means on the prompts that the checkpoint is chosen on: of base first, then of each checkpoint."""
-    return {
-        variant: prompt_means(inputs.scores, variant, DEV)
-        for variant in ("base", *sorted(inputs.metrics["checkpoints"]))
-    }
+    return checkpoint_means(inputs, DEV)
+
+
+def checkpoint_means(inputs: Inputs, prompt_set: str) -> dict[str, dict[str, float]]:
+    """Returns the means on a set of prompts: of base first, then of each checkpoint; of some without scores nothing."""
+    variants = ("base", *sorted(inputs.metrics["checkpoints"]))
+    return {variant: prompt_means(inputs.scores, variant, prompt_set) for variant in variants}
+
+
+def shared_set(inputs: Inputs) -> str:
+    """Returns the set of prompts that all checkpoints have scores of: ``dev``, or ``test`` where there are none."""
+    return DEV if DEV in set(inputs.scores["set"]) else TEST
 
 
 def prompt_means(scores: pd.DataFrame, variant: str, prompt_set: str) -> dict[str, float]:

@@ -20,7 +20,7 @@ from src.methods.formats import find_format, weights_names
 from src.methods.weighted import Weighted, check_weights, together
 from src.metrics.names import ROWS
 from src.models.base import BaseModel
-from src.sampling.cache import SampleCache
+from src.sampling.cache import SampleCache, put_all
 from src.sampling.generator import Job, SamplingSettings, sample
 from src.sampling.prompts import Prompt
 
@@ -128,7 +128,7 @@ def chosen_checkpoint(folder: Path) -> Variant:
         ModelMismatchError: There is none.
     """
     checkpoints = list_checkpoints(folder)
-    summary = folder.parents[1] / layout.SUMMARY if len(folder.parts) > 1 else layout.SUMMARY
+    summary = layout.run_folder(folder) / layout.SUMMARY
     if len(checkpoints) > 1 and summary.is_file():
         step = json.loads(summary.read_text(encoding="utf-8"))["selected_step"]
         for variant in checkpoints:
@@ -207,8 +207,8 @@ def generate_missing(
         with variant.applied(model):
             # a word of several vectors makes texts longer
             model.check_captions(sorted({job.text for job in jobs}))
-            for job, image in follow(sample(model, settings, jobs), len(jobs), variant.name, "images"):
-                cache.put(variant.digest, job, image)
+            images = follow(sample(model, settings, jobs), len(jobs), variant.name, "images")
+            put_all(cache, variant.digest, images)
         print(f"{variant.name}: generated {len(jobs)} images", flush=True)
 
 

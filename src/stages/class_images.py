@@ -23,7 +23,7 @@ from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
 if TYPE_CHECKING:
-    from src.sampling.cache import SampleCache
+    from src.sampling.cache import SampleCache, put_all
     from src.sampling.generator import Job
 
 NOTE = "note.txt"
@@ -66,8 +66,7 @@ def generate_class_images(params: Settings, out: Path, processes: Processes = AL
         check_base(params, settings)
         model = load_base_model(spec.id, spec.revision, spec.variant, settings.dtype, device, spec.config)
         model.check_captions([params.prior.prompt, settings.negative_prompt])
-        for job, image in follow(sample(model, settings, missing), len(missing), "class_images", "images"):
-            cache.put("", job, image)
+        put_all(cache, "", follow(sample(model, settings, missing), len(missing), "class_images", "images"))
     processes.wait()
     if processes.rank == 0:
         write_class_images(out, jobs, cache)

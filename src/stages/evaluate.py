@@ -1,10 +1,10 @@
-"""Scores the generated images. Reads data/samples, data/split.csv, data/crops, data/captions.csv and the base model's
-autoencoder; writes metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv, metrics.json (what DVC
-shows), details.json (all means) and metrics_meta.json. Trackers get the numbers and a grid of the samples.
+"""Scores the generated images. Reads data/samples, metrics/choice.json, data/split.csv, data/crops, data/captions.csv
+and the base model's autoencoder; writes metrics/scores.csv (one row per image and metric), nearest.csv, prompts.csv,
+metrics.json (what DVC shows), details.json (all means) and metrics_meta.json. Trackers get the numbers and a grid of
+the samples.
 """
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,13 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from src.comparison.selection import Selection, SelectionRule, select_checkpoint
+from src.comparison.selected import Selection, read_selection
 from src.core import layout
 from src.core.app import Stage
 from src.core.building import build, build_each
 from src.core.device import choose_device
+from src.core.errors import MetricError
 from src.core.files import sha256_file, write_csv, write_json
 from src.core.processes import Processes, joined
+from src.core.sets import TEST
 from src.core.settings import Settings
 from src.features.store import FeatureStore, image_file
 from src.metrics.base import Metric, References, Sample, check_models, models_of, score_images
@@ -73,7 +75,7 @@ def evaluate_samples(
     metrics: Sequence[Metric],
     store: FeatureStore,
     token: str,
-    rule: SelectionRule,
+    selection: Selection,
     decode: Decoder,
 ) -> dict[str, Any]:
     """Scores every image with every metric; writes nothing unless all succeed.
@@ -84,7 +86,7 @@ def evaluate_samples(
         metrics: The chosen metrics.
         store: Computes features, each once.
         token: The rare token, removed from the captions of real photos.
-        rule: Chooses the checkpoint.
+        selection: The checkpoint that is reported.
         decode: Turns photos into files of what the base model's autoencoder gives back.
 
     Returns:
@@ -97,13 +99,13 @@ def evaluate_samples(
     """
     check_models(metrics)
     compared = read_compared(data, token, decode)
+    _check_selected(compared.samples, selection.variant)
     every = [*compared.samples, *compared.extra]
     scores = [score_images(metric, every, compared.references, store) for metric in metrics]
     table = score_table([score for of_metric in scores for score in of_metric])
     quantities = Quantities(quantity for metric in metrics for quantity in metric.quantities())
     likenesses = [name for name, quantity in quantities.known.items() if quantity.likeness]
-    steps = checkpoint_steps(compared.samples)
-    selection = select_checkpoint(table, steps, rule)
+    steps = checkpoint_steps(sample.variant for sample in compared.samples)
     summary = summarise(table, steps, selection.variant, class_kid(metrics, compared.samples, store), likenesses)
     copying = copying_verdict(table, selection.variant)
     summary["counts"] |= {"val_photos": len(compared.references.val), "train_photos": len(compared.references.train)}
@@ -119,9 +121,17 @@ def evaluate_samples(
     write_csv(out / layout.NEAREST.name, nearest_table(metrics, compared.samples, compared.references, store))
     write_results(out, (table, selection.variant, quantities), summary, meta)
     print(f"evaluate: copying: {'not measured' if copying is None else copying[0].value.replace('_', ' ')}")
-    if selection.missed:
-        print(f"evaluate: WARNING: {selection.missed}", file=sys.stderr)
     return summary
+
+
+def _check_selected(samples: Sequence[Sample], selected: str) -> None:
+    """Refuses test prompts of another checkpoint than the chosen one."""
+    tested = sorted({sample.variant for sample in samples if sample.set == TEST and sample.variant != BASE})
+    if selected not in tested:
+        raise MetricError(
+            f"{layout.MANIFEST}: {selected} was chosen ({layout.CHOICE}), but the test prompts are of "
+            f"{', '.join(tested)}; generate them again"
+        )
 
 
 def describe_selection(selection: Selection) -> dict[str, Any]:
@@ -242,8 +252,8 @@ def _evaluate(params: Settings, processes: Processes, out: Path) -> dict[str, An
     store = FeatureStore(params.evaluate.batch_size, processes.device or device, processes=processes)
     with TemporaryDirectory() as folder:
         decode = partial(reconstruct, *autoencoder, device, out=Path(folder))
-        rule = SelectionRule.of(params.evaluate.select_clip_t_margin, params.evaluate.margins)
-        return evaluate_samples(layout.DATA, out, metrics, store, params.subject.token, rule, decode)
+        selection = read_selection(layout.CHOICE)
+        return evaluate_samples(layout.DATA, out, metrics, store, params.subject.token, selection, decode)
 
 
 def tell(summary: dict[str, Any]) -> None:

@@ -1,13 +1,15 @@
-"""Generates the prompt set with the base model and every kept checkpoint. Reads models/adapter, writes data/samples.
+"""Generates the prompt set with the base model and the chosen checkpoint, the dev prompts with every checkpoint. Reads
+models/adapter and metrics/choice.json, writes data/samples.
 
 All variants generate the same prompts from the same noise; the base model is loaded once and adapters are swapped.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from src.comparison.selected import read_selection
 from src.core import layout
 from src.core.app import Stage
 from src.core.checkpoint_config import load_checkpoint_params
@@ -16,24 +18,34 @@ from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import has_file
 from src.core.processes import ALONE, Processes, is_first, joined
 from src.core.running import held_output
+from src.core.sets import DEV
 from src.core.settings import Settings
 from src.metrics.names import BASE
 from src.sampling.prompts import Prompt, all_prompts
 from src.sampling.variants import Variant, list_checkpoints
 from src.training.determinism import set_deterministic, set_environment
 
+# which checkpoints generate more than the dev prompts
+TESTED = ("chosen", "all")
+
 
 def generate_variants(
-    params: Settings, variants: list[Variant], prompts: list[Prompt], out: Path, processes: Processes = ALONE
+    params: Settings,
+    variants: Sequence[Variant],
+    prompts: Sequence[Prompt],
+    out: Path,
+    processes: Processes = ALONE,
+    tested: Collection[str] | None = None,
 ) -> int:
-    """Generates every prompt and seed with every variant.
+    """Generates every prompt and seed with the base model, and with checkpoints.
 
     Args:
         params: The stage's parameters.
         variants: Base and checkpoints.
         prompts: The prompt set.
-        out: The folder to replace; it also gets manifest.csv.
-        processes: Which share them; the first writes the folder.
+        out: The folder to replace, for all processes; it also gets manifest.csv.
+        processes: Which share the images; the first writes the folder.
+        tested: The names of those that generate all prompts, the others the dev prompts alone; None: all.
 
     Returns:
         How many images there are.
@@ -46,10 +58,13 @@ def generate_variants(
     check_words(variants, params.subject.token)
     settings, subject = sampling_settings(params), (params.subject.token, params.subject.class_name)
     plan = plan_images(variants, prompts, subject, image_counts(params))
+    if tested is not None:
+        plan = [one for one in plan if one.variant.name in tested or one.job.prompt.set == DEV]
     cache = draw(params, settings, processes.share(plan)).cache
     processes.wait()
     if processes.rank == 0:
         write_samples(out, plan, cache)
+    processes.wait()
     return len(plan)
 
 
@@ -86,9 +101,39 @@ def generate_stage(params: Settings) -> None:
     lock = held_output(out) if is_first(os.environ) else nullcontext()
     with lock, joined(choose_device(params.device).type) as processes:
         prompts = all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
-        variants = [Variant(BASE, None), *list_checkpoints(Path(params.inferencer.ckpt_dir))]
-        images = generate_variants(params, variants, prompts, out, processes)
+        variants = list_variants(params)
+        images = generate_variants(params, variants, prompts, out, processes, names_tested(params, variants))
         print(f"{images} images in {out}", flush=True)
+
+
+def list_variants(params: Settings) -> list[Variant]:
+    """Returns base and the checkpoints of inferencer.ckpt_dir, by step; errors as of `list_checkpoints`."""
+    return [Variant(BASE, None), *list_checkpoints(Path(params.inferencer.ckpt_dir))]
+
+
+def names_tested(params: Settings, variants: Sequence[Variant]) -> set[str]:
+    """Tells who generates the test prompts, the class and the subject alone.
+
+    Args:
+        params: The stage's parameters.
+        variants: Base and checkpoints.
+
+    Returns:
+        The names of base and of the checkpoint that was chosen in exp.run_dir or where the checkpoints were trained;
+        of all where there is one checkpoint, or where `inferencer.test_checkpoints` wants it.
+
+    Raises:
+        ConfigError: `inferencer.test_checkpoints` is another word.
+        MetricError: Nobody has chosen among these checkpoints.
+    """
+    if (wanted := params.inferencer.test_checkpoints) not in TESTED:
+        raise ConfigError(f"inferencer.test_checkpoints={wanted}: expected {' or '.join(TESTED)}")
+    checkpoints = {variant.name: variant.digest for variant in variants if variant.folder is not None}
+    if wanted == "all" or len(checkpoints) == 1:
+        return {BASE, *checkpoints}
+    runs = (Path(params.exp.run_dir), layout.run_folder(Path(params.inferencer.ckpt_dir)))
+    run = next((folder for folder in runs if has_file(folder / layout.CHOICE)), runs[0])
+    return {BASE, read_selection(run / layout.CHOICE, checkpoints).variant}
 
 
 def check_subject(params: Settings) -> None:

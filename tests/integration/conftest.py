@@ -40,6 +40,7 @@ def run_every_stage(folder):
         build_tiny()
         for stage in ("convert", "crop", "caption", "split", "class_images", "train"):
             succeed(stage)
+        succeed("choose", PROMPTS_FILE)
         succeed("generate", PROMPTS_FILE)
         succeed("evaluate")
 

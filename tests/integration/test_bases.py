@@ -54,6 +54,7 @@ def test_stable_diffusion_3_goes_through_the_whole_pipeline(project):
         "split",
         "class_images",
         "train",
+        "choose",
         "generate",
         "evaluate",
         "report",

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from src.comparison.selection import Selection
+from src.comparison.selected import Selection
+from src.stages.choose import Chooser
 from src.stages.early_stopping import EarlyStopping
 from src.stages.training_setup import build_hooks
 from src.training.state import StateFolder
@@ -30,18 +31,25 @@ def test_training_ends_patience_checkpoints_after_the_preferred_one(spoiled, cap
 def test_what_was_generated_to_decide_is_not_generated_again(spoiled, capsys):
     succeed("train", *EQUAL, "early_stopping.patience=1")
     capsys.readouterr()
+    succeed("choose", PROMPTS_FILE)
+    said = capsys.readouterr().out
+    assert "step-000002: generated" not in said
+    assert "choose: step-000002, the highest dino" in said
     succeed("generate", PROMPTS_FILE, "validation_args.num_subject_only_images=0")
-    # one dev prompt is there, one test prompt is missing
-    assert "step-000002: generated 1 images" in capsys.readouterr().out
+    # one dev prompt is there, one test prompt is missing, and of the checkpoint that was not chosen none is wanted
+    said = capsys.readouterr().out
+    assert "step-000002: generated 1 images" in said
+    assert "step-000004" not in said
     succeed("evaluate", PROMPTS_FILE, "inference_metrics=[dino,text_sim]")
     assert '"selected_step": 2' in (spoiled / "metrics/metrics.json").read_text()
 
 
 def test_patience_counts_the_checkpoints_after_the_preferred_one(tmp_path, monkeypatch):
-    steps = {"step-000002": 2, "step-000004": 4, "step-000006": 6}
-    rule = EarlyStopping(settings=None, patience=2, prompts=[], metrics=(), store=None, data=tmp_path)
+    steps = ("step-000002", "step-000004", "step-000006")
+    settings = SimpleNamespace(train=SimpleNamespace(deterministic=False))
+    rule = EarlyStopping(Chooser(settings, prompts=[], metrics=(), store=None, data=tmp_path), patience=2)
     for preferred, stops in [("step-000002", True), ("step-000004", False), ("step-000006", False)]:
-        monkeypatch.setattr(EarlyStopping, "choose", lambda *_, name=preferred: (Selection(name, "last"), steps))
+        monkeypatch.setattr(Chooser, "choose", lambda *_, name=preferred: Selection(name, "last"))
         assert rule.should_stop([tmp_path / step for step in steps], tmp_path / "generated") is stops
 
 

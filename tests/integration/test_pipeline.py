@@ -83,7 +83,7 @@ def changed_stages(project, *replacements):
         (
             ("lr: 0.0001", "lr: 0.0002"),
             "train",
-            {"convert", "crop", "caption", "split", "class_images", "generate", "evaluate"},
+            {"convert", "crop", "caption", "split", "class_images", "choose", "generate", "evaluate"},
         ),
         (
             ("guidance_scale: 7.5\n  negative_prompt", "guidance_scale: 6.5\n  negative_prompt"),
@@ -117,7 +117,7 @@ def test_only_an_edit_of_code_reruns_only_what_imports_it_and_no_cache_serves_th
         file.write_text(text + "# a comment\n")
         assert changed() == set()
         file.write_text(text.replace("PNG_LEVEL = ", "PNG_LEVEL = 7 - "))
-        assert changed() == {"class_images", "train", "generate"}
+        assert changed() == {"class_images", "train", "choose", "generate"}
         cached = generated("edited")
         shutil.rmtree(project / ".cache/samples")
         assert generated("without-a-cache") == cached
@@ -133,7 +133,7 @@ def test_experiment_with_another_rate_retrains_and_compares(project):
     before = hashes(project / "models/adapter")
     output = run_warm(project, "dvc", "exp", "run", "-S", "lr=3e-3", "-S", "loss=mse")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-    assert ran == {"config", "train", "generate", "evaluate", "report"}
+    assert ran == {"config", "train", "choose", "generate", "evaluate", "report"}
     difference = json.loads(run_warm(project, "dvc", "metrics", "diff", "--json"))
     assert "dino_tiny" in difference["metrics/metrics.json"]
     assert hashes(project / "models/adapter") != before

@@ -42,10 +42,20 @@ def test_two_processes_generate_the_bytes_of_one(project):
     shutil.rmtree(project / ".cache/samples", ignore_errors=True)  # other tests of this project may have done so
     output = run_two(project, "inference.py", CONFIG, "exp.run_dir=.")
     images = len(made) - 1
+    of_base = sum(path.startswith("base/") for path in map(str, made))
     assert output.count("base: generated") == 1, "the others are silent"
-    assert f"base: generated {images // 3 // 2} images" in output, "each has half"
+    assert f"base: generated {of_base // 2} images" in output, "each has half"
     assert f"{images} images in data/samples" in output
     assert hashes(project / "data/samples") == made
+
+
+def test_two_processes_choose_the_same(project):
+    made = (project / "metrics/choice.json").read_bytes()
+    (project / "metrics/choice.json").unlink()
+    shutil.rmtree(project / ".cache/samples", ignore_errors=True)
+    output = run_two(project, "-m", "src.stages.choose", CONFIG)
+    assert output.count("choose: step-") == 1
+    assert (project / "metrics/choice.json").read_bytes() == made
 
 
 def test_two_processes_score_the_same(project):

@@ -268,9 +268,9 @@ def test_checkpoint_strip_carries_the_scores_of_each_image(tables):
     assert [picture.label for picture in strip.pictures] == ["base", "step-000100", "step-000200", "step-000300"]
     scores = tables.scores.set_index(["prompt_id", "seed", "variant", "metric"])["value"].sort_index()
     for picture, path in zip(strip.pictures, strip.paths, strict=True):
-        own = scores["test-00", "0", picture.label]
+        own = scores["dev-0", "0", picture.label]
         assert picture.scores == tuple((name, f"{own[name]:.2f}") for name in ("dino", "clip_t", "nn_train"))
-        assert path == f"{picture.label}/test-00/0.png"
+        assert path == f"{picture.label}/dev-0/0.png"
 
 
 def test_checkpoint_strip_leaves_out_what_was_not_computed(tables):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from src.comparison.selection import SelectionRule
+from src.comparison.selected import Selection
 from src.core.building import build
 from src.core.config import load_settings
 from src.core.errors import ConfigError, MetricError, MissingModelError, ModelMismatchError
@@ -67,13 +67,13 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-RULE = SelectionRule(clip_t_margin=0.02, exchange=4.0)
+CHOSEN = Selection("step-000010", "rule", {"floor": 0.5})
 
 
-def evaluate(project, *overrides, out="metrics", batch_size=16):
+def evaluate(project, *overrides, out="metrics", batch_size=16, chosen=CHOSEN):
     metrics = build_metrics(load_settings(["model=tiny", *overrides]))
     store = FeatureStore(batch_size, "cpu")
-    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", RULE, blurred(project))
+    return evaluate_samples(project / "data", project / out, metrics, store, "sksToy", chosen, blurred(project))
 
 
 def blurred(project):
@@ -113,16 +113,17 @@ def test_evaluate_means_follow_from_the_rows(evaluated):
     table = pd.read_csv(project / "metrics/scores.csv")
     keys = {*METRICS, "clip_i_train", "dino_train", "pres", "pres_train"}
     run = f"step-{summary['selected_step']:06d}"
-    assert summary["run"] == summary["checkpoints"][run]
-    for variant, means in {"base": summary["base"], "copy": summary["copy"], **summary["checkpoints"]}.items():
-        drift = {"kid"} if variant in summary["checkpoints"] else set()
-        assert set(means) == (keys - {"pres", "pres_train"} if variant == "copy" else keys | drift)
+    reported = [("base", "test", summary["base"]), ("copy", "test", summary["copy"]), (run, "test", summary["run"])]
+    for variant, prompt_set, means in reported + [(name, "dev", of) for name, of in summary["checkpoints"].items()]:
+        of_class = {"pres", "pres_train"} if variant != "copy" and prompt_set == "test" else set()
+        drift = {"kid"} if of_class and variant == run else set()
+        assert set(means) == keys - {"pres", "pres_train"} | of_class | drift
         for metric in METRICS:
-            rows = table[(table["variant"] == variant) & (table["set"] == "test") & (table["metric"] == metric)]
+            rows = table[(table["variant"] == variant) & (table["set"] == prompt_set) & (table["metric"] == metric)]
             rows = rows[rows["references"] != "train"]
             assert means[metric] == pytest.approx(rows.groupby("prompt_id")["value"].mean().mean(), abs=1e-6)
-    for row in ("real", "real (autoencoder)"):
-        assert set(summary[row]) == {*METRICS, "clip_i_leave_one_out", "dino_leave_one_out"}
+    real = {*METRICS, "clip_i_leave_one_out", "dino_leave_one_out"}
+    assert set(summary["real"]) == set(summary["real (autoencoder)"]) == real
     assert set(summary["copying"]) == {"nn_train_p95", "share_over_real", "meehan_z"}
     assert summary["copy"]["nn_train"] == summary["copy (autoencoder)"]["nn_train"] == pytest.approx(1)
     share = summary["run"]["dino"] / summary["real (autoencoder)"]["dino"]
@@ -188,8 +189,7 @@ def test_evaluate_metadata_names_metric_models_prompts_and_photos(project):
     assert len(meta["prompt_set_sha256"]) == 64
     assert meta["seeds"] == [0, 1]
     assert {"open_clip_torch", "timm", "torch"} <= set(meta["versions"])
-    assert meta["selected"].startswith("step-")
-    assert (meta["selection"]["reason"], meta["bar_missed"]) == ("none_within", True)
+    assert (meta["selected"], meta["selection"]["floor"], meta["bar_missed"]) == ("step-000010", 0.5, False)
     assert str(project) not in json.dumps(meta)
 
 

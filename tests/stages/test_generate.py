@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from src.comparison.selected import Selection, write_selection
 from src.core.config import load_settings
-from src.core.errors import ModelMismatchError
+from src.core.errors import ConfigError, MetricError, ModelMismatchError
 from src.core.files import write_json
 from src.core.provenance import model_digest
 from src.core.sealed import write_sealed
@@ -18,7 +19,7 @@ from src.sampling.cache import SampleCache, png_bytes
 from src.sampling.generator import Job, SamplingSettings
 from src.sampling.prompts import Prompt, subject_only_prompts
 from src.sampling.variants import Variant, chosen_checkpoint, list_checkpoints
-from src.stages.generate import generate_variants
+from src.stages.generate import generate_variants, list_variants, names_tested
 from src.stages.sampling_setup import generation_code
 from src.training.determinism import set_deterministic
 from tests.methods.foreign.layouts import kohya_sdxl, updates_of
@@ -142,6 +143,58 @@ def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest
     assert chosen_checkpoint(adapter / "step-000100").name == "step-000100"
     write_json(tmp_path / "metrics/metrics.json", {"selected_step": 150})
     assert chosen_checkpoint(adapter).name == "step-000300"
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch):
+    """Base and three checkpoints, of which the second was chosen."""
+    monkeypatch.chdir(tmp_path)
+    adapter = tmp_path / "models/adapter"
+    for step in (100, 200, 300):
+        checkpoint(adapter / f"step-{step:06d}")
+    params = load_settings(["model=tiny", "exp.run_dir=outputs"])
+    variants = list_variants(params)
+    digests = {variant.name: variant.digest for variant in variants[1:]}
+    write_selection(tmp_path / "metrics/choice.json", Selection("step-000200", "highest"), digests)
+    return params, variants
+
+
+def test_the_test_prompts_are_generated_by_base_and_the_chosen_checkpoint(three):
+    params, variants = three
+    assert names_tested(params, variants) == {BASE, "step-000200"}
+    assert names_tested(params, variants[:2]) == {BASE, "step-000100"}, "there is no other"
+    params.inferencer.test_checkpoints = "all"
+    assert names_tested(params, variants) == {BASE, "step-000100", "step-000200", "step-000300"}
+    params.inferencer.test_checkpoints = "some"
+    with pytest.raises(ConfigError, match="test_checkpoints=some: expected chosen or all"):
+        names_tested(params, variants)
+
+
+def test_a_choice_of_the_run_itself_comes_first_and_one_of_other_checkpoints_is_refused(three, tmp_path):
+    params, variants = three
+    digests = {variant.name: variant.digest for variant in variants[1:]}
+    write_selection(tmp_path / "outputs/metrics/choice.json", Selection("step-000300", "last"), digests)
+    assert names_tested(params, variants) == {BASE, "step-000300"}
+    (tmp_path / "models/adapter/step-000300/pytorch_lora_weights.safetensors").write_bytes(b"another training")
+    with pytest.raises(MetricError, match="made of other checkpoints"):
+        names_tested(params, list_variants(params))
+
+
+def test_checkpoints_that_were_not_chosen_generate_the_dev_prompts_alone(three, tmp_path, monkeypatch):
+    cached = tmp_path / "cached.png"
+    write_sealed(cached, png_bytes(Image.new("RGB", (8, 8))))
+    monkeypatch.setattr(SampleCache, "path", lambda *_: cached)
+    params, variants = three
+    prompts = [Prompt(name, name, "g", f"a {{subject}} on a {name}") for name in ("dev", "test")]
+    count = generate_variants(params, variants, prompts, tmp_path / "samples", tested={BASE, "step-000200"})
+    manifest = pd.read_csv(tmp_path / "samples/manifest.csv")
+    assert manifest.groupby("variant")["set"].agg(list).to_dict() == {
+        BASE: ["dev", "test"],
+        "step-000100": ["dev"],
+        "step-000200": ["dev", "test"],
+        "step-000300": ["dev"],
+    }
+    assert count == len(manifest) == 6
 
 
 def test_png_bytes_are_repeatable_and_hold_nothing_but_pixels():

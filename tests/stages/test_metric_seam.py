@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.comparison.selection import SelectionRule
+from src.comparison.selected import Selection
 from src.core.config import load_settings
 from src.core.errors import MetricError
 from src.features.store import FeatureStore
@@ -40,7 +40,7 @@ def test_a_metric_without_a_model_is_one_class(tmp_path, monkeypatch):
     write_samples(tmp_path / "data/samples", ("base", "step-000010"), (("d0", "dev"), ("t0", "test"), ("t1", "test")))
     monkeypatch.chdir(tmp_path)
     metrics = [*build_metrics(load_settings(["model=tiny", "inference_metrics=[dino,clip_t]"])), Brightness()]
-    args = FeatureStore(16, "cpu"), "sksToy", SelectionRule(clip_t_margin=0.02, exchange=4.0), lambda photos: photos
+    args = FeatureStore(16, "cpu"), "sksToy", Selection("step-000010", "only"), lambda photos: photos
     summary = evaluate_samples(tmp_path / "data", tmp_path / "metrics", metrics, *args)
     pixels = [np.asarray(Image.open(path)) for path in (tmp_path / "data/samples/base").glob("t*/*.png")]
     assert summary["base"]["brightness"] == pytest.approx(np.mean([one.mean() for one in pixels]), abs=1e-6)

@@ -12,7 +12,7 @@ from src.reporting.charts import Spec, lines_chart
 from src.reporting.inputs import Inputs
 from src.reporting.metric_tables import MetricTable, metric_table, narrowed
 from src.reporting.pictures import PICTURE_SCORES, Picture, by_seed, manifest_pictures
-from src.reporting.scoring import development_means
+from src.reporting.scoring import checkpoint_means, shared_set
 from src.reporting.sections.metric_plane import metric_plane
 from src.reporting.templating import Section
 from src.reporting.texts import Texts
@@ -44,6 +44,8 @@ def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
     return Section(
         {
             "checkpoints": checkpoint_tables(inputs),
+            "shared": shared_set(inputs),
+            "single": len(inputs.metrics["checkpoints"]) == 1,
             "narrowed": narrowed,
             "plane": plane,
             "strip": checkpoint_strip(inputs),
@@ -53,7 +55,7 @@ def section(inputs: Inputs, _params: Settings, texts: Texts) -> Section:
 
 
 def checkpoint_strip(inputs: Inputs) -> CheckpointStrip | None:
-    """Shows the first test prompt at its lowest seed, over the checkpoints.
+    """Shows the first prompt that all have generated at its lowest seed, over the checkpoints.
 
     Args:
         inputs: The tables.
@@ -61,7 +63,7 @@ def checkpoint_strip(inputs: Inputs) -> CheckpointStrip | None:
     Returns:
         The strip, or None when the selected checkpoint has no such sample.
     """
-    manifest = inputs.manifest[inputs.manifest["set"] == TEST]
+    manifest = inputs.manifest[inputs.manifest["set"] == shared_set(inputs)]
     run = manifest[manifest["variant"] == inputs.run_variant]
     if run.empty:
         return None
@@ -99,12 +101,12 @@ def checkpoint_tables(inputs: Inputs) -> dict[str, MetricTable]:
         inputs: The tables.
 
     Returns:
-        By prompt set: ``dev``, on which the checkpoint is chosen, where there are such scores, and ``test``.
+        By prompt set: ``dev``, on which the checkpoint is chosen, where there are such scores; ``test`` where all
+        have generated those.
     """
-    checkpoints = dict(sorted(inputs.metrics["checkpoints"].items()))
-    rows = {DEV: development_means(inputs), TEST: {"base": inputs.metrics["base"], **checkpoints}}
+    rows = {prompt_set: checkpoint_means(inputs, prompt_set) for prompt_set in (DEV, TEST)}
     return {
         prompt_set: metric_table(means, {}, inputs.quantities, selected=inputs.run_variant)
         for prompt_set, means in rows.items()
-        if any(means.values())
+        if all(means.values())
     }

@@ -7,10 +7,12 @@ from typing import Any
 import altair as alt
 
 from src.core import layout
+from src.core.sets import TEST
 from src.metrics.intervals import mean_interval
 from src.metrics.names import BASE, PROMPT, SUBJECT
 from src.reporting.charts import Row, Spec, inline_rows, to_spec
 from src.reporting.inputs import Inputs
+from src.reporting.scoring import checkpoint_means, shared_set
 
 AXES = (PROMPT, SUBJECT)
 HEIGHT_PX = 360
@@ -79,14 +81,15 @@ def metric_plane(inputs: Inputs) -> Plane | None:
     Returns:
         The chart, or None when a checkpoint lacks one of the two metrics.
     """
-    checkpoints = inputs.metrics["checkpoints"]
+    checkpoints = checkpoint_means(inputs, shared_set(inputs))
+    of_base = checkpoints.pop(BASE)
     if any(not set(AXES) <= set(means) for means in checkpoints.values()):
         return None
     line = [
         _point(name, means, "selected" if name == inputs.run_variant else "checkpoint")
-        for name, means in sorted(checkpoints.items())
+        for name, means in checkpoints.items()
     ]
-    base = [_point(BASE, inputs.metrics["base"], "base")] if set(AXES) <= set(inputs.metrics["base"]) else []
+    base = [_point(BASE, of_base, "base")] if set(AXES) <= set(of_base) else []
     both = ((BASE, "base"), (inputs.run_variant, "selected"))
     crosses = [cross for name, kind in both if (cross := _cross(inputs, name, kind)) is not None]
     frame = _frame([line, base, crosses])
@@ -183,7 +186,17 @@ def _layers(
 
 def _references(inputs: Inputs) -> list[tuple[str, Mapping[str, float]]]:
     """Rows of photos: neither the run nor base, and not the sections of metrics.json that are no rows."""
-    return [(name, inputs.metrics[name]) for name in sorted(inputs.metrics) if name.split()[0] in ("real", "copy")]
+    names = [name for name in sorted(inputs.metrics) if name.split()[0] in ("real", "copy")]
+    if shared_set(inputs) == TEST:
+        return [(name, inputs.metrics[name]) for name in names]
+    # copies stand in the places of test images, whose prompts are not those of the plane
+    return [
+        (name, {axis: inputs.metrics[name][axis] for axis in AXES if _is_drawn(name, axis, inputs)}) for name in names
+    ]
+
+
+def _is_drawn(name: str, axis: str, inputs: Inputs) -> bool:
+    return axis in inputs.metrics[name] and (axis == SUBJECT or not name.startswith("copy"))
 
 
 def _frame(groups: Sequence[Sequence[Row]]) -> Frame:
@@ -207,7 +220,7 @@ def _described(row: Row, names: Mapping[str, str]) -> str:
 def _cross(inputs: Inputs, variant: str, kind: str) -> Row | None:
     row: Row = {"name": variant, "kind": kind}
     for metric in AXES:
-        found = mean_interval(inputs.scores, variant, metric)
+        found = mean_interval(inputs.scores, variant, metric, prompt_set=shared_set(inputs))
         if found is None:
             return None
         row |= {metric: found.mean, f"{metric}_low": found.low, f"{metric}_high": found.high}

@@ -40,7 +40,22 @@ def test_every_checkpoint_is_where_its_metrics_are(tables):
     found = spots(metric_plane(tables))
     assert set(found) >= {"step-000100", "step-000200", "step-000300", "base"}
     assert found["step-000200"]["kind"] == "selected"
-    assert found["base"]["clip_t"] == tables.metrics["base"]["clip_t"]
+    assert (found["base"]["clip_t"], found["base"]["dino"]) == dev_means(tables, "base")
+    assert (found["step-000300"]["clip_t"], found["step-000300"]["dino"]) == dev_means(tables, "step-000300")
+
+
+def dev_means(tables, variant):
+    rows = tables.scores[(tables.scores["set"] == "dev") & (tables.scores["variant"] == variant)]
+    means = rows.groupby(["metric", "prompt_id"])["value"].mean().groupby("metric").mean().round(6)
+    return means["clip_t"], means["dino"]
+
+
+def test_without_dev_prompts_base_and_run_are_where_the_test_prompts_have_them(tables):
+    tested = tables.scores[(tables.scores["set"] == "test") & tables.scores["variant"].isin(["base", "step-000200"])]
+    only = {"checkpoints": {"step-000200": {}}}
+    found = spots(metric_plane(dataclasses.replace(tables, scores=tested, metrics=tables.metrics | only)))
+    for name, row in (("base", "base"), ("step-000200", "run")):
+        assert found[name]["dino"] == tables.metrics[row]["dino"]
 
 
 def test_a_far_reference_stretches_no_axis(tables):
@@ -49,7 +64,7 @@ def test_a_far_reference_stretches_no_axis(tables):
     without = {name: row for name, row in tables.metrics.items() if name != "copy"}
     assert domain(far, "x") == domain(metric_plane(dataclasses.replace(tables, metrics=without)), "x")
     assert "copy" not in spots(far)
-    assert "copy (clip_t 0.00, dino 0.90)" in far.far
+    assert "copy (dino 0.90)" in far.far, "its prompts are not those of the plane"
 
 
 def test_a_near_reference_is_generated(tables):
