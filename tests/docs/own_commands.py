@@ -98,3 +98,20 @@ def run_subjects(words: list[str], place: Place) -> None:
             run_module("src.commands.subjects", ["--slurm", "cluster.yaml"])
         patch.setattr(subjects, "_earlier_table", lambda *_: (folder / "table.csv").read_bytes())
         run_module("src.commands.subjects", words)
+
+
+def run_plan(words: list[str], place: Place) -> None:
+    """Measures the tiny base; of several subjects one is counted."""
+    from src.commands import method_cost, plan
+
+    flags = [word for word in words if word.startswith("--")]
+    settings = small([word for word in words if word not in flags], place.project)
+    if flags:
+        folder = place.project / "subjects/dog3"
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        (folder / "subject.yaml").write_text("class_name: dog\n")
+        settings = [word for word in settings if not word.startswith("subject")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(method_cost, "WARM_UP", 1)
+        patch.setattr(plan, "UPDATES", 1)
+        run_module("src.commands.plan", [*settings, *flags])

@@ -18,7 +18,7 @@ from src.core.config import INFERENCE, load_config, unread_keys
 from src.core.own_prompts import wants_own_prompts
 from src.core.pretraining_config import trains_from_noise
 from tests.docs.markdown import ROOT, Command
-from tests.docs.own_commands import run_for_other_tools, run_seeds, run_subjects
+from tests.docs.own_commands import run_for_other_tools, run_plan, run_seeds, run_subjects
 from tests.docs.project import STAGES, Place, run_module
 from tests.docs.twins import RUNS, fill_in, small, small_pretraining
 
@@ -181,6 +181,8 @@ def run_own_module(command: Command, module: str, words: list[str], place: Place
         run_seeds(words, place)
     elif name == "subjects":
         run_subjects(words, place)
+    elif name == "plan":
+        run_plan(words, place)
     elif name in ("export_lora", "verify", "judge"):
         run_for_other_tools(name, words, place)
     elif name.startswith(("tabletop_", "method")) or name == "sample_photos":
