@@ -123,7 +123,7 @@ def measured_figures(root: Path, checkpoint: str) -> dict[str, Any]:
 
     Returns:
         ``prompts``, ``photos`` and ``rows``: mappings of name, arrow, value, base and difference with its interval;
-        nothing where this checkpoint is not the one that evaluate chose.
+        nothing where this checkpoint is not the one that was chosen.
     """
     files = [root / path for path in (layout.DETAILS, layout.META)]
     if not all(path.is_file() for path in files):

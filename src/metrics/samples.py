@@ -51,6 +51,22 @@ def read_samples(folder: Path, required: str = TEST) -> list[Sample]:
     return samples
 
 
+def read_adapters(manifest: Path) -> dict[str, str]:
+    """Reads what generated the samples.
+
+    Args:
+        manifest: manifest.csv.
+
+    Returns:
+        The digest of each checkpoint, by its name.
+
+    Raises:
+        EmptyDatasetError: There is no manifest, or it is of an earlier version.
+    """
+    table = read_table(manifest, "variant", "adapter")
+    return {name: digest for name, digest in zip(table["variant"], table["adapter"], strict=True) if name != BASE}
+
+
 def read_references(split: Path, crops: Path) -> References:
     """Reads which photos were held out and which were trained on.
 

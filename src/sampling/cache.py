@@ -99,16 +99,16 @@ def put_all(cache: SampleCache, adapter: str, images: Iterable[tuple[Job, Image.
     Args:
         cache: Where they are kept.
         adapter: As of `SampleCache.path`.
-        images: Generated one after the other; those that came are kept, whatever ends it.
+        images: Generated one after the other; those that came are kept where generating ends early.
 
     Raises:
-        OSError: One cannot be written; a few more have been generated then.
+        OSError: One cannot be written; those that were generated meanwhile may be lost.
     """
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(WRITERS) as writers:
         for job, image in images:
             pending.append(writers.submit(cache.put, adapter, job, image))
-            if len(pending) > MAX_PENDING:
+            while pending and (pending[0].done() or len(pending) > MAX_PENDING):
                 pending.popleft().result()
     for written in pending:
         written.result()

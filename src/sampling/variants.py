@@ -1,6 +1,5 @@
 """Every prompt and seed with base and every checkpoint: what to generate, and the folder with its manifest."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from src.comparison.selected import read_selection
 from src.core import layout
-from src.core.errors import ModelMismatchError
-from src.core.files import replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
+from src.core.errors import MetricError, ModelMismatchError
+from src.core.files import has_file, replaced_folder, sha256_bytes, sha256_file, write_bytes, write_csv
 from src.core.progress import follow
 from src.methods.base import AdapterFormat
 from src.methods.foreign.opening import adapter_name, open_adapter
@@ -116,7 +116,7 @@ def list_checkpoints(folder: Path) -> list[Variant]:
 
 
 def chosen_checkpoint(folder: Path) -> Variant:
-    """Picks what to generate one prompt with: the checkpoint that evaluate chose of a pipeline's run, else the newest.
+    """Picks what to generate one prompt with: the chosen checkpoint of a run, else the newest, with a line.
 
     Args:
         folder: What inferencer.ckpt_dir names.
@@ -127,14 +127,15 @@ def chosen_checkpoint(folder: Path) -> Variant:
     Raises:
         ModelMismatchError: There is none.
     """
-    checkpoints = list_checkpoints(folder)
-    summary = layout.run_folder(folder) / layout.SUMMARY
-    if len(checkpoints) > 1 and summary.is_file():
-        step = json.loads(summary.read_text(encoding="utf-8"))["selected_step"]
-        for variant in checkpoints:
-            if variant.name == layout.checkpoint_name(step):
-                print(f"{variant.name}: chosen on the development prompts ({summary})")
-                return variant
+    checkpoints, run = list_checkpoints(folder), layout.run_folder(folder)
+    if len(checkpoints) > 1 and has_file(run / layout.CHOICE):
+        try:
+            chosen = read_selection(run / layout.CHOICE, {one.name: one.digest for one in checkpoints}).variant
+        except MetricError as error:  # trained again since
+            print(error)
+        else:
+            print(f"{chosen}: chosen on the development prompts ({run / layout.CHOICE})")
+            return next(one for one in checkpoints if one.name == chosen)
     print(f"{checkpoints[-1].name}: the newest of {len(checkpoints)}")
     return checkpoints[-1]
 
@@ -231,7 +232,8 @@ def write_samples(out: Path, plan: Sequence[Planned], cache: SampleCache) -> pd.
             generated = cache.get(one.variant.digest, one.job)
             assert generated is not None, "generated before"
             write_bytes(folder / path, generated)
-            rows.append(manifest_row(one, path, sha256_file(folder / path)))
+            row = manifest_row(one, path, sha256_file(folder / path))
+            rows.append({**row, "adapter": one.variant.digest})
         manifest = pd.DataFrame(rows)
         write_csv(folder / layout.MANIFEST.name, manifest)
     return manifest

@@ -23,7 +23,7 @@ from src.sampling.prompts import Prompt
 from src.training.determinism import set_deterministic, set_environment
 
 if TYPE_CHECKING:
-    from src.sampling.cache import SampleCache, put_all
+    from src.sampling.cache import SampleCache
     from src.sampling.generator import Job
 
 NOTE = "note.txt"
@@ -44,7 +44,7 @@ def generate_class_images(params: Settings, out: Path, processes: Processes = AL
         raise ConfigError(f"prior.num_images={params.prior.num_images}: expected 1 or more")
     set_deterministic(True)
     from src.models.families import load_base_model
-    from src.sampling.cache import SampleCache
+    from src.sampling.cache import SampleCache, put_all
     from src.sampling.generator import Job, sample
     from src.stages.sampling_setup import check_base, generation_code, sampling_settings
 

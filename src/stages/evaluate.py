@@ -37,6 +37,7 @@ from src.metrics.samples import (
     checkpoint_steps,
     copy_samples,
     prompt_digest,
+    read_adapters,
     read_references,
     read_samples,
     real_samples,
@@ -252,7 +253,7 @@ def _evaluate(params: Settings, processes: Processes, out: Path) -> dict[str, An
     store = FeatureStore(params.evaluate.batch_size, processes.device or device, processes=processes)
     with TemporaryDirectory() as folder:
         decode = partial(reconstruct, *autoencoder, device, out=Path(folder))
-        selection = read_selection(layout.CHOICE)
+        selection = read_selection(layout.CHOICE, read_adapters(layout.MANIFEST))
         return evaluate_samples(layout.DATA, out, metrics, store, params.subject.token, selection, decode)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from src.comparison.selected import read_selection
+from src.comparison.selected import find_selection
 from src.core import layout
 from src.core.app import Stage
 from src.core.checkpoint_config import load_checkpoint_params
@@ -132,8 +132,7 @@ def names_tested(params: Settings, variants: Sequence[Variant]) -> set[str]:
     if wanted == "all" or len(checkpoints) == 1:
         return {BASE, *checkpoints}
     runs = (Path(params.exp.run_dir), layout.run_folder(Path(params.inferencer.ckpt_dir)))
-    run = next((folder for folder in runs if has_file(folder / layout.CHOICE)), runs[0])
-    return {BASE, read_selection(run / layout.CHOICE, checkpoints).variant}
+    return {BASE, find_selection(runs, checkpoints).variant}
 
 
 def check_subject(params: Settings) -> None:

@@ -116,9 +116,8 @@ def known_checkpoints(folder: Path = layout.ADAPTER) -> dict[str, str]:
     if not any(folder.glob(layout.CHECKPOINTS)):
         return {}
     chosen = None
-    if layout.SUMMARY.is_file():
-        step = json.loads(layout.SUMMARY.read_text(encoding="utf-8")).get("selected_step")
-        chosen = None if step is None else layout.checkpoint_name(int(step))
+    if layout.CHOICE.is_file():
+        chosen = json.loads(layout.CHOICE.read_text(encoding="utf-8")).get("variant")
     found = sorted((path.name for path in folder.glob(layout.CHECKPOINTS)), reverse=True)
     found.sort(key=lambda name: name != chosen)
     return {str(folder / name): f"{name} (chosen)" if name == chosen else name for name in found}

@@ -88,22 +88,32 @@ def test_selection_needs_dev_prompts_when_there_is_a_choice():
 def test_the_choice_is_read_as_it_was_written(tmp_path):
     chosen = Selection("step-000200", "rule", {"floor": 0.28, "margin": 0.02, "kept": 2, "checkpoints": 3})
     write_selection(tmp_path / "choice.json", chosen, {"step-000100": "a", "step-000200": "b"})
-    assert read_selection(tmp_path / "choice.json") == chosen
     assert read_selection(tmp_path / "choice.json", {"step-000200": "b", "step-000100": "a"}) == chosen
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "no such file; it is made by"), ("{", "damaged"), ("[]", "damaged"), ('{"checkpoints": {}}', "damaged")],
+    [
+        (None, "no such file; it is made by"),
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"checkpoints": {}}', "damaged"),
+        ('{"checkpoints": 5, "variant": "step-000100", "reason": "last"}', "damaged"),
+        ('{"checkpoints": {"step-000100": "a"}, "variant": 3, "reason": "last"}', "damaged"),
+        ('{"checkpoints": {"step-000100": "a"}, "variant": "step-000100", "reason": "nonsense"}', "damaged"),
+        ('{"checkpoints": {"step-000100": "a"}, "variant": "step-000100", "reason": "rule"}', "damaged"),
+    ],
 )
 def test_a_choice_that_cannot_be_read_names_the_stage_that_makes_it(tmp_path, content, words):
+    path = tmp_path / "metrics/choice.json"
+    path.parent.mkdir()
     if content is not None:
-        (tmp_path / "choice.json").write_text(content)
-    with pytest.raises(MetricError, match=rf"choice\.json: {words}.*`python -m src\.stages\.choose`"):
-        read_selection(tmp_path / "choice.json")
+        path.write_text(content)
+    with pytest.raises(MetricError, match=rf"{words}.*`python -m src\.stages\.choose exp\.run_dir={tmp_path}`"):
+        read_selection(path, {"step-000100": "a"})
 
 
 def test_a_choice_among_other_checkpoints_is_refused(tmp_path):
     write_selection(tmp_path / "choice.json", Selection("step-000100", "only"), {"step-000100": "a"})
-    with pytest.raises(MetricError, match=r"made of other checkpoints \(step-000100\); make it again"):
+    with pytest.raises(MetricError, match=r"made of other checkpoints than step-000100; make it again"):
         read_selection(tmp_path / "choice.json", {"step-000100": "b"})

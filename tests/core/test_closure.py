@@ -95,7 +95,9 @@ def test_packages_that_code_uses_count_by_their_versions(monkeypatch):
     assert len({before, after, code_digest("src.models.latents")}) == 3
 
 
-STAGES = [f"src.stages.{name}" for name in ("convert", "caption", "class_images", "train", "generate", "evaluate")]
+STAGES = [
+    f"src.stages.{name}" for name in ("convert", "caption", "class_images", "train", "choose", "generate", "evaluate")
+]
 
 
 @pytest.fixture(scope="module")

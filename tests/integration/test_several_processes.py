@@ -53,7 +53,7 @@ def test_two_processes_choose_the_same(project):
     made = (project / "metrics/choice.json").read_bytes()
     (project / "metrics/choice.json").unlink()
     shutil.rmtree(project / ".cache/samples", ignore_errors=True)
-    output = run_two(project, "-m", "src.stages.choose", CONFIG)
+    output = run_two(project, "-m", "src.stages.choose", CONFIG, "exp.run_dir=.")
     assert output.count("choose: step-") == 1
     assert (project / "metrics/choice.json").read_bytes() == made
 

@@ -76,9 +76,10 @@ def write_samples(folder, variants=("base", "step-000010"), prompts=(("d0", "dev
                         seed,
                         name,
                         digest,
+                        "" if variant == "base" else f"{v:064x}",
                     )
                 )
-    columns = ["variant", "prompt_id", "set", "group", "prompt", "prompt_plain", "seed", "path", "sha256"]
+    columns = ["variant", "prompt_id", "set", "group", "prompt", "prompt_plain", "seed", "path", "sha256", "adapter"]
     table = pd.DataFrame(rows, columns=columns)
     table.to_csv(folder / "manifest.csv", index=False)
     return table

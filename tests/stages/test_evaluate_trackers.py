@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.comparison.selected import write_selection
+from src.comparison.selected import Selection, write_selection
 from src.core.config import load_settings
 from src.core.errors import TrackerError
+from src.metrics.samples import read_adapters
 from src.stages import evaluate as stage
 from tests.metrics.synthetic import write_photos, write_samples
-from tests.stages.test_evaluate import CHOSEN, PROMPTS, SUBJECT_ONLY, VARIANTS, blurred
+from tests.stages.test_evaluate import PROMPTS, SUBJECT_ONLY, VARIANTS, blurred
 from tests.tiny.metric_models import build_metric_models
 from tests.trackers.fakes import FakeService
 
@@ -28,7 +29,8 @@ def project(tmp_path, monkeypatch, metric_models):
     (tmp_path / "models").symlink_to(metric_models / "models")
     write_photos(tmp_path / "data")
     write_samples(tmp_path / "data/samples", VARIANTS, PROMPTS + SUBJECT_ONLY)
-    write_selection(tmp_path / "metrics/choice.json", CHOSEN, {})
+    adapters = read_adapters(tmp_path / "data/samples/manifest.csv")
+    write_selection(tmp_path / "metrics/choice.json", Selection("step-000010", "last"), adapters)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -10,7 +10,6 @@ from PIL import Image
 from src.comparison.selected import Selection, write_selection
 from src.core.config import load_settings
 from src.core.errors import ConfigError, MetricError, ModelMismatchError
-from src.core.files import write_json
 from src.core.provenance import model_digest
 from src.core.sealed import write_sealed
 from src.metrics.names import BASE
@@ -131,20 +130,6 @@ def test_an_adapter_of_another_base_is_refused_before_the_base_is_loaded(load_ti
         generate_variants(params, list_checkpoints(tmp_path / "xl.safetensors"), moon, tmp_path / "samples")
 
 
-def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest(tmp_path, capsys):
-    adapter = tmp_path / "models/adapter"
-    for step in (100, 200, 300):
-        checkpoint(adapter / f"step-{step:06d}")
-    assert chosen_checkpoint(adapter).name == "step-000300"
-    assert "step-000300: the newest of 3" in capsys.readouterr().out
-    write_json(tmp_path / "metrics/metrics.json", {"selected_step": 200})
-    assert chosen_checkpoint(adapter).name == "step-000200"
-    assert "step-000200: chosen on the development prompts" in capsys.readouterr().out
-    assert chosen_checkpoint(adapter / "step-000100").name == "step-000100"
-    write_json(tmp_path / "metrics/metrics.json", {"selected_step": 150})
-    assert chosen_checkpoint(adapter).name == "step-000300"
-
-
 @pytest.fixture
 def three(tmp_path, monkeypatch):
     """Base and three checkpoints, of which the second was chosen."""
@@ -178,6 +163,29 @@ def test_a_choice_of_the_run_itself_comes_first_and_one_of_other_checkpoints_is_
     (tmp_path / "models/adapter/step-000300/pytorch_lora_weights.safetensors").write_bytes(b"another training")
     with pytest.raises(MetricError, match="made of other checkpoints"):
         names_tested(params, list_variants(params))
+
+
+def test_the_choice_that_fits_is_found_beside_one_that_does_not(three, tmp_path):
+    params, variants = three
+    write_selection(
+        tmp_path / "outputs/metrics/choice.json", Selection("step-000300", "last"), {"step-000300": "other"}
+    )
+    assert names_tested(params, variants) == {BASE, "step-000200"}
+
+
+def test_one_prompt_is_generated_with_the_chosen_checkpoint_else_with_the_newest(three, tmp_path, capsys):
+    adapter = tmp_path / "models/adapter"
+    assert chosen_checkpoint(adapter).name == "step-000200"
+    assert "step-000200: chosen on the development prompts" in capsys.readouterr().out
+    assert chosen_checkpoint(adapter / "step-000100").name == "step-000100"
+    (adapter / "step-000300/pytorch_lora_weights.safetensors").write_bytes(b"another training")
+    assert chosen_checkpoint(adapter).name == "step-000300"
+    said = capsys.readouterr().out
+    assert "made of other checkpoints" in said
+    assert "step-000300: the newest of 3" in said
+    (tmp_path / "metrics/choice.json").unlink()
+    assert chosen_checkpoint(adapter).name == "step-000300"
+    assert "other checkpoints" not in capsys.readouterr().out
 
 
 def test_checkpoints_that_were_not_chosen_generate_the_dev_prompts_alone(three, tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ def test_the_chosen_checkpoint_is_listed_first(tmp_path, monkeypatch):
     for step in (100, 200, 300):
         (tmp_path / f"models/adapter/step-{step:06d}").mkdir(parents=True)
     Path("metrics").mkdir()
-    Path("metrics/metrics.json").write_text('{"selected_step": 200}')
+    Path("metrics/choice.json").write_text('{"variant": "step-000200"}')
     assert list(known_checkpoints().values()) == ["step-000200 (chosen)", "step-000300", "step-000100"]
 
 
