@@ -236,11 +236,11 @@ def main() -> None:
     """
     from src.training.determinism import set_environment
 
-    set_environment()
     parser = command_line("plan", __doc__)
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--subjects", action="store_true", help="count each folder of subjects/")
     wanted = parser.parse_args()
+    set_environment()
     words = quote_overrides(wanted.settings)
     params = load_settings(words)
     every = [params]

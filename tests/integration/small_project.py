@@ -46,6 +46,7 @@ def read_by(stage: str, words: tuple[str, ...]) -> list[str]:
     scoring = {"metric_models"}
     # through the keys that take them over
     more = {"crop": {"model.resolution"}, "check": scoring, "evaluate": scoring, "train": set(TRAIN_OBSERVERS)}
+    more["choose"] = scoring
     read = [f"{key}." for key in {*declared_params(stage), "exp", "tracker", *more.get(stage, ())}]
     keys = {word: f"{word.partition('=')[0]}." for word in words}
     return [word for word, key in keys.items() if any(key.startswith(one) or one.startswith(key) for one in read)]
