@@ -41,8 +41,6 @@ STAGES = ("convert", "crop", "caption", "split", "choose", "generate", "evaluate
 # what a workspace has of its own; everything else is the project's
 OWN = ("data", "metrics", "models", "outputs", "logs", "src", "params.yaml", "dvc.lock")
 TRAINED, HELD_OUT = "photos", "held-out"
-# who writes where exp.run_dir says
-IN_RUN_DIR = ("choose", "generate")
 JUDGED = layout.OUTPUTS / "judge"
 ITS_OWN = ("inferencer.ckpt_dir", "inferencer.weight", "inferencer.adapters", "report.title", "train.steps")
 TRIGGER = "modelspec.trigger_phrase"
@@ -235,7 +233,7 @@ def run_stages(held_out: bool) -> None:
         SystemExit: A stage failed; it has said why.
     """
     for stage in STAGES:
-        sys.argv = [stage, "exp.config_path=params.yaml", *(["exp.run_dir=."] if stage in IN_RUN_DIR else [])]
+        sys.argv = [stage, "exp.config_path=params.yaml", "exp.run_dir=."]
         importlib.import_module(f"src.stages.{stage}").main()
         if stage == "split" and held_out:
             hold_out_folder(layout.DATA)

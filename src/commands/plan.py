@@ -8,7 +8,6 @@ sized on one of its cards. `--subjects` counts each folder of subjects/. Stages 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,10 +16,13 @@ from typing import TYPE_CHECKING
 from src.commands.method_cost import measure
 from src.commands.subject_folders import find_subjects, overrides_of
 from src.commands.usage import command_line
+from src.core import layout
 from src.core.config import load_settings, quote_overrides
 from src.core.config_errors import one_line
 from src.core.sets import DEV
 from src.core.settings import Settings
+from src.metrics.names import BASE
+from src.training.lengths import Length
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +60,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Cost:
+class UnitCost:
     """What one update, or one image, costs: TFLOP, seconds, bytes on the disk of what is kept of it."""
 
     tflop: float
@@ -78,18 +80,19 @@ def count_work(params: Settings) -> Work:
     Raises:
         ConfigError: The prompts cannot be used.
     """
-    from src.sampling.prompts import all_prompts
+    from src.sampling.variants import Variant
     from src.stages.class_images import wants_class_images
-    from src.stages.sampling_setup import image_counts
+    from src.stages.generate import plan_samples, read_prompts
 
-    values, counts = params.validation_args, image_counts(params)
-    prompts = all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
-    dev = sum(counts[prompt.set] for prompt in prompts if prompt.set == DEV)
-    rest = sum(counts[prompt.set] for prompt in prompts) - dev
-    checkpoints = ceil(params.train.steps / params.train.checkpoint_every)
-    tested = checkpoints if params.inferencer.test_checkpoints == "all" else min(checkpoints, 1)
+    length = Length(params.train.steps, params.train.checkpoint_every, params.train.val_every, lambda *_: 1.0)
+    names = [layout.checkpoint_name(step) for step in length.checkpoints(params.train.steps)]
+    variants = [Variant(BASE, None), *(Variant(name, layout.ADAPTER / name) for name in names)]
+    # which one is chosen changes no count
+    tested = None if params.inferencer.test_checkpoints == "all" else {BASE, *names[-1:]}
+    images = plan_samples(params, variants, read_prompts(params), tested)
+    dev = sum(one.job.prompt.set == DEV for one in images)
     class_images = params.prior.num_images if wants_class_images(params) else 0
-    return Work(params.train.steps, checkpoints, class_images, (1 + checkpoints) * dev, (1 + tested) * rest)
+    return Work(params.train.steps, len(names), class_images, dev, len(images) - dev)
 
 
 def noise_photos(params: Settings, folder: Path) -> "Photos":
@@ -119,7 +122,7 @@ def noise_photos(params: Settings, folder: Path) -> "Photos":
     return Dataset(items, items[:1]), class_items
 
 
-def cost_of_image(params: Settings, steps: int, guidance_scale: float) -> Cost:
+def cost_of_image(params: Settings, steps: int, guidance_scale: float) -> UnitCost:
     """Generates two batches with few sampler steps.
 
     Args:
@@ -143,7 +146,7 @@ def cost_of_image(params: Settings, steps: int, guidance_scale: float) -> Cost:
     size = sum(len(png_bytes(image)) for image in images) / len(images)
     of_step = (more - few) / (MORE - FEW), (of_more - of_few) / (MORE - FEW)
     seconds, flops = (once + (steps - FEW) * each for once, each in zip((few, of_few), of_step, strict=True))
-    return Cost(flops / len(images), seconds / len(images), size)
+    return UnitCost(flops / len(images), seconds / len(images), size)
 
 
 def _batch(
@@ -165,7 +168,7 @@ def _batch(
     return seconds, counter.get_total_flops() / 1e12, images
 
 
-def describe(works: Sequence[Work], update: Cost, image: Cost, class_image: Cost | None) -> list[str]:
+def describe(works: Sequence[Work], update: UnitCost, image: UnitCost, class_image: UnitCost | None) -> list[str]:
     """Lays the costs out.
 
     Args:
@@ -214,7 +217,7 @@ def plan(params: Settings, works: Sequence[Work]) -> list[str]:
     with TemporaryDirectory() as name:
         cost, tflop = measure(params, noise_photos(params, Path(name)), UPDATES)
     set_deterministic(True)
-    update = Cost(tflop, cost.seconds, cost.file_mib * MEGABYTE)
+    update = UnitCost(tflop, cost.seconds, cost.file_mib * MEGABYTE)
     values, prior = params.validation_args, params.prior
     image = cost_of_image(params, values.num_inference_steps, values.guidance_scale)
     wanted = any(work.class_images for work in works)

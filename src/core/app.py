@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ class Stage:
         load: Makes them from the stage's name and overrides: an object of a settings class.
         keys: Loads all that can be set, where that is not configs/.
         writes: The stage's output, which no other process may write meanwhile; None where `body` sees to that.
+        in_run_dir: Whether that lies in exp.run_dir.
         several: Whether several processes may share it; where not, a launcher's are refused.
     """
 
@@ -56,6 +56,7 @@ class Stage:
     load: Callable[[str, Sequence[str]], Any] = load_stage_params
     keys: Callable[[Sequence[str]], Any] | None = None
     writes: Path | None = None
+    in_run_dir: bool = False
     several: bool = False
 
     def main(self) -> None:
@@ -83,7 +84,9 @@ class Stage:
         if not self.several:
             refuse_several(self.name, os.environ)
         params = self.load(self.name, overrides)
-        with held_output(self.writes) if self.writes and is_first(os.environ) else nullcontext():
+        if self.writes is None or not is_first(os.environ):
+            return self.body(params)
+        with held_output(Path(params.exp.run_dir if self.in_run_dir else "") / self.writes):
             return self.body(params)
 
     def run_job(self, _config: DictConfig) -> object:

@@ -12,11 +12,6 @@ from src.reporting.inputs import Inputs
 COUNTED = ("val", "none")
 
 
-def development_means(inputs: Inputs) -> dict[str, dict[str, float]]:
-    """Returns the means on the prompts that the checkpoint is chosen on: of base first, then of each checkpoint."""
-    return checkpoint_means(inputs, DEV)
-
-
 def checkpoint_means(inputs: Inputs, prompt_set: str) -> dict[str, dict[str, float]]:
     """Returns the means on a set of prompts: of base first, then of each checkpoint; of some without scores nothing."""
     variants = ("base", *sorted(inputs.metrics["checkpoints"]))

@@ -115,6 +115,11 @@ def list_checkpoints(folder: Path) -> list[Variant]:
     return [Variant(path.name, path) for path in found]
 
 
+def adapter_digests(variants: Iterable[Variant]) -> dict[str, str]:
+    """Returns the digest of each checkpoint among variants, by its name."""
+    return {variant.name: variant.digest for variant in variants if variant.folder is not None}
+
+
 def chosen_checkpoint(folder: Path) -> Variant:
     """Picks what to generate one prompt with: the chosen checkpoint of a run, else the newest, with a line.
 
@@ -130,7 +135,7 @@ def chosen_checkpoint(folder: Path) -> Variant:
     checkpoints, run = list_checkpoints(folder), layout.run_folder(folder)
     if len(checkpoints) > 1 and has_file(run / layout.CHOICE):
         try:
-            chosen = read_selection(run / layout.CHOICE, {one.name: one.digest for one in checkpoints}).variant
+            chosen = read_selection(run / layout.CHOICE, adapter_digests(checkpoints)).variant
         except MetricError as error:  # trained again since
             print(error)
         else:

@@ -2,10 +2,8 @@
 looks at their scores. Reads models/adapter, data/crops and data/split.csv, writes metrics/choice.json in exp.run_dir.
 """
 
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +14,7 @@ from src.core.app import Stage
 from src.core.building import build
 from src.core.checkpoint_config import load_checkpoint_params
 from src.core.device import choose_device
-from src.core.processes import Processes, is_first, joined
-from src.core.running import held_output
+from src.core.processes import Processes, joined
 from src.core.sets import DEV
 from src.core.settings import Settings
 from src.features.store import FeatureStore
@@ -26,7 +23,7 @@ from src.metrics.names import PROMPT, SUBJECT
 from src.metrics.samples import checkpoint_steps, read_references, read_samples
 from src.metrics.summary import choose_names, score_table
 from src.sampling.prompts import Prompt, load_prompts
-from src.sampling.variants import Variant
+from src.sampling.variants import Variant, adapter_digests
 from src.stages.generate import check_subject, generate_variants, list_variants
 from src.training.determinism import set_environment
 
@@ -112,14 +109,12 @@ def choose_stage(params: Settings) -> None:
     """
     check_subject(params)
     names, run = choose_names(params.inference_metrics, list(params.metrics)), Path(params.exp.run_dir)
-    lock = held_output(run / layout.CHOICE) if is_first(os.environ) else nullcontext()
-    with lock, joined(choose_device(params.device).type) as processes:
+    with joined(choose_device(params.device).type) as processes:
         variants = list_variants(params)
         chooser = build_chooser(params, names, layout.DATA, processes)
         selection = chooser.choose(variants, run / layout.CHOICE_SAMPLES, processes)
         if processes.rank == 0:
-            digests = {variant.name: variant.digest for variant in variants if variant.folder is not None}
-            write_selection(run / layout.CHOICE, selection, digests)
+            write_selection(run / layout.CHOICE, selection, adapter_digests(variants))
             print(f"choose: {selection.variant}, {selection.sentence()}", flush=True)
             if selection.missed:
                 print(f"choose: WARNING: {selection.missed}", file=sys.stderr)
@@ -128,7 +123,7 @@ def choose_stage(params: Settings) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage("choose", choose_stage, load_checkpoint_params, several=True).main()
+    Stage("choose", choose_stage, load_checkpoint_params, writes=layout.CHOICE, in_run_dir=True, several=True).main()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ models/adapter and metrics/choice.json, writes data/samples.
 All variants generate the same prompts from the same noise; the base model is loaded once and adapters are swapped.
 """
 
-import os
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from src.comparison.selected import find_selection
@@ -16,13 +14,12 @@ from src.core.checkpoint_config import load_checkpoint_params
 from src.core.device import choose_device
 from src.core.errors import ConfigError, ModelMismatchError
 from src.core.files import has_file
-from src.core.processes import ALONE, Processes, is_first, joined
-from src.core.running import held_output
+from src.core.processes import ALONE, Processes, joined
 from src.core.sets import DEV
 from src.core.settings import Settings
 from src.metrics.names import BASE
 from src.sampling.prompts import Prompt, all_prompts
-from src.sampling.variants import Variant, list_checkpoints
+from src.sampling.variants import Planned, Variant, adapter_digests, list_checkpoints, plan_images, write_samples
 from src.training.determinism import set_deterministic, set_environment
 
 # which checkpoints generate more than the dev prompts
@@ -51,21 +48,33 @@ def generate_variants(
         How many images there are.
     """
     set_deterministic(True)
-    from src.sampling.variants import plan_images, write_samples
     from src.stages.drawing import draw
-    from src.stages.sampling_setup import image_counts, sampling_settings
+    from src.stages.sampling_setup import sampling_settings
 
     check_words(variants, params.subject.token)
-    settings, subject = sampling_settings(params), (params.subject.token, params.subject.class_name)
-    plan = plan_images(variants, prompts, subject, image_counts(params))
-    if tested is not None:
-        plan = [one for one in plan if one.variant.name in tested or one.job.prompt.set == DEV]
-    cache = draw(params, settings, processes.share(plan)).cache
+    plan = plan_samples(params, variants, prompts, tested)
+    cache = draw(params, sampling_settings(params), processes.share(plan)).cache
     processes.wait()
     if processes.rank == 0:
         write_samples(out, plan, cache)
     processes.wait()
     return len(plan)
+
+
+def plan_samples(
+    params: Settings, variants: Sequence[Variant], prompts: Sequence[Prompt], tested: Collection[str] | None
+) -> list[Planned]:
+    """Lists every image of the prompt set; arguments as of `generate_variants`."""
+    from src.stages.sampling_setup import image_counts
+
+    plan = plan_images(variants, prompts, (params.subject.token, params.subject.class_name), image_counts(params))
+    return [one for one in plan if tested is None or one.variant.name in tested or one.job.prompt.set == DEV]
+
+
+def read_prompts(params: Settings) -> list[Prompt]:
+    """Reads the prompt set; errors as of `all_prompts`."""
+    values = params.validation_args
+    return all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
 
 
 def check_words(variants: Sequence[Variant], token: str) -> None:
@@ -97,12 +106,11 @@ def generate_stage(params: Settings) -> None:
         params: The stage's parameters.
     """
     check_subject(params)
-    values, out = params.validation_args, Path(params.exp.run_dir) / layout.SAMPLES
-    lock = held_output(out) if is_first(os.environ) else nullcontext()
-    with lock, joined(choose_device(params.device).type) as processes:
-        prompts = all_prompts(params.prompts, values.subject_only_prompt, values.unrelated_prompts)
+    out = Path(params.exp.run_dir) / layout.SAMPLES
+    with joined(choose_device(params.device).type) as processes:
         variants = list_variants(params)
-        images = generate_variants(params, variants, prompts, out, processes, names_tested(params, variants))
+        tested = names_tested(params, variants)
+        images = generate_variants(params, variants, read_prompts(params), out, processes, tested)
         print(f"{images} images in {out}", flush=True)
 
 
@@ -128,7 +136,7 @@ def names_tested(params: Settings, variants: Sequence[Variant]) -> set[str]:
     """
     if (wanted := params.inferencer.test_checkpoints) not in TESTED:
         raise ConfigError(f"inferencer.test_checkpoints={wanted}: expected {' or '.join(TESTED)}")
-    checkpoints = {variant.name: variant.digest for variant in variants if variant.folder is not None}
+    checkpoints = adapter_digests(variants)
     if wanted == "all" or len(checkpoints) == 1:
         return {BASE, *checkpoints}
     runs = (Path(params.exp.run_dir), layout.run_folder(Path(params.inferencer.ckpt_dir)))
@@ -151,7 +159,9 @@ def check_subject(params: Settings) -> None:
 def main() -> None:
     """Runs the stage."""
     set_environment()
-    Stage("generate", generate_stage, load_checkpoint_params, several=True).main()
+    Stage(
+        "generate", generate_stage, load_checkpoint_params, writes=layout.SAMPLES, in_run_dir=True, several=True
+    ).main()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from src.commands import method_cost, plan
-from src.commands.plan import Cost, Work, cost_of_image, count_work, describe
+from src.commands.plan import UnitCost, Work, cost_of_image, count_work, describe
 from src.core.config import load_settings
 from src.sampling.generator import Job, sample
 from src.sampling.prompts import Prompt
@@ -40,14 +40,16 @@ def test_a_run_of_sd15_generates_what_choice_and_report_read():
 def test_the_table_counts_every_subject_and_adds_up():
     mebibyte = 2**20
     works = [Work(300, 3, 0, 64, 128), Work(500, 5, 0, 96, 296)]
-    lines = describe(works, Cost(2.0, 0.3, 12 * mebibyte), Cost(30.0, 1.5, 0.5 * mebibyte), None)
+    lines = describe(works, UnitCost(2.0, 0.3, 12 * mebibyte), UnitCost(30.0, 1.5, 0.5 * mebibyte), None)
     assert lines[2:] == [
         "| train | 800 updates, 8 checkpoints | 1600 | 4 | 96 |",
         "| choose | 160 images | 4800 | 4 | 80 |",
         "| generate | 424 images | 1.272e+04 | 10.6 | 212 |",
         "| in all | 2 subjects, one after the other | 1.912e+04 | 18.6 | 388 |",
     ]
-    with_class = describe([Work(300, 3, 100, 64, 128)], Cost(2, 0.3, 0), Cost(30, 1.5, 0), Cost(15, 0.6, mebibyte))
+    with_class = describe(
+        [Work(300, 3, 100, 64, 128)], UnitCost(2, 0.3, 0), UnitCost(30, 1.5, 0), UnitCost(15, 0.6, mebibyte)
+    )
     assert with_class[2] == "| class_images | 100 images | 1500 | 1 | 100 |"
     assert "| in all | 1 subject |" in with_class[-1]
 

@@ -186,17 +186,13 @@ def _layers(
 
 def _references(inputs: Inputs) -> list[tuple[str, Mapping[str, float]]]:
     """Rows of photos: neither the run nor base, and not the sections of metrics.json that are no rows."""
-    names = [name for name in sorted(inputs.metrics) if name.split()[0] in ("real", "copy")]
-    if shared_set(inputs) == TEST:
-        return [(name, inputs.metrics[name]) for name in names]
-    # copies stand in the places of test images, whose prompts are not those of the plane
-    return [
-        (name, {axis: inputs.metrics[name][axis] for axis in AXES if _is_drawn(name, axis, inputs)}) for name in names
-    ]
-
-
-def _is_drawn(name: str, axis: str, inputs: Inputs) -> bool:
-    return axis in inputs.metrics[name] and (axis == SUBJECT or not name.startswith("copy"))
+    rows = {name: inputs.metrics[name] for name in sorted(inputs.metrics) if name.split()[0] in ("real", "copy")}
+    if shared_set(inputs) != TEST:
+        # copies stand in the places of test images, whose prompts are not those of the plane
+        rows |= {
+            name: {SUBJECT: rows[name][SUBJECT]} for name in rows if name.startswith("copy") and SUBJECT in rows[name]
+        }
+    return list(rows.items())
 
 
 def _frame(groups: Sequence[Sequence[Row]]) -> Frame:

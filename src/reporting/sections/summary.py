@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from src.core.sets import DEV
 from src.core.settings import Settings
 from src.metrics.names import IDENTITY, PROMPT, SUBJECT
 from src.metrics.quantities import Quantities
 from src.reporting.inputs import Inputs
-from src.reporting.scoring import development_means
+from src.reporting.scoring import checkpoint_means
 from src.reporting.templating import Section, shorten_path
 from src.reporting.texts import Texts
 
@@ -115,7 +116,7 @@ def _missed_bar(inputs: Inputs, margin: float, texts: Texts) -> list[str]:
     """Says that no checkpoint keeps its prompts as the rule wants, where evaluate found so."""
     if not inputs.meta.get("bar_missed"):
         return []
-    means = development_means(inputs)
+    means = checkpoint_means(inputs, DEV)
     chosen, base = (means[name][PROMPT] for name in (inputs.run_variant, "base"))
     figures = {
         "value": f"{chosen:z.3f}",
@@ -139,7 +140,7 @@ def selection_reason(inputs: Inputs, margin: float) -> str:
     """
     if len(inputs.metrics["checkpoints"]) == 1:
         return "only"
-    means = development_means(inputs)
+    means = checkpoint_means(inputs, DEV)
     if any(not {PROMPT, SUBJECT} <= set(scores) for scores in means.values()):
         said = str(inputs.meta["selection"]["reason"])
         return said if said in WITHOUT_RULE else "other"
